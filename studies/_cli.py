@@ -17,7 +17,7 @@ from studies._signals import signals_heard, stopped
 DONE, INCOMPLETE, BAD_INPUT, FAULT = 0, 1, 2, 3
 
 
-def parse_options(cls, arguments, program):
+def parse_options(cls, arguments, program, as_written=False):
     """Read options: defaults, then ``--config FILE``, then the command line.
 
     Parameters
@@ -27,6 +27,8 @@ def parse_options(cls, arguments, program):
     arguments : list of str
     program : str
         Shown by ``--help``.
+    as_written : bool
+        Whether to refuse a FILE that has changed since a run wrote it, instead of warning.
 
     Returns
     -------
@@ -36,7 +38,7 @@ def parse_options(cls, arguments, program):
     Raises
     ------
     InputError
-        A number was expected, or ``--config`` cannot be read.
+        A number was expected, or ``--config`` cannot be read, or has changed.
     SystemExit
         With status 0 after ``--help``, 2 after a wrong option.
     """
@@ -52,7 +54,7 @@ def parse_options(cls, arguments, program):
     description = (inspect.getdoc(cls) or "") + "\n\n--config FILE reads options from the study.yaml of a run."
     values = {}
     if config:
-        written = _as_arguments(cls, config)
+        written = _as_arguments(cls, config, as_written)
         refuse_no_numbers(cls, written, f"--config {config}: ")
         values = _parsed(cls, written, {}, prog=f"{program} --config {config}")
     refuse_no_numbers(cls, arguments)
@@ -66,29 +68,28 @@ def _parsed(cls, arguments, values, **settings):
     return gathered(tyro.cli(parser_of(cls, values), args=arguments, **settings))
 
 
-def _as_arguments(cls, path):
+def _as_arguments(cls, path, as_written):
     """The options of a YAML file as command-line arguments, so that both are checked by the same rules."""
     from dataclasses import fields
 
-    import yaml
-
     from glomfeat.core.plugins import did_you_mean
+    from glomfeat.core.settings import read_settings
 
-    if Path(path).exists() and not Path(path).is_file():
-        raise InputError(f"--config {path} is not a file: give the study.yaml of a run")
     try:
-        options = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"--config {path} cannot be read: {error}; give the study.yaml that a run wrote") from error
-    if not isinstance(options, dict):
-        raise InputError(f"--config {path} must hold names and values, such as folds: 5")
+        options, changed = read_settings(path)
+    except InputError as error:
+        raise InputError(f"--config {path} {error}") from error
+    if changed and as_written:
+        raise InputError(f"{path} was changed since a run wrote it: run that study again, which writes it anew")
+    if changed:
+        print(f"warning: --config {path} was changed since a run wrote it, and is read as it stands", file=sys.stderr)
     # a field whose name would be a Python keyword ends in an underscore
     known, found, last = [field.name.rstrip("_") for field in fields(cls)], [], []
     several = [field.name for field in fields(cls) if field.default is False and field.type is not bool]
     for name, value in options.items():
         name = str(name).replace("-", "_")
         if name not in known:
-            raise InputError(f"--config {path}: no option {name!r}, {did_you_mean(name, known)}")
+            raise InputError(f"--config {path}: no option {name!r}, {did_you_mean(name, known)}; correct the file")
         if value is None:
             continue
         option = "--" + name.replace("_", "-")
@@ -100,21 +101,6 @@ def _as_arguments(cls, path):
         else:
             found += [option, *map(str, value)] if isinstance(value, list) else [option, str(value)]
     return last + found
-
-
-def write_options(options, out):
-    """Write the options of a run into its folder as ``study.yaml``, which ``--config`` reads.
-
-    Parameters
-    ----------
-    options : dict of str to object
-    out : Path
-    """
-    import yaml
-
-    from glomfeat.core.atomic import write_text
-
-    write_text(out / "study.yaml", yaml.safe_dump(options, sort_keys=False, allow_unicode=True))
 
 
 def open_console():

@@ -9,6 +9,10 @@ STOPPED = {signal.SIGINT: "interrupted", signal.SIGTERM: "ended by SIGTERM"}  # 
 AGAIN_S = 0.05
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C. Python ends a module by SIGINT, whatever its status, once `KeyboardInterrupt` itself has left an exec."""
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM, which ends whatever runs in the same way as Ctrl-C."""
 
@@ -22,13 +26,14 @@ def signals_heard():
 
     Raises
     ------
-    KeyboardInterrupt
-        `Terminated` after SIGTERM.
+    Interrupted, Terminated
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _raise)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a command in the background ignores Ctrl-C
+        signal.signal(signal.SIGINT, _raise)
     hook, dropped = sys.unraisablehook, []
 
     def heed(unraisable):
@@ -71,8 +76,8 @@ def stopped(stop):
     return 128 + number
 
 
-def _terminate(number, frame):
-    raise Terminated
+def _raise(number, frame):
+    raise Terminated if number == signal.SIGTERM else Interrupted
 
 
 def _number_of(kind):

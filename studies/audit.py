@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import tyro
 
 from glomfeat.core.errors import InputError
-from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main, write_options
+from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,7 @@ def main(arguments):
     from glomfeat.core.cache_listing import in_use
     from glomfeat.core.locks import alone_in
     from glomfeat.core.memory import PeakMemory, budget_bytes, format_bytes, tree_bytes
+    from glomfeat.core.settings import write_settings
     from glomfeat.data.phantom import built_in
     from glomfeat.report.audit_page import write_audit_page
 
@@ -128,7 +129,7 @@ def main(arguments):
     with alone_in(out, "--out"):
         with in_use(cache), PeakMemory(tree_bytes, every_s=1.0) as memory:
             audited = audit(options, cache, jobs, free_bytes(budget, torch=bool(options.embedding or options.features)))
-        write_options(settings, out)
+        write_settings(settings, out / "study.yaml")
         written = [*write_audit(audited, out), write_audit_page(audited, out, options.show_names)]
     console.out(as_text(audited), end="")
     peak = format_bytes(memory.peak_bytes)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import tyro
 
 from glomfeat.core.errors import InputError
-from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main, write_options
+from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def main(arguments):
     from pathlib import Path
 
     from glomfeat.core.locks import alone_in
+    from glomfeat.core.settings import write_settings
     from glomfeat.data.slides.crops import cases_of, make_crops, pair_up
     from glomfeat.data.slides.read import Cut
 
@@ -74,7 +75,7 @@ def main(arguments):
     cases = cases_of([slide for slide, *_ in pairs], options.case_pattern)
     cut = Cut(options.mpp, options.margin, options.mask)
     with alone_in(out, "--out"):
-        write_options(asdict(options), out)
+        write_settings(asdict(options), out / "study.yaml")
         made, bad = make_crops(pairs, alone, cases, cut, options.classes, out, options.unclassified)
     console.out(f"{out / 'manifest.csv'}: {made} crops of {len(pairs)} slides of {len(set(cases.values()))} cases")
     if bad:

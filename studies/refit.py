@@ -75,7 +75,6 @@ def _prepare(out, options, say):
     from glomfeat.comparison.starts import noted_starts
     from glomfeat.core.arms import Arm
     from glomfeat.results.journal import Journal
-    from glomfeat.results.whole import why_unfit
 
     journal = Journal(out / "journal.jsonl")
     there = journal.header() or {}
@@ -84,7 +83,8 @@ def _prepare(out, options, say):
             f"{out} was compared from Python with parts of that session ({own}): call glomfeat.compare there once more "
             "with the same out and save_models=True"
         )
-    study = parse_options(Study, ["--config", str(out / "study.yaml")], "python -m studies.refit")
+    given = ["--config", str(out / "study.yaml")]
+    study = parse_options(Study, given, "python -m studies.refit", as_written=True)
     moved = {name: getattr(options, name) for name in ("data", "weights", "cache", "jobs", "device", "memory")}
     given = {name: value for name, value in moved.items() if value is not None}
     study = replace(study, out=str(out), readers=None, **given)
@@ -93,9 +93,7 @@ def _prepare(out, options, say):
     prepared = prepare(study, say, begun=noted_starts(there) if study.init and not trains else None)
     changed = differences(there, prepared.identity)
     if changed:
-        why = why_unfit(out / "study.yaml", journal)
-        damaged = f"{out / 'study.yaml'} {why}, so that " if why else ""
-        raise InputError(f"{damaged}{out} holds another study ({changed}): run python -m studies.compare anew")
+        raise InputError(f"{out} holds another study ({changed}): run python -m studies.compare anew")
     return prepared
 
 

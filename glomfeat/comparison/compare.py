@@ -1,17 +1,15 @@
 """The main job: from a study's options to its journal and tables."""
 
-import yaml
-
 from glomfeat.comparison.beside import run_on
 from glomfeat.comparison.folder import about_run, journal_of, open_out
 from glomfeat.comparison.on_cluster import opened
 from glomfeat.comparison.outcome import find_aside, read_again
 from glomfeat.comparison.plans import check_all
-from glomfeat.core.atomic import write_text
 from glomfeat.core.cache_listing import in_use
 from glomfeat.core.environment import environment
 from glomfeat.core.locks import alone_in
 from glomfeat.core.memory import PeakMemory, format_bytes, tree_bytes
+from glomfeat.core.settings import write_settings
 from glomfeat.core.workers import no_workers_left
 from glomfeat.data.subgroups import lines_on_subgroups
 from glomfeat.results.best_of_many import best_of_many_in_words
@@ -65,7 +63,7 @@ def _compare(prepared, journal, say):
         say(line)
     note_about(journal, about_run(prepared))
     note_reference(journal, prepared.reference, study.margin)
-    write_text(out / "study.yaml", yaml.safe_dump(study.plain(), sort_keys=False, allow_unicode=True), if_other=True)
+    write_settings(study.plain(), out / "study.yaml")
     aside = find_aside(prepared, journal, say)
     if aside is None:
         from glomfeat.comparison.carry_out import carry_out  # loads modules that a finished study does not need

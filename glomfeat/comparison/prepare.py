@@ -9,6 +9,7 @@ import joblib
 from glomfeat.comparison.budget import free_bytes
 from glomfeat.comparison.cohorts import read_cohorts
 from glomfeat.comparison.ensembles import arms_by_name, find_arm, resolve_ensembles
+from glomfeat.comparison.folder import journal_of
 from glomfeat.comparison.joined import Joining, find_joining, joined_arms, lines_on_joining
 from glomfeat.comparison.named_features import make_features, with_offline_network
 from glomfeat.comparison.objects import EXAMPLES, coded
@@ -253,8 +254,11 @@ def prepare(study, say, manifest=None, journal=None, begun=None):
             for line in lines:
                 say(line)
             return replace(prepared, noted=journal.about()["networks"])
+    there = journal or journal_of(study)
+    if there.header() is None:  # before weights are looked for
+        refuse_training(study)
     prepared = _resolved(with_offline_network(study, say), manifest, rest, say, begun=begun)
-    if journal is None or not is_finished(prepared, journal):
+    if not is_finished(prepared, there):
         refuse_training(prepared.study)
     return prepared
 
@@ -376,8 +380,9 @@ def _resolved(study, manifest, rest, say, notes=NOTHING, begun=None):
         say(line)
     for line in [*lines_on_sides(prepared.read_by_nets, ways), *lines_on_recipe(study)]:
         say(line)
-    if study.precision != "float32" and not (study.nets or any(feature.is_deep for feature in features)):
-        say(f"--precision {study.precision} changes nothing: it is for networks, and there are none")
+    for option, wanted in ((f"precision {study.precision}", study.precision != "float32"), ("compile", study.compile)):
+        if wanted and not (study.nets or any(feature.is_deep for feature in features)):
+            say(f"--{option} changes nothing: it is for networks, and there are none")
     for name, weights in prepared.weights.items():
         say(f"{name}: weights {weights}")
     for feature in features:

@@ -178,10 +178,11 @@ def refuse_training(study):
         The message says what to do.
     """
     asked = study.recipe()
-    if study.nets and ("precision" in asked or study.compile):
+    compiled = any("compile" in applying(name, asked) for name in study.nets)
+    if study.nets and ("precision" in asked or compiled):
         from glomfeat.features.deep.device import find_device
 
-        find_device(study.device, asked.get("precision", "auto"), study.compile)
+        find_device(study.device, asked.get("precision", "auto"), compiled)
     nets = [name for name in study.nets if (mode := split_mode(name)) and mode.how == LORA]
     if "," not in study.lora_layers or not nets:  # a single pattern that fits nothing is refused for its network
         return

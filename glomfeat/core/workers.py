@@ -1,8 +1,10 @@
 """Calls side by side in worker processes, as many as the memory budget has room for."""
 
+import multiprocessing.resource_tracker
 import re
 import signal
 import sys
+import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -14,6 +16,7 @@ from typing import Any
 
 import psutil
 from joblib.externals.loky import ProcessPoolExecutor, get_reusable_executor
+from joblib.externals.loky.backend import resource_tracker
 
 from glomfeat.core.memory import PeakMemory, format_bytes, held_bytes, tree_bytes
 from glomfeat.core.part_errors import PartError, placed, what_raised
@@ -100,6 +103,8 @@ def deaf_to_ctrl_c():
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    for tracker in (multiprocessing.resource_tracker, resource_tracker):
+        tracker.ensure_running()  # which lets the signal through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
@@ -252,6 +257,9 @@ class _Running:
     def end(self, wait=False):
         """Kill the process."""
         for executor in self.worker[1:]:
+            until = time.monotonic() + LOOK_S
+            while not (self.future.running() or self.future.done()) and time.monotonic() < until:
+                time.sleep(0.001)  # loky's thread fails if the call is taken away before it has handed it over
             executor.shutdown(wait=wait, kill_workers=True)
 
     def killed(self):

@@ -81,8 +81,8 @@ def how_trained(identity, starts):
         said.append(
             "Networks computed in bfloat16. The last layer of built-in and of pretrained networks computed in float32."
         )
-    if identity.get("compile"):
-        said.append("The steps of their training were compiled.")
+    if identity.get("compile") and len(frozen) < len(starts):
+        said.append("The steps of training in epochs were compiled.")
     if tuned := identity.get("tune"):
         said.append(_how_tuned(tuned))
     if several := [name for name in starts if averages(Arm(net=name).network)]:

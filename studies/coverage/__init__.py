@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from glomfeat.core.errors import InputError
-from studies._cli import DONE, open_console, parse_options, write_options
+from studies._cli import DONE, open_console, parse_options
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ def main(arguments):
 
     from glomfeat.core.atomic import write_text
     from glomfeat.core.locks import alone_in
+    from glomfeat.core.settings import write_settings
     from glomfeat.results.write import save_table
 
     asked = [name for name in ("few", "best_of", "retrain") if getattr(options, name)]
@@ -75,7 +76,7 @@ def main(arguments):
         name, frame, shown = simulate(options, console.out)
         save_table(frame, out / f"{name}.csv")
         write_text(out / f"{name}.md", shown)
-        write_options(asdict(options), out)
+        write_settings(asdict(options), out / "study.yaml")
     console.out(shown)
     console.out(f"tables: {out}")
     return DONE

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from studies._cli import DONE, INCOMPLETE, open_console, parse_options, write_options
+from studies._cli import DONE, INCOMPLETE, open_console, parse_options
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ def main(arguments):
     from pathlib import Path
 
     from glomfeat.core.locks import alone_in
+    from glomfeat.core.settings import write_settings
     from studies.paper.steps import check, left_out, plan, run, steps_of
     from studies.paper.write import write_all
 
@@ -61,7 +62,7 @@ def main(arguments):
             plan(step, console)
         return DONE
     with alone_in(out, "--out"):
-        write_options(asdict(options), out)
+        write_settings(asdict(options), out / "study.yaml")
         status = [run(step, f"{number} of {len(steps)}", console) for number, step in enumerate(steps, 1)]
         for line in write_all(steps, out, options.quick):
             console.out(line)

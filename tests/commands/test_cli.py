@@ -1,5 +1,6 @@
 """The command line: options, YAML, messages and exit status."""
 
+import contextlib
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from helpers.running import SMALL
 
 from glomfeat.comparison.options import Study
 from glomfeat.core.errors import InputError
+from glomfeat.core.settings import write_settings
 from studies import check, compare
 from studies._cli import DONE, open_console, parse_options, run_main
 from studies._help import parser_of
@@ -62,6 +64,7 @@ def test_what_is_tuned_is_read_as_a_wish_or_as_a_grid_and_from_yaml_too(tmp_path
     ("content", "said"),
     [
         ("fold: 5", "no option 'fold', did you mean 'folds'?"),
+        ("", "is empty: give the study.yaml that a run wrote"),
         ("- 5", "must hold names and values, such as folds: 5"),
         ("a: [", "cannot be read"),
         ("é: 5", "cannot be read"),
@@ -72,6 +75,29 @@ def test_a_wrong_yaml_file_is_one_message(tmp_path, capsys, content, said):
     assert status_of("--config", tmp_path / "wrong.yaml") == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and said in error and "Traceback" not in error
+
+
+def test_options_of_a_run_that_were_cut_short_or_changed_are_never_read_without_a_word(tmp_path, capsys):
+    path, study = tmp_path / "study.yaml", Study(data="somewhere", folds=4, seed=1234, track="mlflow", style="paper")
+    write_settings(study.plain(), path)
+    text = path.read_text()
+    for length in [*range(0, len(text), 29), *range(len(text) - 9, len(text))]:
+        path.write_text(text[:length])
+        with contextlib.suppress(InputError, SystemExit):  # refused
+            assert parse("--config", str(path)) == study or "was changed" in capsys.readouterr().err, length
+    path.write_text(text[: text.index("features")])
+    message = r"study.yaml holds \d+ of the \d+ options that a run wrote: if it was cut short, run that study again"
+    with pytest.raises(InputError, match=message):
+        parse("--config", str(path))
+    capsys.readouterr()
+    path.write_text(text.replace("folds: 4", "folds: 5"))
+    assert parse("--config", str(path)) == Study(**{**vars(study), "folds": 5})
+    said = f"warning: --config {path} was changed since a run wrote it, and is read as it stands\n"
+    assert capsys.readouterr().err == said
+    path.write_text(text.partition("\n")[2].replace("folds: 4\n", ""))
+    assert parse("--config", str(path)).folds == Study.folds and capsys.readouterr().err == ""
+    path.write_text(text)
+    assert parse("--config", str(path)) == study and capsys.readouterr().err == ""
 
 
 def test_a_config_that_is_no_file_is_not_waited_for(tmp_path, capsys):
@@ -247,6 +273,16 @@ def test_a_signal_is_one_line_and_a_status(capsys, number, status, what, when):
             signal.signal(one, handler)
     assert stopped.value.code == status and sys.unraisablehook is hook
     assert capsys.readouterr().err == f"{what}; what is finished is kept, run the same command again to continue\n"
+
+
+def test_ctrl_c_is_a_status_and_no_end_by_a_signal_wherever_it_arrives(tmp_path):
+    (tmp_path / "stopped.py").write_text(
+        "import signal\nfrom studies._cli import run_main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "run_main(lambda arguments: exec('signal.raise_signal(signal.SIGINT)'), [])\n"
+    )
+    done = subprocess.run([sys.executable, "-m", "stopped"], capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (130, 1)
 
 
 def test_other_errors_of_a_clean_up_are_shown_as_python_does(capsys):

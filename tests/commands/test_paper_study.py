@@ -11,10 +11,11 @@ import yaml
 from helpers.running import refusal
 from PIL import Image
 
+from glomfeat.core.settings import write_settings
 from glomfeat.data import phantom
 from glomfeat.report.references import OF_PROGRAMS, WORKS
 from studies import compare, coverage, paper
-from studies._cli import parse_options, write_options
+from studies._cli import parse_options
 from studies.coverage.best_of import CORRECTED, HOLM, MAX_T, SEEN
 from studies.coverage.simulate import CASES, IMAGES, OURS, PAIRED, PAIRED_CASES, PAIRED_IMAGES, RESAMPLED, WILCOXON
 from studies.paper import Paper
@@ -132,7 +133,7 @@ def test_a_simulation_is_finished_if_it_was_made_with_these_options(tmp_path):
     assert not is_finished(step)
     step.out.mkdir()
     made = parse_options(coverage.Coverage, step.arguments, "coverage")
-    write_options(asdict(replace(made, jobs=7)), step.out)
+    write_settings(asdict(replace(made, jobs=7)), step.out / "study.yaml")
     assert is_finished(step)
     other = next(step for step in steps_of(Paper(out=str(tmp_path), simulations=7)) if step.name == "best_of")
     assert not is_finished(other)

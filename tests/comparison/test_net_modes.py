@@ -204,8 +204,11 @@ def test_what_cannot_be_compiled_is_refused_before_work_begins_or_named_in_a_lin
     with pytest.raises(InputError, match=r"^compile needs a CUDA device, and this is cpu: leave it out$"):
         run_tiny(tmp_path, data=str(few_images), nets=(LAYERS,), compile=True, device="cpu")
     assert not (tmp_path / "out" / "journal.jsonl").exists()
-    lines = lines_on_recipe(Study(nets=("compact", "resnet18:frozen"), compile=True))
-    assert lines == ["net:resnet18:frozen: trained without --compile, which it cannot use"]
+    left = Study(data=str(few_images), nets=("compact", "resnet18:frozen"), compile=True, device="cpu")
+    assert lines_on_recipe(left) == ["net:resnet18:frozen: trained without --compile, which it cannot use"]
+    starts.refuse_training(replace(left, nets=("resnet18:frozen",)))
+    said = run_study(tmp_path, data=str(few_images), features=("shortcut",), compile=True, folds=2)[-1]
+    assert "--compile changes nothing: it is for networks, and there are none" in said
 
 
 def test_a_pattern_of_layers_that_fits_no_network_is_refused(few_images, tmp_path):

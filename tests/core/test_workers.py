@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from functools import partial
@@ -9,6 +11,7 @@ from functools import partial
 import psutil
 import pytest
 
+from glomfeat.core import workers
 from glomfeat.core.memory import held_bytes
 from glomfeat.core.part_errors import PartError, calling
 from glomfeat.core.watched import limited
@@ -174,10 +177,30 @@ def test_a_call_alone_gives_what_it_returns_or_why_it_does_not():
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="a system without masks of signals")
 def test_ctrl_c_reaches_this_process_and_none_of_its_workers():
-    blocked = partial(signal.pthread_sigmask, signal.SIG_BLOCK, [])
-    asked = side_by_side(lambda _: signal.SIGINT in blocked(), [Call("x", 0)] * 2, "calls", 2, GB)
-    assert [ended.found for ended in asked] == [True, True]
-    assert alone(blocked) == {signal.SIGINT} and signal.SIGINT not in blocked()
+    asked = (
+        "import signal; from glomfeat.core.workers import alone, no_workers_left\n"
+        "asked = signal.pthread_sigmask, signal.SIG_BLOCK, []\n"
+        "with no_workers_left():\n"
+        "    print(alone(*asked), asked[0](*asked[1:]))"
+    )
+    # in a fresh process, where the first worker is the first of all
+    said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert said.stdout == "{<Signals.SIGINT: 2>} set()\n" and said.stderr == ""
+
+
+def test_a_call_that_is_interrupted_as_it_is_handed_over_ends_without_a_word(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    raised = []
+    monkeypatch.setattr(threading, "excepthook", raised.append)
+    for _ in range(6):
+        alone(abs, -1)
+        with monkeypatch.context() as patch:
+            patch.setattr(workers, "wait", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                alone(time.sleep, 60)
+    assert raised == []
 
 
 def test_no_calls_no_workers():

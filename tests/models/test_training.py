@@ -147,6 +147,8 @@ def test_only_the_steps_of_training_are_compiled_once_a_network_and_rows_say_so(
     assert not dynamic and calls == [8, 8] * (epochs + again) and net.module_.fast is None
     note = "the steps of training were compiled"
     assert note in net.notes_ and note not in eager.notes_
+    small = quick(name, side=32, epochs=1, batch=32).set_params(steps_compiled=True).fit(pixels, y)
+    assert note not in small.notes_, "there was no whole batch"
 
 
 @pytest.mark.slow

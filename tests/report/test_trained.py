@@ -67,4 +67,5 @@ def test_a_study_that_asks_for_nothing_says_no_more_than_before():
 
 def test_compiled_steps_are_said():
     said = how_trained({"compile": True}, {"compact": "none"})
-    assert said.endswith("then on all training cases. The steps of their training were compiled.")
+    assert said.endswith("then on all training cases. The steps of training in epochs were compiled.")
+    assert "compiled" not in how_trained({"compile": True}, {"resnet18:frozen": "none"})

@@ -196,6 +196,11 @@ class Network(nn.Module):
 
         Other batches, and images that are scored, are computed without it. What was compiled for the same network
         before is used again, unless it has adapters or is the user's own, where torch would compile it once more.
+
+        Yields
+        ------
+        set of int
+            Empty until such a batch is computed.
         """
         same = None if self.adapted or not (self.architecture or self.has_backbone) else (self.name, self.side, batch)
         if same is None or _COMPILED.get("last") != same:
@@ -203,9 +208,17 @@ class Network(nn.Module):
         _COMPILED["last"] = same
         as_it_draws = {"fallback_random": True}  # dropout would otherwise draw others than without compilation
         fast = torch.compile(self._before_last_layer, dynamic=False, options=as_it_draws)
-        self.fast = lambda images: fast(images) if len(images) == batch else self._before_last_layer(images)
+        used = set()
+
+        def of_one_size(images):
+            if len(images) != batch:
+                return self._before_last_layer(images)
+            used.add(batch)
+            return fast(images)
+
+        self.fast = of_one_size
         try:
-            yield
+            yield used
         finally:
             self.fast = None
 

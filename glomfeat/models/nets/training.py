@@ -189,12 +189,12 @@ class NetClassifier(Steps):
             self.notes_ = notes
             if self.module_.is_mixed(torch.device(self.device)):
                 notes.append(IN_BFLOAT16.format("but for" if self.module_.last_layer is not None else "and so did"))
-            if self.steps_compiled:
-                notes.append(IS_COMPILED)
             self.weights_ = self._start_from(X, train)
             self.adapt()
-            with self.module_.compiled(self.batch_size) if self.steps_compiled else nullcontext():
+            with self.module_.compiled(self.batch_size) if self.steps_compiled else nullcontext() as compiled:
                 yield
+            if compiled:
+                notes.append(IS_COMPILED)
             self.module_.merge()
         self.fit_s = time.perf_counter() - start
 

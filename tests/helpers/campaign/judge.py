@@ -16,7 +16,7 @@ STOPPED = (130, 143)
 # A remedy is an order: one of these words stands in every message that has one.
 ORDERS = re.compile(
     r"\b(run|free|delete|choose|take|write|give|mend|install|raise|wait|name|make|move|look|have|mount|ask|pass|see|print|start|bring|"
-    r"set|download|replace|save|check|convert|export|copy|close|leave|remove|rename|use|unpack|remake|pack|add|"
+    r"set|correct|download|replace|save|check|convert|export|copy|close|leave|remove|rename|use|unpack|remake|pack|add|"
     r"python -m)\b",
     re.IGNORECASE,
 )
