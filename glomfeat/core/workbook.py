@@ -1,5 +1,6 @@
 """Excel workbooks for people to read: fixed headings, filters, and texts that are never formulas."""
 
+import io
 import math
 import re
 import zipfile
@@ -35,7 +36,7 @@ class Sheet:
 
 
 def write_workbook(sheets, path):
-    """Write a workbook row by row, in little memory whatever its length; the same sheets give the same bytes.
+    """Write a workbook row by row, in little more memory than its file has; the same sheets give the same bytes.
 
     Rows beyond what a sheet of Excel can hold are left out. The headings and the first column stay in view when
     scrolling, and each heading has a filter. Numbers are rounded to four digits; a text that would be taken for a
@@ -54,7 +55,9 @@ def write_workbook(sheets, path):
     book.properties.created = book.properties.modified = datetime(*ALIKE)
     for sheet in sheets:
         _fill(book.create_sheet(sheet.title), sheet)
-    ExcelWriter(book, _Undated(path, "w", zipfile.ZIP_DEFLATED)).save()
+    packed = io.BytesIO()  # after an error of the disk, openpyxl would print further ones
+    ExcelWriter(book, _Undated(packed, "w", zipfile.ZIP_DEFLATED)).save()
+    path.write_bytes(packed.getbuffer())
 
 
 def _fill(page, sheet):

@@ -1,6 +1,9 @@
 """predictions.xlsx: what people read of a run is what its tables say."""
 
+import errno
+import gc
 import re
+import sys
 import zipfile
 from dataclasses import replace
 from types import SimpleNamespace
@@ -9,6 +12,7 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
+from helpers.faults import failing, watched
 from helpers.runs import GOOD, WEAK, make_run, of_arm
 
 from glomfeat.core.arms import FLOOR
@@ -184,6 +188,20 @@ def test_the_same_run_is_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr("time.localtime", lambda *at: (2033, 5, 18, 3, 33, 20, 2, 138, 0))
     write_workbook([Sheet("s", table)], tmp_path / "two.xlsx")
     assert (tmp_path / "one.xlsx").read_bytes() == (tmp_path / "two.xlsx").read_bytes()
+
+
+def test_a_disk_that_refuses_a_workbook_is_one_error_and_nothing_is_said_later(tmp_path, monkeypatch):
+    said, sheet = [], Sheet("s", pd.DataFrame({"a": ["x"] * 50}))
+    monkeypatch.setattr(sys, "unraisablehook", lambda one: said.append(one.exc_value))
+    with watched(tmp_path) as disk:
+        write_workbook([sheet], tmp_path / "whole.xlsx")
+    assert disk.asked
+    for at in range(1, len(disk.asked) + 1):
+        with failing(tmp_path, errno.ENOSPC, at):
+            with pytest.raises(OSError, match="No space left"):
+                write_workbook([sheet], tmp_path / "cut.xlsx")
+            gc.collect()
+    assert said == []
 
 
 def test_a_run_of_which_no_image_was_tested_leaves_none(tmp_path):
