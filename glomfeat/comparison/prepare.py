@@ -258,8 +258,8 @@ def prepare(study, say, manifest=None, journal=None, begun=None):
     if there.header() is None:  # before weights are looked for
         refuse_training(study)
     prepared = _resolved(with_offline_network(study, say), manifest, rest, say, begun=begun)
-    if not is_finished(prepared, there):
-        refuse_training(prepared.study)
+    if study.nets and not is_finished(prepared, there):
+        refuse_training(study)
     return prepared
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from glomfeat.core.arms import Arm, StudyError, plan_trials
 from glomfeat.core.csvs import read_csv
+from glomfeat.core.settings import read_settings
 from glomfeat.data.manifest import Manifest
 from glomfeat.data.schemes import find_scheme
 from glomfeat.results.journal import Journal
@@ -135,7 +135,7 @@ def load_run(out):
     quarantine = pd.DataFrame(columns=["name", "reason"])
     loaded = Loaded(out, run, about, {}, identity, {}, quarantine, journal.inside(), missing, journal)
     read = {
-        "study": ("study.yaml", lambda path: yaml.safe_load(path.read_text(encoding="utf-8"))),
+        "study": ("study.yaml", lambda path: read_settings(path)[0]),
         "environment": ("environment.json", lambda path: json.loads(path.read_text(encoding="utf-8"))),
         "quarantine": ("quarantine.csv", _read_quarantine),
     }

@@ -3,8 +3,8 @@
 import json
 
 import pandas as pd
-import yaml
 
+from glomfeat.core.settings import read_settings
 from glomfeat.data.files import sha256_of
 
 
@@ -42,7 +42,7 @@ def why_unfit(path, journal):
         return "" if sha256_of(path) == known else "is not as it was written"
     try:
         return _why_not_whole(path)
-    except (ValueError, yaml.YAMLError):  # ValueError covers the errors of pandas, of JSON and of what is not UTF-8
+    except ValueError:  # which covers the errors of pandas, of JSON, of settings and of what is not UTF-8
         return "is damaged"
 
 
@@ -53,8 +53,8 @@ def _why_not_whole(path):
             if file.read(1) != b"\n":
                 return "is cut short"
         pd.read_csv(path, dtype=str)
-    elif path.suffix in (".json", ".yaml"):
-        text = path.read_text(encoding="utf-8")
-        found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-        return "" if isinstance(found, dict) else "is damaged"
+    elif path.suffix == ".yaml":
+        read_settings(path)
+    elif path.suffix == ".json":
+        return "" if isinstance(json.loads(path.read_text(encoding="utf-8")), dict) else "is damaged"
     return ""

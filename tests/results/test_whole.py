@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import yaml
 from helpers.running import run_study
 
 from glomfeat.core.arms import StudyError
@@ -97,6 +98,15 @@ def test_without_a_checksum_a_file_is_judged_by_its_form(tmp_path, name, text, w
     if text is not None:
         (tmp_path / name).write_text(text)
     assert why_unfit(tmp_path / name, Journal(tmp_path / "journal.jsonl")) == why
+
+
+def test_options_that_were_cut_short_are_not_read_as_those_of_another_study(again, without_figures):
+    out, _ = again
+    path, said = out / "study.yaml", []
+    path.write_text(path.read_text().partition("case_rule")[0])
+    assert yaml.safe_load(path.read_text())["folds"], "what is left is options too"
+    write_report(out, say=said.append)
+    assert said == ["study.yaml is damaged: what they tell is left out. " + AGAIN.format(out)]
 
 
 def test_a_report_says_which_parts_are_left_out_and_how_they_are_made_again(again, without_figures):
