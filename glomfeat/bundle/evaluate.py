@@ -19,8 +19,8 @@ from glomfeat.core.disk import writing
 from glomfeat.core.errors import UserError
 from glomfeat.core.memory import BudgetError, held_bytes
 from glomfeat.core.progress import track
+from glomfeat.core.starting import spread
 from glomfeat.core.words import guarded, unguarded
-from glomfeat.core.workers import deaf_to_ctrl_c
 from glomfeat.data.files import names_below, split, walk_files
 from glomfeat.data.sources import BESIDE, is_image
 from glomfeat.features.budget import find_pace, largest_source
@@ -182,9 +182,7 @@ class SideBySide:
     def transform(self, pixels, sizes):
         parts = np.array_split(np.arange(len(pixels)), min(self.jobs, len(pixels)))
         calls = (joblib.delayed(self.feature.transform)(pixels[p], sizes[p]) for p in parts)
-        with deaf_to_ctrl_c():
-            found = joblib.Parallel(self.jobs, return_as="generator")(calls)
-        return np.concatenate(list(found))
+        return np.concatenate(spread(calls, self.jobs))
 
 
 def paced(bundle, paths, batch, jobs, budget):

@@ -1,8 +1,6 @@
 """Calls side by side in worker processes, as many as the memory budget has room for."""
 
-import multiprocessing.resource_tracker
 import re
-import signal
 import sys
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -16,11 +14,11 @@ from typing import Any
 
 import psutil
 from joblib.externals.loky import ProcessPoolExecutor, get_reusable_executor
-from joblib.externals.loky.backend import resource_tracker
 
 from glomfeat.core.memory import PeakMemory, format_bytes, held_bytes, tree_bytes
 from glomfeat.core.part_errors import PartError, placed, what_raised
 from glomfeat.core.progress import track, waiting_for
+from glomfeat.core.starting import deaf_to_ctrl_c
 from glomfeat.core.watched import NotSent, how_it_ended, limited, pack, watch
 
 PROCESS_BYTES = 260_000_000
@@ -91,25 +89,6 @@ def no_workers_left():
             while _KEPT:
                 _KEPT.pop()[1].shutdown(wait=True)
             get_reusable_executor().shutdown(wait=True)
-
-
-@contextmanager
-def deaf_to_ctrl_c():
-    """Start processes in a block that Ctrl-C does not reach.
-
-    A terminal sends it to all processes at once. The command itself ends its workers; a worker that has just begun to
-    start would print a traceback first. In the block itself Ctrl-C waits until its end.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    for tracker in (multiprocessing.resource_tracker, resource_tracker):
-        tracker.ensure_running()  # which lets the signal through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def how_many(calls, jobs, budget):

@@ -18,7 +18,7 @@ from PIL import Image
 from glomfeat.core.cache_listing import PART, Entry, used
 from glomfeat.core.disk import CACHE, writing
 from glomfeat.core.errors import InputError, TakenError
-from glomfeat.core.workers import deaf_to_ctrl_c
+from glomfeat.core.starting import spread
 
 ABOUT = (
     "these are drawn cartoons of glomeruli in made-up cases, to see how everything works: no figure says anything "
@@ -196,9 +196,7 @@ def _write(part, spec, jobs):
         (part / name).mkdir(parents=True)
     plan = plan_phantom(spec)
     tasks = (joblib.delayed(_write_image)(part, spec, row) for row in plan.to_dict("records"))
-    with deaf_to_ctrl_c():
-        written = joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
-    list(written)
+    spread(tasks, jobs)
     (part / "phantom.json").write_text(json.dumps(_facts(spec), indent=2) + "\n", encoding="utf-8")
     told = ["name", "label", *(["site"] if "site" in plan else [])]
     table = plan[told].rename(columns={"label": "ground truth"})
