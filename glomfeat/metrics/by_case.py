@@ -187,10 +187,14 @@ def _counts(places, cases, shape):
 
 
 def _auroc(positive, score, cases, weights):
-    held = case_sums(np.stack([positive, ~positive], axis=1), cases, weights.shape[1])
     pairs = ((weights @ concordance(positive, score, cases)) * weights).sum(axis=1)
-    ones, zeros = (weights @ held).T
+    ones, zeros = _held(positive, cases, weights)
     return pairs / (ones * zeros)
+
+
+def _held(positive, cases, weights):
+    """How many positives, and how many others, there are in each replicate."""
+    return (weights @ case_sums(np.stack([positive, ~positive], axis=1), cases, weights.shape[1])).T
 
 
 def _average_precision(positive, score, cases, weights):
@@ -205,4 +209,5 @@ def _average_precision(positive, score, cases, weights):
         hits, called = np.cumsum(gained, axis=1), np.cumsum(called, axis=1)
         precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
         found.append((gained * precision).sum(axis=1) / gained.sum(axis=1))
-    return np.concatenate(found)
+    both = (_held(positive, cases, weights) > 0).all(axis=0)
+    return np.where(both, np.concatenate(found), np.nan)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtrc, stdtr, stdtrit
 
-from glomfeat.metrics.resampling import LEVEL, jackknife
+from glomfeat.metrics.resampling import LEVEL, ROUNDING, jackknife
 
 POWER = 0.8
 EQUIVALENCE_LEVEL = 0.90  # of the limits that go with two one-sided tests at 5 %
@@ -226,8 +226,8 @@ def resampled_mean(values, ratio):
     n = len(values)
     if n < 2 or not np.isfinite(values).all():
         return float("nan"), float("nan"), float("nan")
-    if values.min() == values.max():  # their mean may differ from them in the last bit
-        return values[0], 0.0, n - 1
+    if np.ptp(values) <= ROUNDING:  # figures of equal trials differ in the last bits
+        return (values[0] if abs(values[0]) > ROUNDING else 0.0), 0.0, n - 1
     return values.mean(), np.sqrt((1 / n + ratio) * values.var(ddof=1)), n - 1
 
 
@@ -248,6 +248,7 @@ def resampled_t(differences, ratio):
     -------
     float
         NaN for fewer than two trials; 1 if all differences are 0. If all are equal and not 0, that of the sign test.
+        Equal means but for rounding.
 
     Examples
     --------
@@ -279,7 +280,8 @@ def equivalence(differences, ratio, rope=ROPE):
     Returns
     -------
     worse, equivalent, better : float
-        Sum to 1; NaN for fewer than two trials, or if all differences are equal, which does not tell how they vary.
+        Sum to 1; NaN for fewer than two trials, or if all differences are equal but for rounding, which does not tell
+        how they vary.
 
     Examples
     --------
@@ -290,4 +292,4 @@ def equivalence(differences, ratio, rope=ROPE):
     if error == 0:
         return (float("nan"),) * 3
     worse, better = float(stdtr(freedom, (-rope - mean) / error)), float(stdtr(freedom, (mean - rope) / error))
-    return worse, 1 - worse - better, better
+    return worse, float(np.maximum(0, 1 - worse - better)), better

@@ -122,12 +122,13 @@ def jackknife(left_out):
     Parameters
     ----------
     left_out : ndarray of float, shape (cases,)
-        The figure without each case; those that are not finite do not count.
+        The figure without each case.
 
     Returns
     -------
     error, freedom : float
-        NaN if fewer than two figures are finite; without any spread the error is 0.
+        NaN for fewer than two cases, or if the figure is not finite without one of them, because nothing tells then how
+        far that case moves it. Without any spread the error is 0.
 
     Examples
     --------
@@ -135,9 +136,9 @@ def jackknife(left_out):
     >>> error, freedom
     (1.0, 1.0)
     """
-    left_out = np.asarray(left_out, np.float64)[np.isfinite(left_out)]
+    left_out = np.asarray(left_out, np.float64)
     n = len(left_out)
-    if n < 2:
+    if n < 2 or not np.isfinite(left_out).all():
         return float("nan"), float("nan")
     apart = left_out - left_out.mean()
     largest = np.abs(apart).max()
@@ -175,7 +176,7 @@ def jackknife_limits(value, left_out, low=0.0, high=1.0, holders=None):
     Returns
     -------
     low, high : float
-        NaN where the figure is, for fewer than two cases, or if fewer than two of `left_out` are finite.
+        NaN where the figure or one of `left_out` is, or for fewer than two cases.
 
     Examples
     --------
@@ -233,7 +234,7 @@ def open_limits(value, left_out, holders=None):
     Returns
     -------
     low, high : float
-        NaN where the figure is, for fewer than two cases, or if no case changes it.
+        NaN where the figure or one of `left_out` is, for fewer than two cases, or if no case changes it.
 
     Examples
     --------

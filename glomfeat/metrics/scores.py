@@ -50,7 +50,8 @@ def _average_precision(y, score, weights):
     ones, zeros = (part[:, ::-1] for part in _ranked(y, score, weights))
     hits, calls = np.cumsum(ones, axis=1), np.cumsum(ones + zeros, axis=1)
     precision = np.divide(hits, calls, out=np.zeros_like(hits), where=calls > 0)
-    return (ones * precision).sum(axis=1) / ones.sum(axis=1)
+    both = np.where(zeros.sum(axis=1) > 0, ones.sum(axis=1), np.nan)
+    return (ones * precision).sum(axis=1) / both
 
 
 def _weighted(metric, y, score, weights):
@@ -91,7 +92,7 @@ def auroc(y, score, weights=None):
 def average_precision(y, score, weights=None):
     """Area under the precision-recall steps, like scikit-learn's ``average_precision_score``.
 
-    Parameters and returns are those of `auroc`.
+    Parameters and returns are those of `auroc`. Without negatives it would be 1 whatever the scores are, so it is NaN.
 
     Examples
     --------

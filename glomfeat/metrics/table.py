@@ -192,7 +192,6 @@ _ROWS = (
         "F1",
         "Harmonic mean of precision and sensitivity, at 0.5.",
         at="0.5",
-        made_of="positive",
         limits=1,
     ),
     Metric(

@@ -7,6 +7,7 @@ import pandas as pd
 
 from glomfeat.core.arms import Trial
 from glomfeat.data.cases import IMAGE_LEVEL
+from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.recalibration import calibration_line, recalibrated
 from glomfeat.metrics.resampling import apart_limits, open_limits, resampling_units
 from glomfeat.metrics.scores import brier
@@ -172,6 +173,7 @@ def _calibration(there, arms):
     """The line that would calibrate an arm's scores in the cohort, and the Brier score that this would give."""
     y, cases, rows = there.manifest.labels, there.manifest.cases, []
     units = resampling_units(cases)[cases]
+    holders = own_cases("each", y, units, units.max() + 1, len(there.manifest.classes))[1]
     for arm in arms:
         record, row = there.records.get((arm, 0, FOLD), {}), [np.nan] * len(LINE)
         if record.get("status") == "done" and len(there.manifest.classes) == 2:
@@ -179,7 +181,10 @@ def _calibration(there, arms):
             line = calibration_line(y, score)
             if np.isfinite(line).all():
                 without = np.array([calibration_line(y[rest], score[rest]) for rest in _without_each(units)])
-                row = [value for part in zip(line, without.T, strict=True) for value in _limited(*part)]
+                limited = (
+                    (value, *open_limits(value, left, holders)) for value, left in zip(line, without.T, strict=True)
+                )
+                row = [figure for figures in limited for figure in figures]
                 row.append(brier(y, recalibrated(score, *line)))
         rows.append(row)
     return pd.DataFrame(rows, columns=list(LINE), index=arms.index, dtype=float)
@@ -187,11 +192,6 @@ def _calibration(there, arms):
 
 def _without_each(units):
     return [units != unit for unit in range(units.max() + 1)]
-
-
-def _limited(value, left_out):
-    """A figure with its limits; none if it is undefined without one of the cases, or no case changes it."""
-    return (value, *open_limits(value, left_out)) if np.isfinite(left_out).all() else (value, np.nan, np.nan)
 
 
 def _predictions(there, name):

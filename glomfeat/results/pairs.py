@@ -106,9 +106,11 @@ def _decided(parts, classes, weights):
     whole, without = (measure_pooled(parts, classes, each) for each in (None, weights))
     named = {name: name if name == "brier" else name + at for name in ("sensitivity", "specificity", "brier")}
     found = {name: (float(whole[metric][0]), without[metric]) for name, metric in named.items()}
-    found["balanced_accuracy"] = tuple(
-        (one + other) / 2 for one, other in zip(found["sensitivity"], found["specificity"], strict=True)
-    )
+    if classes == 2:
+        sides = zip(found["sensitivity"], found["specificity"], strict=True)
+        found["balanced_accuracy"] = tuple((one + other) / 2 for one, other in sides)
+    else:  # the mean of the classes' sensitivities, which that of the macro figures is not
+        found["balanced_accuracy"] = float(whole["balanced_accuracy"][0]), without["balanced_accuracy"]
     calls = [decide(part.score, part.threshold if classes == 2 else None) != part.y for part in parts]
     cases = np.concatenate([part.cases for part in parts])
     return found | {"wrong": (np.concatenate(calls), cases, len({part.repeat for part in parts}))}

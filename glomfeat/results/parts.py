@@ -214,7 +214,7 @@ def find_limits(parts, classes):
     -------
     dict of str to (float, float)
         By the names of those in `METRICS` that have limits; NaN where the metric is, or if fewer than two cases are
-        behind it, even within one repeat.
+        behind it, even within one repeat, as under a hold-out.
     """
     weights, found = leave_out_weights(max(part.cases.max() for part in parts) + 1), {}
     whole, without = measure(parts, classes), measure(parts, classes, weights)
@@ -229,10 +229,7 @@ def find_limits(parts, classes):
             with np.errstate(invalid="ignore"):  # none of the class is left if one case holds all of it
                 left_out = high * left_out / left
         own, holders = owned("all" if metric.errors_of is not None and classes > 2 else metric.made_of)
-        # under a hold-out, one case may hold all images of a class in a repeat: nothing is left of it without the case
-        known = metric.by_fold or not np.isnan(left_out[own]).any()
-        ends = jackknife_limits(float(whole[name][0]), left_out[own], low, high, holders)
-        found[name] = ends if known else (float("nan"), float("nan"))
+        found[name] = jackknife_limits(float(whole[name][0]), left_out[own], low, high, holders)
     return found
 
 
@@ -320,8 +317,7 @@ def with_limits(figure, parts, low=0.0, high=1.0, made_of="each", called=None):
     y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
     value, left_out = float(figure(None)[0]), left_out_of(figure, cases)
     own, holders = own_cases(made_of, y, cases, cases.max() + 1, called=called)
-    ends = jackknife_limits(value, left_out[own[np.unique(cases)]], low, high, holders)
-    return (value, *ends) if np.isfinite(left_out).all() else (value, float("nan"), float("nan"))
+    return value, *jackknife_limits(value, left_out[own[np.unique(cases)]], low, high, holders)
 
 
 def in_columns(name, found):

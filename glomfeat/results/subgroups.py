@@ -105,11 +105,9 @@ class _Sides:
         return here | {"note": "; ".join(notes)}
 
     def _limits(self, rows, whole, without, held, notes):
-        y, units = self.manifest.labels[rows], self.units[self.manifest.cases[rows]]
         found, unsure = {}, []
         for name in FIGURES:
-            made_of = "each" if name == BALANCED_T else METRICS[name].made_of
-            own, holders = own_cases(made_of, y, units, len(without[name]), self.classes)
+            own, holders = self._behind(rows, "each" if name == BALANCED_T else METRICS[name].made_of)
             left = without[name][own]
             if not np.isfinite(whole[name]):
                 continue
@@ -141,13 +139,20 @@ class _Sides:
                 found[f"{name}_difference"] = apart
                 unsure.append(name)
                 continue
-            tested = paired_difference(apart, without_each)
+            # a difference is no surer than the side with fewer cases behind it
+            holders = min(self._behind(rows, METRICS[name].made_of)[1] for rows in (self.of((code,)), beside))
+            tested = paired_difference(apart, without_each, holders)
             found |= zip((f"{name}{end}" for end in ENDS[1:5]), (apart, tested.lo, tested.hi, tested.p), strict=True)
         if unsure and len(held) > 1:
             notes.append(
                 f"difference of {', '.join(unsure)}: a side hangs on one case, so there are no limits and no p"
             )
         return found
+
+    def _behind(self, rows, made_of):
+        """The units behind a figure of some rows, and how many of them count, as `own_cases` has it."""
+        y, units = self.manifest.labels[rows], self.units[self.manifest.cases[rows]]
+        return own_cases(made_of, y, units, self.units.max() + 1, self.classes)
 
     def _measure(self, codes):
         """Figures of some groups, the same without each unit, and the units behind them."""
@@ -169,12 +174,7 @@ class _Sides:
         with np.errstate(invalid="ignore", divide="ignore"):
             found = measure(parts, self.classes, weights)
         found[BALANCED_T] = (found["sensitivity_t"] + found["specificity_t"]) / 2
-        # the precision of a trial without negatives is 1 whatever the scores are: it counts only where AUROC does
-        counts = np.isfinite([rank([part], weights) for part in parts])
-        precision = np.array([rank([part], weights, "average_precision") for part in parts])
-        with np.errstate(invalid="ignore"):
-            found["average_precision"] = np.where(counts, precision, 0).sum(axis=0) / counts.sum(axis=0)
-        return found | {"n_trials": counts.sum(axis=0)}
+        return found | {"n_trials": np.isfinite([rank([part], weights) for part in parts]).sum(axis=0)}
 
 
 def _adjust(rows):

@@ -96,3 +96,11 @@ def test_case_sums_by_columns():
     values, cases = np.random.default_rng(4).normal(size=(30, 3)), np.arange(30) % 7
     expected = [values[cases == case].sum(axis=0) if case < 7 else np.zeros(3) for case in range(8)]
     np.testing.assert_allclose(case_sums(values, cases, 8), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(("by_case", "by_row", "_"), PAIRS)
+def test_without_a_class_no_area_is_known(by_case, by_row, _):
+    y, cases, score = np.array([0, 1, 1, 0]), np.array([0, 1, 2, 1]), np.array([0.3, 0.6, 0.4, 0.5])
+    weights = np.array([[1.0, 1, 1], [0, 0, 1], [1, 0, 0]])
+    for found in (by_case(y, score, cases, weights), by_row(y, score, weights[:, cases])):
+        assert np.isfinite(found).tolist() == [True, False, False]

@@ -59,7 +59,7 @@ def test_weights_in_several_blocks(monkeypatch):
 
 def test_missing_class_is_nan_without_a_warning():
     assert np.isnan(auroc([1, 1], [0.2, 0.3])) and np.isnan(auroc([0, 0], [0.2, 0.3]))
-    assert np.isnan(average_precision([0, 0], [0.2, 0.3]))
+    assert np.isnan(average_precision([0, 0], [0.2, 0.3])) and np.isnan(average_precision([1, 1], [0.2, 0.3]))
     assert np.isnan(auroc([0, 1], np.eye(3)[:2]))  # class 2 is nowhere
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+from sklearn.metrics import f1_score
 
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits
@@ -32,6 +33,14 @@ def test_without_errors_each_figure_is_as_sure_as_it_has_cases(holders, total):
     tested = 6 * total - 3 * holders
     assert ends["fp"] == pytest.approx((0, tested * (1 - ends["specificity"][0])))
     assert ends["fn_t"] == pytest.approx((0, 3 * holders * (1 - ends["sensitivity_t"][0])))
+
+
+def test_f1_counts_false_alarms_and_so_hangs_on_every_case():
+    part = study(4, 12, range(27, 72, 6))  # each case that holds others only has a false alarm or two
+    everywhere = np.arange(12)
+    without = [f1_score(part.y[rest], part.score[rest] >= 0.5) for rest in (part.cases != one for one in everywhere)]
+    ends = jackknife_limits(f1_score(part.y, part.score >= 0.5), np.array(without), holders=4)
+    assert find_limits([part], 2)["f1"] == pytest.approx(ends)
 
 
 def test_precision_is_made_of_cases_that_are_called_positive():

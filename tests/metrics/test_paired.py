@@ -117,6 +117,19 @@ def test_one_trial_says_nothing():
     assert np.isnan(equivalence([0.02, 0.02], 0.25)).all() and np.isnan(equivalence([0.0, 0.0], 0.25)).all()
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 20), st.lists(st.integers(1, 19), min_size=2, max_size=12))
+def test_differences_that_are_equal_but_for_rounding_are_equal(steps, others):
+    differences = [(other + steps) / 20 - other / 20 for other in others]
+    assert resampled_t(differences, 0.25) == (2.0 ** (1 - len(others)) if steps else 1.0)
+    assert np.isnan(equivalence(differences, 0.25)).all()
+
+
+def test_equivalence_is_never_less_than_0():
+    worse, equivalent, better = equivalence([0.05, 0.05 + 1e-9, 0.05 - 1e-9], 0.25)
+    assert min(worse, equivalent, better) >= 0 and worse + equivalent + better == pytest.approx(1)
+
+
 def test_two_one_sided_tests_are_students_on_the_pseudo_values():
     values, margin = 0.004 + 0.03 * np.tile([1.0, -1.0], 20), 0.02
     value, left_out = values.mean(), left_out_of(values)

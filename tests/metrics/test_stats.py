@@ -118,7 +118,7 @@ def test_few_large_cases_leave_few_degrees_of_freedom():
 def test_jackknife_of_nothing_and_of_no_spread():
     assert np.isnan(jackknife(np.array([]))).all() and np.isnan(jackknife(np.array([1.0, np.nan]))).all()
     assert jackknife(np.full(7, 0.1 + 0.2)) == (0.0, 6.0)
-    assert jackknife(np.r_[1.0, 3.0, np.nan]) == jackknife(np.r_[1.0, 3.0])
+    assert np.isnan(jackknife(np.r_[1.0, 3.0, np.nan])).all()  # nothing tells how far the last case moves it
 
 
 @settings(max_examples=60, deadline=None)

@@ -116,8 +116,11 @@ def test_a_figure_that_is_the_same_without_each_case_has_no_limits_and_its_reaso
     assert cells[FLOOR]["external"] == cells[FLOOR]["internal"] == "0.500" and "(" in cells[GOOD]["external"]
 
 
-def test_limits_of_a_calibration_line_are_those_of_leaving_out_each_case():
+@pytest.mark.parametrize("holders", [12, 3])
+def test_limits_of_a_calibration_line_are_those_of_leaving_out_each_case(holders):
     run, there = make_run(), cohort("north", n=120, cases=12)
+    label = np.where(there.manifest.cases < holders, there.manifest.labels, 0)  # positives in the first cases only
+    there = replace(there, manifest=replace(there.manifest, table=there.manifest.table.assign(label=label)))
     row = external_tables(run, results_table(run), [there]).results.set_index("arm").loc[WEAK]
     y, cases, score = there.manifest.labels, there.manifest.cases, np.array(there.records[WEAK]["scores"])
 
@@ -129,7 +132,7 @@ def test_limits_of_a_calibration_line_are_those_of_leaving_out_each_case():
     without = np.array([line(cases != case) for case in range(12)])
     apart = without - without.mean(axis=0)
     squares = (apart**2).sum(axis=0)
-    freedom = np.minimum(11, 3 * squares**2 / (apart**4).sum(axis=0))
+    freedom = np.minimum(holders - 1, 3 * squares**2 / (apart**4).sum(axis=0))
     reach = student.ppf(0.975, freedom) * np.sqrt(11 / 12 * squares)
     for place, name in enumerate(("calibration_slope", "calibration_intercept")):
         ends = [row[name] - reach[place], row[name] + reach[place]]

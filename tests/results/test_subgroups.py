@@ -110,11 +110,18 @@ def test_a_difference_is_tested_by_leaving_out_each_case_on_both_sides(sited):
     site, case = sited.manifest.table[f"{OF_USER}site"].to_numpy(), sited.manifest.table["case"].to_numpy()
     row, mine, rest = found.loc[(GOOD, "west")], np.flatnonzero(site == "west"), np.flatnonzero(site != "west")
     assert set(case[mine]) & set(case[rest]) == {"P00", "P01"}
+    labels = sited.manifest.labels
+    of = [[len(set(case[rows][labels[rows] == label])) for label in (0, 1)] for rows in (mine, rest)]
     whole, beside = by_hand(sited, mine), by_hand(sited, rest)
     pairs = [(by_hand(sited, mine, one), by_hand(sited, rest, one)) for one in sorted(set(case))]
     for name in COMPARED:
         apart = whole[name] - beside[name]
         error, freedom = satterthwaite(np.array([one[name] - other[name] for one, other in pairs]))
+        # the side with fewer cases that hold images of the figure's denominator
+        holders = min(
+            side[1] if name.startswith("sens") else side[0] if name.startswith("spec") else min(side) for side in of
+        )
+        freedom = min(freedom, holders - 1)
         step = stats.t.ppf(0.975, freedom) * error
         p = 2 * stats.t.sf(abs(apart) / error, freedom)
         said = [row[f"{name}{end}"] for end in ("_rest", "_difference", "_difference_lo", "_difference_hi", "_p")]

@@ -11,6 +11,7 @@ from glomfeat.checks.data.cases import TELLS, TELLS_MUCH, most_folds
 from glomfeat.checks.data.findings import Finding
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.splits import SplitError, make_folds
+from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
 from glomfeat.metrics.scores import auroc
 from glomfeat.models.heads.built_in import make_head
@@ -113,11 +114,12 @@ def probe_classes(manifest, shortcut, folds, seed):
     parts = [np.flatnonzero(dealt == fold) for fold in np.unique(dealt)]
     units = resampling_units(manifest.cases, seed=seed_for(seed, "audit", "units"))[manifest.cases]
     weights = leave_out_weights(units.max() + 1)
+    holders = own_cases("each", labels, units, len(weights), classes)[1]
     rows = []
     for name, columns in PARTS.items():
         scores = held_out(shortcut[:, columns], labels, dealt, classes, seed)
         value = float(mean_auroc(parts, labels, scores))
-        low, high = jackknife_limits(value, mean_auroc(parts, labels, scores, weights, units))
+        low, high = jackknife_limits(value, mean_auroc(parts, labels, scores, weights, units), holders=holders)
         rows.append({"part": name, "auroc": value, "auroc_lo": low, "auroc_hi": high})
     worst = max(row["auroc"] for row in rows)
     text = ", ".join("{part} {auroc:.2f} ({auroc_lo:.2f} to {auroc_hi:.2f})".format(**row) for row in rows)

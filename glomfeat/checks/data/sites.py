@@ -10,6 +10,7 @@ from glomfeat.checks.data.probe import MOST_GROUPS, SITES, dealt_by_case, held_o
 from glomfeat.core.words import number_of
 from glomfeat.data.case_notes import OURS
 from glomfeat.data.tables.read import listed, named_by_user, read_values
+from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
 
@@ -180,11 +181,13 @@ def _leave_out(probe, matrix):
     if not cells:
         return {}, ["no site holds every class in a fold, so leaving one out cannot be compared with folds by case"]
     units = resampling_units(probe.manifest.cases)
-    used = np.unique(units[cases[np.concatenate(cells)]])
+    tested = np.concatenate(cells)
+    used = np.unique(units[cases[tested]])
     weights = leave_out_weights(units.max() + 1)[used]
     by_case, left_out = (float(mean_auroc(cells, labels, score)) for score in scores)
     without = [mean_auroc(cells, labels, score, weights, units[cases]) for score in scores]
-    cost = paired_difference(by_case - left_out, without[0] - without[1])
+    holders = own_cases("each", labels[tested], units[cases[tested]], units.max() + 1, classes)[1]
+    cost = paired_difference(by_case - left_out, without[0] - without[1], holders)
     found = {"by_case": by_case, "site_left_out": left_out, "cost": cost.value}
     return found | {"cost_lo": cost.lo, "cost_hi": cost.hi, "p": cost.p}, []
 
