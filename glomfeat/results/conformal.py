@@ -15,6 +15,9 @@ COLUMNS = (
 ALL = "all"
 OLDER = "its trials were run before sets of classes were noted: a new output folder has them"
 FEW = f"fewer than {LEAST_CASES} cases had inner scores: every set holds all classes"
+IN_SOME = (
+    f"in {{few}} of {{all}} trials fewer than {LEAST_CASES} cases had inner scores, so their sets hold all classes"
+)
 
 
 def conformal_table(run):
@@ -41,20 +44,27 @@ def conformal_table(run):
         records = [(trial, run.record(trial)) for trial in trials if run.record(trial)["status"] == "done"]
         if not records:
             continue
-        head = {"arm": arm, "level": LEVEL, "note": "", "split": run.manifest.split}
+        head = {"arm": arm, "level": LEVEL, "split": run.manifest.split}
         if any("conformal" not in record for _, record in records):
             rows.append(head | {"class": ALL, "note": OLDER})
             continue
         sets = [record["conformal"] for _, record in records]
         head["calibrated_by"] = min(one["cases"] for one in sets)
-        if any(one["quantile"] is None for one in sets):
-            head["note"] = FEW
+        head["note"] = _note(sets)
         y, cases, repeat, held = _pooled(run, records)
         for label, name in ((None, ALL), *enumerate(classes)):
             here = np.ones(len(y), bool) if label is None else y == label
             if here.any():
                 rows.append(head | {"class": name} | _row(y[here], cases[here], repeat[here], held[here], units))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _note(sets):
+    """Say in how many trials sets hold all classes; empty if in none."""
+    few = sum(one["quantile"] is None for one in sets)
+    if few == len(sets):
+        return FEW
+    return IN_SOME.format(few=few, all=len(sets)) if few else ""
 
 
 def _pooled(run, records):
