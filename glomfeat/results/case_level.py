@@ -140,7 +140,8 @@ def case_level_table(run, rule=MEAN):
     -------
     pandas.DataFrame
         One row per arm, columns `COLUMNS`. All figures are those of `glomfeat.results.parts.measure` and `find_limits`,
-        on rows that are cases.
+        on rows that are cases. Those without ``_t`` decide on the score of a case at 0.5. With ``share`` this is also
+        its threshold, so they are those with ``_t``.
     """
     classes, units, rows = len(run.manifest.classes), units_of(run), []
     for arm, trials in arms_of(run).items():

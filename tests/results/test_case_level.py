@@ -102,13 +102,15 @@ def test_a_case_is_one_call(rule):
         of = frame.groupby("case").agg({"y": "first", "score": ["mean", "max"], "call": "mean"})
         score = of[{"mean": ("score", "mean"), "maximum": ("score", "max"), "share": ("call", "mean")}[rule]]
         areas.append(sk.roc_auc_score(of["y", "first"], score))
-        hits.append(
-            pd.DataFrame({"y": of["y", "first"], "call": score >= (0.5 if rule == "share" else part.threshold)})
-        )
+        call = score >= (0.5 if rule == "share" else part.threshold)
+        hits.append(pd.DataFrame({"y": of["y", "first"], "call": call, "at_half": score >= 0.5}))
     called = pd.concat(hits)
     assert found["auroc"] == pytest.approx(np.mean(areas))
     assert found["sensitivity_t"] == pytest.approx(called.loc[called["y"] == 1, "call"].mean())
     assert found["specificity_t"] == pytest.approx(1 - called.loc[called["y"] == 0, "call"].mean())
+    assert found["sensitivity"] == pytest.approx(called.loc[called["y"] == 1, "at_half"].mean())
+    assert found["specificity"] == pytest.approx(1 - called.loc[called["y"] == 0, "at_half"].mean())
+    assert found["accuracy"] == pytest.approx((called["at_half"] == called["y"]).mean())
     assert found["auroc_lo"] < found["auroc"] <= found["auroc_hi"] and found["rule"] == rule
     assert (found["cases"], found["positives"]) == (36, 18) and found["n_trials"] == FOLDS * REPEATS
 
