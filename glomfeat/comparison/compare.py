@@ -13,7 +13,7 @@ from glomfeat.core.settings import write_settings
 from glomfeat.core.workers import no_workers_left
 from glomfeat.data.subgroups import lines_on_subgroups
 from glomfeat.results.best_of_many import best_of_many_in_words
-from glomfeat.results.case_level import MEAN, one_class_each
+from glomfeat.results.case_level import MEAN, one_class_each, why_uncalled
 from glomfeat.results.comparisons import detectable_in_words
 from glomfeat.results.external import lines_on_dropped
 from glomfeat.results.finished import Finished
@@ -99,8 +99,8 @@ def _compare(prepared, journal, say):
     say_missing(finished.results, prepared.metrics, say)
     _say_compared(finished, say)
     _say_subgroups(finished, len(prepared.manifest), say)
-    if study.case_rule != MEAN and not one_class_each(found.manifest):
-        say(f"--case-rule {study.case_rule}: cases hold several classes or are not known, so none has a single call")
+    if line := _uncalled(finished):
+        say(line)
     say(detectable_in_words(finished.comparisons, found.manifest.keep(finished.ever_tested)))
     if study.save_models:
         from glomfeat.comparison.fold_stains import settle_whole
@@ -120,6 +120,15 @@ def _say_compared(finished, say):
         say(sentence)
     for line in added_in_words(finished.joined_pairs, {}) if finished.joined else ():
         say(line)
+
+
+def _uncalled(finished):
+    """Say why there is no table with one call for each case, if a rule for it or the classes of cases ask for one."""
+    why, asked = why_uncalled(finished), finished.case_rule != MEAN
+    if not why or not (asked or one_class_each(finished.manifest)):
+        return ""
+    what = f"--case-rule {finished.case_rule}" if asked else "there is no case_level.csv"
+    return f"{what}: {why}"
 
 
 def _say_subgroups(finished, images, say):

@@ -6,7 +6,7 @@ import pandas as pd
 from glomfeat.metrics.by_case import case_sums, ratio_by_case
 from glomfeat.metrics.resampling import jackknife_limits
 from glomfeat.metrics.scores import decide, two_class
-from glomfeat.results.parts import parts_by_unit
+from glomfeat.results.parts import arms_of, trial_parts, units_of
 
 KEPT = np.arange(20, 0, -1) / 20
 BY = ("image", "case")
@@ -23,7 +23,8 @@ def abstention_table(run):
     two classes it is as sure as the largest score. The least sure images of a repeat are handed over, or the cases
     whose images are least sure on average. If several are equally sure, as when all scores are the same, each is kept
     in part, by its share of the places that are left, whatever their order. Repeats are averaged. Limits come from
-    leaving out each case, with the cut-off as it is.
+    leaving out each case or, with very many, random groups (`glomfeat.results.parts.units_of`), with the cut-off as it
+    is.
 
     Parameters
     ----------
@@ -36,39 +37,42 @@ def abstention_table(run):
         Sensitivity and specificity (two classes only) are of the images that are kept; so are ``n_images``, for one
         repeat, and ``n_cases``. ``note`` says why one of these, or the limits, are empty.
     """
-    rows, two = [], len(run.manifest.classes) == 2
-    for arm, parts in parts_by_unit(run):
+    rows, units, two = [], units_of(run), len(run.manifest.classes) == 2
+    for arm, trials in arms_of(run).items():
+        if not (parts := trial_parts(run, trials)):
+            continue
         for by in BY if run.manifest.by_case else BY[:1]:
             head = {"arm": arm, "by": by, "split": run.manifest.split}
-            rows += [head | row for row in _rows(parts, by, two)]
+            rows += [head | row for row in _rows(parts, units, by, two)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _rows(parts, by, two):
-    n_cases, repeats = max(part.cases.max() for part in parts) + 1, sorted({part.repeat for part in parts})
-    risks, kept, rates = [], 0, []
+def _rows(parts, units, by, two):
+    n_units, repeats = max(units[part.cases].max() for part in parts) + 1, sorted({part.repeat for part in parts})
+    risks, kept, rates, seen = [], 0, [], np.zeros((len(units), len(KEPT)), bool)
     for repeat in repeats:
         mine = [part for part in parts if part.repeat == repeat]
         y, cases = (np.concatenate([getattr(part, of) for part in mine]) for of in ("y", "cases"))
         call, sure = (np.concatenate(of) for of in zip(*map(calls, mine), strict=True))
-        places = _places(sure, cases, by)
-        wrong, of = (_kept(places, cases, n_cases, rows) for rows in (call != y, np.ones(len(y), bool)))
+        places, codes = _places(sure, cases, by), units[cases]
+        for k in range(len(KEPT)):
+            seen[cases[places[:, k] > 0], k] = True
+        wrong, of = (_kept(places, codes, n_units, rows) for rows in (call != y, np.ones(len(y), bool)))
         risks.append(ratio_by_case(wrong, of))
         kept = kept + of
         if two:
             pairs = ((y == label) & (call == y) for label in (1, 0)), (y == label for label in (1, 0))
-            hits, images = ([_kept(places, cases, n_cases, rows).sum(axis=0) for rows in side] for side in pairs)
+            hits, images = ([_kept(places, codes, n_units, rows).sum(axis=0) for rows in side] for side in pairs)
             with np.errstate(invalid="ignore"):
                 rates.append(np.divide(hits, images))
     whole, without = (np.mean(side, axis=0) for side in zip(*risks, strict=True))
     rates = np.mean(rates, axis=0) if two else np.full((2, len(KEPT)), np.nan)
     for k, share in enumerate(KEPT):
-        own = kept[:, k] > 0
-        left = without[own, k]  # nothing is left of a repeat that keeps images of only one case
+        left = without[kept[:, k] > 0, k]  # nothing is left of a repeat that keeps images of only one case
         low, high = jackknife_limits(whole[k], left) if np.isfinite(left).all() else (np.nan, np.nan)
         found = {"handed_over": round(1 - share, 2), "risk": whole[k], "risk_lo": low, "risk_hi": high}
         found |= {"sensitivity": rates[0][k], "specificity": rates[1][k]}
-        found |= {"n_images": round(kept[:, k].sum() / len(repeats), 6), "n_cases": int(own.sum())}
+        found |= {"n_images": round(kept[:, k].sum() / len(repeats), 6), "n_cases": int(seen[:, k].sum())}
         yield found | {"note": _note(found, two)}
 
 

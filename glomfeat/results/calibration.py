@@ -41,19 +41,19 @@ def calibration_table(run):
     """
     rows = []
     for question in questions(run):
-        y, score, cases = question.pooled()
+        y, score, units = question.pooled()
         row = {"arm": question.arm, "class": question.label, "mean_score": score.mean(), "share": y.mean()}
-        row |= {"n_images": len(y) / question.repeats, "n_cases": len(np.unique(cases)), "note": ""}
-        rows.append(row | _line(y, score, cases, question.holders()) | {"split": run.manifest.split})
+        row |= {"n_images": len(y) / question.repeats, "n_cases": question.n_cases, "note": ""}
+        rows.append(row | _line(y, score, units, question.holders()) | {"split": run.manifest.split})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _line(y, score, cases, holders):
+def _line(y, score, units, holders):
     slope, intercept = calibration_line(y, score)
     if not np.isfinite(slope):
         return {"note": NO_LINE}
     X = np.column_stack([np.ones(len(y)), logits(score)])
-    left = fit_without_cases(X, y, np.array([intercept, slope]), cases, cases.max() + 1)[np.unique(cases)]
+    left = fit_without_cases(X, y, np.array([intercept, slope]), units, units.max() + 1)[np.unique(units)]
     found = {"slope": slope, "intercept": intercept}
     for place, name in enumerate(("intercept", "slope")):
         found |= zip((f"{name}_lo", f"{name}_hi"), open_limits(found[name], left[:, place], holders), strict=True)

@@ -69,6 +69,31 @@ def one_class_each(manifest):
     return manifest.by_case and pairs.shape[1] == len(np.unique(manifest.cases))
 
 
+def why_uncalled(run):
+    """Say why cases have no single call; empty if each has one class, and is tested in one fold of a repeat.
+
+    Parameters
+    ----------
+    run : glomfeat.results.run.Run
+
+    Returns
+    -------
+    str
+    """
+    if not one_class_each(run.manifest):
+        return "cases hold several classes or are not known, so none has a single call"
+    if run.manifest.torn and _in_several_folds(run):
+        return "some cases are tested in several folds, by several models, so these have no single call"
+    return ""
+
+
+def _in_several_folds(run):
+    """Whether a repeat tests a case in several folds."""
+    tested = {(trial.repeat, trial.fold): run.manifest.cases[run.tested(trial)] for trial in run.trials}
+    pairs = [(repeat, case) for (repeat, _), cases in tested.items() for case in np.unique(cases)]
+    return len(set(pairs)) < len(pairs)
+
+
 def as_cases(part, rule, classes):
     """Turn the test rows of a trial into one row per case, with a score from those of its images.
 
@@ -107,7 +132,7 @@ def case_level_table(run, rule=MEAN):
     Parameters
     ----------
     run : glomfeat.results.run.Run
-        `one_class_each` must be true of it.
+        Each of its cases can be called: `why_uncalled` is empty.
     rule : {"mean", "maximum", "share"}
         As for `as_cases`.
 
@@ -115,7 +140,8 @@ def case_level_table(run, rule=MEAN):
     -------
     pandas.DataFrame
         One row per arm, columns `COLUMNS`. All figures are those of `glomfeat.results.parts.measure` and `find_limits`,
-        on rows that are cases.
+        on rows that are cases. Those without ``_t`` decide on the score of a case at 0.5. With ``share`` this is also
+        its threshold, so they are those with ``_t``.
     """
     classes, units, rows = len(run.manifest.classes), units_of(run), []
     for arm, trials in arms_of(run).items():

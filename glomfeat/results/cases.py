@@ -37,9 +37,9 @@ def cases_table(run):
     Returns
     -------
     pandas.DataFrame
-        Columns `CASE_COLUMNS`. Percentages are in 0..100; `error` is predicted less true; `mean_score` is the positive
-        class's; `label` is the class of a case whose images all have one class, else empty. Arms are in the order of
-        the plan, cases in order of name.
+        Columns `CASE_COLUMNS`. `n_images` is for one repeat. Percentages are in 0..100; `error` is predicted less true;
+        `mean_score` is the positive class's; `label` is the class of a case whose images all have one class, else
+        empty. Arms are in the order of the plan, cases in order of name.
     """
     labels, cases, classes = run.manifest.labels, run.manifest.cases, len(run.manifest.classes)
     names = np.unique(run.manifest.table["case"].to_numpy(str))
@@ -47,7 +47,7 @@ def cases_table(run):
     frames = []
     for arm, trials in _by_arm(run).items():
         tested = np.zeros((4, len(names)))  # images, positive ones, those called positive, and scores
-        repeats = np.zeros(len(names))
+        tested_in = {}
         for trial in trials:
             rows, record = run.tested(trial), run.record(trial)
             score = np.asarray(record["scores"], float)
@@ -55,7 +55,9 @@ def cases_table(run):
             score = score if two_class(score) else score[:, -1]
             values = np.ones(len(rows)), labels[rows] == classes - 1, called, score
             tested += [np.bincount(cases[rows], value, minlength=len(names)) for value in values]
-            repeats[np.unique(cases[rows])] += 1
+            # a given split may test a case in several folds of a repeat, which count once
+            tested_in.setdefault(trial.repeat, np.zeros(len(names), bool))[cases[rows]] = True
+        repeats = sum(tested_in.values())
         seen = np.flatnonzero(repeats)
         images, positive, called, score = tested[:, seen]
         frame = pd.DataFrame({"arm": arm, "case": names[seen], "n_images": (images / repeats[seen]).astype(int)})

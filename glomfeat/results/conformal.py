@@ -15,6 +15,9 @@ COLUMNS = (
 ALL = "all"
 OLDER = "its trials were run before sets of classes were noted: a new output folder has them"
 FEW = f"fewer than {LEAST_CASES} cases had inner scores: every set holds all classes"
+IN_SOME = (
+    f"in {{few}} of {{all}} trials fewer than {LEAST_CASES} cases had inner scores, so their sets hold all classes"
+)
 
 
 def conformal_table(run):
@@ -31,52 +34,60 @@ def conformal_table(run):
     -------
     pandas.DataFrame
         Columns `COLUMNS`. ``coverage`` is the mean over cases of the share of images whose set holds the true class,
-        with limits from leaving out each case. ``one``, ``several`` and ``none`` are means over cases of the shares of
-        sets that hold that many classes; ``error_of_one`` is how many of the sets with one class are wrong. Repeats are
-        averaged. ``calibrated_by`` is the least number of cases. ``note`` says why sets are missing or say nothing.
+        with limits from leaving out each case or, with very many, random groups (`glomfeat.results.parts.units_of`).
+        ``one``, ``several`` and ``none`` are means over cases of the shares of sets that hold that many classes;
+        ``error_of_one`` is how many of the sets with one class are wrong. Repeats are averaged.
+        ``calibrated_by`` is the least number of cases. ``note`` says why sets are missing or say nothing.
     """
     rows, units, classes = [], units_of(run), run.manifest.classes
     for arm, trials in arms_of(run).items():
         records = [(trial, run.record(trial)) for trial in trials if run.record(trial)["status"] == "done"]
         if not records:
             continue
-        head = {"arm": arm, "level": LEVEL, "note": "", "split": run.manifest.split}
+        head = {"arm": arm, "level": LEVEL, "split": run.manifest.split}
         if any("conformal" not in record for _, record in records):
             rows.append(head | {"class": ALL, "note": OLDER})
             continue
         sets = [record["conformal"] for _, record in records]
         head["calibrated_by"] = min(one["cases"] for one in sets)
-        if any(one["quantile"] is None for one in sets):
-            head["note"] = FEW
-        y, cases, repeat, held = _pooled(run, records, units)
+        head["note"] = _note(sets)
+        y, cases, repeat, held = _pooled(run, records)
         for label, name in ((None, ALL), *enumerate(classes)):
             here = np.ones(len(y), bool) if label is None else y == label
             if here.any():
-                rows.append(head | {"class": name} | _row(y[here], cases[here], repeat[here], held[here]))
+                rows.append(head | {"class": name} | _row(y[here], cases[here], repeat[here], held[here], units))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _pooled(run, records, units):
-    """Labels, units, repeats and sets of all tested images."""
+def _note(sets):
+    """Say in how many trials sets hold all classes; empty if in none."""
+    few = sum(one["quantile"] is None for one in sets)
+    if few == len(sets):
+        return FEW
+    return IN_SOME.format(few=few, all=len(sets)) if few else ""
+
+
+def _pooled(run, records):
+    """Labels, cases, repeats and sets of all tested images."""
     found = []
     for trial, record in records:
         rows = run.tested(trial)
         held = class_sets(np.asarray(record["scores"], np.float64), record["conformal"]["quantile"])
-        found.append(
-            (run.manifest.labels[rows], units[run.manifest.cases[rows]], np.full(len(rows), trial.repeat), held)
-        )
+        found.append((run.manifest.labels[rows], run.manifest.cases[rows], np.full(len(rows), trial.repeat), held))
     return (np.concatenate(column) for column in zip(*found, strict=True))
 
 
-def _row(y, cases, repeat, held):
+def _row(y, cases, repeat, held, units):
     size, right = held.sum(axis=1), held[np.arange(len(y)), y]
     codes, local = np.unique(cases, return_inverse=True)
     of = np.stack([right, size == 1, size > 1, size == 0], axis=1).astype(float)
     shares = case_sums(of, local, len(codes)) / np.bincount(local)[:, None]
     coverage, one, several, none = shares.mean(axis=0)
     row = {"coverage": coverage, "one": one, "several": several, "none": none}
-    if len(codes) > 1:
-        without = (shares[:, 0].sum() - shares[:, 0]) / (len(codes) - 1)
+    groups, of_group = np.unique(units[codes], return_inverse=True)
+    if len(groups) > 1:
+        covered = case_sums(shares[:, 0], of_group, len(groups))
+        without = (shares[:, 0].sum() - covered) / (len(codes) - np.bincount(of_group))
         row |= zip(("coverage_lo", "coverage_hi"), jackknife_limits(coverage, without), strict=True)
     row["error_of_one"] = float((~right[size == 1]).mean()) if (size == 1).any() else np.nan
     return row | {"n_images": len(y) / len(np.unique(repeat)), "n_cases": len(codes)}

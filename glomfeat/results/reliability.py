@@ -6,7 +6,7 @@ import pandas as pd
 from glomfeat.metrics.by_case import case_sums, ratio_by_case
 from glomfeat.metrics.resampling import jackknife_limits
 from glomfeat.metrics.scores import ECE_BINS, sureness
-from glomfeat.results.parts import parts_by_unit
+from glomfeat.results.parts import arms_of, trial_parts, units_of
 
 COLUMNS = ("arm", "bin_lo", "bin_hi", "mean_score", "frequency", "lo", "hi", "n_images", "n_cases", "split")
 
@@ -24,25 +24,27 @@ def reliability_table(run):
     -------
     pandas.DataFrame
         Ten rows per arm: bounds of the bin, mean score, frequency of positives with its 95 % limits from leaving out
-        each case (`glomfeat.metrics.resampling.jackknife_limits`), images per repeat and cases in the bin. An empty bin
-        has NaN.
+        each case or, with very many, random groups (`glomfeat.results.parts.units_of`), images per repeat and cases in
+        the bin. An empty bin has NaN.
     """
-    rows = []
-    for name, parts in parts_by_unit(run):
-        repeats = len({part.repeat for part in parts})
-        rows += [{"arm": name, **row, "split": run.manifest.split} for row in _curve(parts, repeats)]
+    rows, units = [], units_of(run)
+    for name, trials in arms_of(run).items():
+        if parts := trial_parts(run, trials):
+            rows += [{"arm": name, **row, "split": run.manifest.split} for row in _curve(parts, units)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _curve(parts, repeats):
+def _curve(parts, units):
+    repeats = len({part.repeat for part in parts})
     found = [sureness(part.y, part.score) for part in parts]
     sure, true, bins = (np.concatenate(column) for column in zip(*found, strict=True))
     cases = np.concatenate([part.cases for part in parts])
     for number in range(ECE_BINS):
         here = bins == number
-        held, local = np.unique(cases[here], return_inverse=True)
+        held, local = np.unique(units[cases[here]], return_inverse=True)
         row = {"bin_lo": number / ECE_BINS, "bin_hi": (number + 1) / ECE_BINS, "n_images": here.sum() / repeats}
-        row |= dict.fromkeys(("mean_score", "frequency", "lo", "hi"), np.nan) | {"n_cases": len(held)}
+        row |= dict.fromkeys(("mean_score", "frequency", "lo", "hi"), np.nan)
+        row["n_cases"] = len(np.unique(cases[here]))
         if len(held):
             hits, images = case_sums(np.stack([true[here], np.ones(here.sum())], axis=1), local, len(held)).T
             row |= {"mean_score": sure[here].mean(), "frequency": true[here].mean()}

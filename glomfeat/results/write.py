@@ -10,7 +10,7 @@ from glomfeat.core.atomic import written_whole
 from glomfeat.core.words import for_spreadsheets
 from glomfeat.data.cases import pseudonyms
 from glomfeat.data.other_folds import IMAGE, prefix_share
-from glomfeat.results.case_level import case_level_table, one_class_each
+from glomfeat.results.case_level import case_level_table, why_uncalled
 from glomfeat.results.classes import classes_table, more_than_two
 from glomfeat.results.joined import joined_table
 from glomfeat.results.label_doubt import doubt_table
@@ -219,9 +219,9 @@ _ROWS = (
     ),
     _table(
         "case_level.csv",
-        "Each arm's figures where a case is one call; where each case is of one class.",
+        "Each arm's figures where a case is one call; where each case is of one class, and tested in one fold.",
         lambda f: case_level_table(f, f.case_rule),
-        lambda finished: one_class_each(finished.manifest),
+        lambda finished: not why_uncalled(finished),
     ),
     _table(
         "classes.csv",

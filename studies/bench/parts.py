@@ -32,7 +32,7 @@ NARROW = ((600, 25_088, "float32"), (400, 150_528, "uint8"))
 # trials: rows, columns, folds and repeats for backends; statistics: rows, few arms, many arms and repeats
 DEFAULT = SimpleNamespace(
     images=240, side=224, matrices=NARROW, k=128, patience_s=20.0,
-    table=(1000, (512, 4096), 5, 1), growth=(1000, 10_000, 512), trials=(3000, 256, 5, 4), statistics=(1000, 3, 10, 2),
+    table=(1000, (512, 4096), 5, 1), growth=(1000, 10_000, 512), trials=(4500, 256, 5, 2), statistics=(1000, 3, 10, 2),
 )  # fmt: skip
 FULL = SimpleNamespace(
     images=2000, side=224, matrices=[(5758, *rest) for _, *rest in NARROW], k=128, patience_s=600.0,

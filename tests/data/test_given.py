@@ -253,13 +253,19 @@ def test_cases_on_two_sides_are_allowed_only_if_asked_and_mark_all_output(tmp_pa
     assert "no case lay on both sides" not in method
 
 
-def test_inner_folds_of_torn_folds_are_dealt_by_case(tmp_path):
-    frame = table(lambda case: 0).assign(part=np.arange(len(CASES)) % 5)
-    labels = frame["label"].to_numpy()
+def test_inner_folds_of_torn_folds_are_dealt_by_case_and_cases_have_no_single_call(tmp_path, without_figures):
+    frame = table(lambda case: 0).assign(part=np.arange(len(CASES)) % 5, label=CASES % 2)
+    labels, out = frame["label"].to_numpy(), tmp_path / "out"
     folds = pd.DataFrame({"repeat": 0, "fold": frame["part"]})
     assert other_folds(folds, labels, CASES, 0) == []
-    _, results, *_ = run_study(tmp_path, frame, allow_split_cases=True)
+    _, results, _, said = run_study(tmp_path, frame, allow_split_cases=True)
     assert (results["status"] == "done").all()
+    why = "some cases are tested in several folds, by several models, so these have no single call"
+    assert f"there is no case_level.csv: {why}" in said and not (out / "case_level.csv").exists()
+    assert f"All images of a case are of one class, but {why}." in write_report(out).read_text(encoding="utf-8")
+    assert pd.read_csv(out / "cases.csv")["n_images"].eq(6).all()
+    method = " ".join(paragraph(load_run(out)))
+    assert "each case was also called once" not in method and "Bland" not in method
 
 
 def test_the_split_of_the_original_has_its_numbers_of_images(tmp_path):

@@ -13,7 +13,14 @@ from glomfeat.data.splits import least_holders
 from glomfeat.metrics.resampling import jackknife_limits
 from glomfeat.metrics.table import limits_of
 from glomfeat.results import case_level
-from glomfeat.results.case_level import WEIGHTED, as_cases, case_level_table, case_weighted, one_class_each
+from glomfeat.results.case_level import (
+    WEIGHTED,
+    as_cases,
+    case_level_table,
+    case_weighted,
+    one_class_each,
+    why_uncalled,
+)
 from glomfeat.results.cases import agreement_table, cases_table
 from glomfeat.results.parts import Part, arms_of, trial_parts, units_of
 from glomfeat.results.tables import result_columns, results_table
@@ -95,13 +102,15 @@ def test_a_case_is_one_call(rule):
         of = frame.groupby("case").agg({"y": "first", "score": ["mean", "max"], "call": "mean"})
         score = of[{"mean": ("score", "mean"), "maximum": ("score", "max"), "share": ("call", "mean")}[rule]]
         areas.append(sk.roc_auc_score(of["y", "first"], score))
-        hits.append(
-            pd.DataFrame({"y": of["y", "first"], "call": score >= (0.5 if rule == "share" else part.threshold)})
-        )
+        call = score >= (0.5 if rule == "share" else part.threshold)
+        hits.append(pd.DataFrame({"y": of["y", "first"], "call": call, "at_half": score >= 0.5}))
     called = pd.concat(hits)
     assert found["auroc"] == pytest.approx(np.mean(areas))
     assert found["sensitivity_t"] == pytest.approx(called.loc[called["y"] == 1, "call"].mean())
     assert found["specificity_t"] == pytest.approx(1 - called.loc[called["y"] == 0, "call"].mean())
+    assert found["sensitivity"] == pytest.approx(called.loc[called["y"] == 1, "at_half"].mean())
+    assert found["specificity"] == pytest.approx(1 - called.loc[called["y"] == 0, "at_half"].mean())
+    assert found["accuracy"] == pytest.approx((called["at_half"] == called["y"]).mean())
     assert found["auroc_lo"] < found["auroc"] <= found["auroc_hi"] and found["rule"] == rule
     assert (found["cases"], found["positives"]) == (36, 18) and found["n_trials"] == FOLDS * REPEATS
 
@@ -144,6 +153,21 @@ def test_the_mean_score_of_a_case_is_that_of_its_images():
             frames.append(here.assign(score=score))
     expected = pd.concat(frames).groupby("case")["score"].mean()
     np.testing.assert_allclose(table.loc[GOOD, "mean_score"], expected)
+
+
+def test_a_case_that_several_models_test_has_no_single_call():
+    run = one_class()
+    assert why_uncalled(run) == "" and why_uncalled(make_run()).startswith("cases hold several classes")
+    table = run.manifest.table
+    moved = table.loc[table["case"] == table["case"].iloc[0], "name"].iloc[1:]
+    torn = replace(run, manifest=replace(run.manifest, torn=True))
+    assert why_uncalled(torn) == ""  # other parts of a split may be torn, as a training and a test part
+    folds = run.folds
+    other = np.where(folds["name"].isin(moved), (folds["fold"] + 1) % FOLDS, folds["fold"])
+    torn = replace(torn, folds=folds.assign(fold=other))
+    assert (
+        why_uncalled(torn) == "some cases are tested in several folds, by several models, so these have no single call"
+    )
 
 
 def test_arms_without_a_trial_have_a_row_without_figures():

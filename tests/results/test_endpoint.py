@@ -1,9 +1,11 @@
 """The case as the endpoint: percentages, and agreement by examples that were published or computed by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.runs import GOOD, REPEATS, WEAK, end, make_run
+from helpers.runs import FOLDS, GOOD, REPEATS, WEAK, end, make_run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,6 +73,35 @@ def test_percentages_of_cases_are_counted_out_of_fold_and_averaged_over_repeats(
         assert (row.true_percent, row.predicted_percent) == pytest.approx(tuple(by_hand(run, row.arm, row.case)))
     np.testing.assert_allclose(table["error"], table["predicted_percent"] - table["true_percent"])
     assert dict(zip(table["case"], table["pseudonym"], strict=True)) == pseudonyms(table["case"])
+
+
+def split(run):
+    """The run with the images of all cases but the first three dealt to the folds in turn, and scored anew."""
+    here, rng, records = run.folds[run.folds["repeat"] == 0], np.random.default_rng(7), {}
+    dealt = np.where(here["case"] < "P03", here["fold"], np.arange(len(here)) % FOLDS)
+    folds = run.folds.assign(fold=np.tile(dealt, REPEATS))
+    found = replace(run, manifest=replace(run.manifest, torn=True), folds=folds, records=records)
+    for number, trial in enumerate(run.trials):
+        scores = rng.random(len(found.tested(trial))).tolist()
+        records[trial.key] = {"status": "done", "reason": "", "threshold": 0.3 + 0.01 * number, "scores": scores}
+    return found
+
+
+def test_images_of_a_case_in_several_folds_count_once_a_repeat():
+    whole = split(make_run())
+    images, called = whole.folds[whole.folds["repeat"] == 0].groupby("case").size(), []
+    for (arm, repeat, fold), record in whole.records.items():
+        here = whole.folds[(whole.folds["repeat"] == repeat) & (whole.folds["fold"] == fold)]
+        of_trial = here.assign(arm=arm, called=100.0 * (np.array(record["scores"]) >= record["threshold"]))
+        called.append(of_trial)
+    called = pd.concat(called).groupby(["arm", "case"])["called"].mean()
+    table = cases_table(whole).set_index(["arm", "case"])
+    assert table.loc[GOOD, "n_images"].to_dict() == images.to_dict()
+    np.testing.assert_allclose(table["predicted_percent"], called.loc[table.index])
+    assert (agreement_table(whole)["n_images"] == len(whole.manifest)).all()
+    half = end(whole, GOOD, "planned", "", folds=[2])  # what is not tested yet does not count
+    tested = half.folds[(half.folds["repeat"] == 0) & (half.folds["fold"] != 2)].groupby("case").size()
+    assert cases_table(half).set_index(["arm", "case"]).loc[GOOD, "n_images"].to_dict() == tested.to_dict()
 
 
 def test_agreement_is_of_the_table_of_cases():

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.runs import GOOD, REPEATS, WEAK, make_run, of_arm
+from helpers.runs import FOLDS, GOOD, REPEATS, WEAK, make_run, of_arm
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.resampling import jackknife, jackknife_limits
@@ -226,6 +226,22 @@ def test_sets_of_all_classes_say_so(classes):
     table = conformal_table(with_sets(make_run(classes), None, 4))
     assert (table["coverage"] == 1).all() and (table["several"] == 1).all() and (table["note"] == FEW).all()
     assert table[table["arm"] == GOOD]["class"].tolist() == [ALL, *"abc"[:classes]]
+
+
+def test_sets_of_all_classes_in_some_folds_are_counted():
+    run = with_sets(make_run(), 0.4)
+    for record in run.records.values():
+        if record["fold"] == 2:
+            record["conformal"] = {"quantile": None, "cases": 8}
+    table = conformal_table(run)
+    assert (table["calibrated_by"] == 8).all()
+    assert set(table["note"]) == {
+        "in 2 of 6 trials fewer than 9 cases had inner scores, so their sets hold all classes"
+    }
+    row, firm = table.set_index(["arm", "class"]).loc[(GOOD, ALL)], []
+    for number, (_, score, _) in enumerate(of_arm(run, GOOD)):
+        firm += (((score <= 0.4) | (1 - score <= 0.4)) & (number % FOLDS < 2)).tolist()
+    assert row["one"] == pytest.approx(np.mean(firm)) and row["one"] > 0.5  # all cases have eight images
 
 
 def test_trials_of_an_older_run_have_no_sets_and_say_why():

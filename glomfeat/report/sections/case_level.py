@@ -1,7 +1,7 @@
 """The section on one call for each case, for data in which all images of a case are of one class."""
 
 from glomfeat.core.arms import FLOOR
-from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each
+from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each, why_uncalled
 from glomfeat.results.words import plain_class
 
 NAME, TITLE, ORDER, TEMPLATE = "case-level", "By case", 31, "sections/case_level.html"
@@ -25,17 +25,21 @@ def fill(content):
     Returns
     -------
     dict or None
-        None if cases hold several classes. There are no rows until the run is finished.
+        None if cases hold several classes. There are no rows until the run is finished, or if some cases have no single
+        call.
     """
     manifest, table = content.run.manifest, content.case_level
     if not one_class_each(manifest):
         return None
+    if why := why_uncalled(content.run):
+        return {"why": why, "rows": []}
     two, rule = len(manifest.classes) == 2, content.loaded.study.get("case_rule", MEAN)
     if table is not None:
         rule = table["rule"].iloc[0]
         table = table[table["arm"].isin(content.names) & (table["arm"] != FLOOR) & table["accuracy"].notna()]
         table = table.sort_values("auroc", ascending=False, kind="stable")
     return {
+        "why": "",
         "rows": [] if table is None else table.to_dict("records"),
         "names": content.names,
         "two": two,

@@ -14,7 +14,7 @@ from glomfeat.models.heads.built_in import entry_of
 from glomfeat.report.checklists import KINDS, answered
 from glomfeat.report.references import PROGRAMS, cited, to_bibtex
 from glomfeat.report.trained import how_trained
-from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each
+from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each, why_uncalled
 from glomfeat.results.procedure import CORRECTED, LEFT_OUT
 from glomfeat.results.reference import Reference
 from glomfeat.results.words import count, plain_class, seconds
@@ -264,10 +264,10 @@ def _statistics(loaded):
         )
     if loaded.run.left_out:
         said += " Limits and p-values are for further cases of these values, and not for further values."
-    if one_class_each(loaded.run.manifest):
+    if not why_uncalled(loaded.run):
         rule = CASE_RULES[loaded.study.get("case_rule", MEAN)]
         said += f" As all images of a case were of one class, each case was also called once, by {rule}."
-    elif loaded.run.manifest.by_case:
+    elif loaded.run.manifest.by_case and not one_class_each(loaded.run.manifest):
         said += (
             " Agreement per case is given as bias and 95 % limits of agreement (Bland & Altman 1986) and ICC(2,1) "
             f"(Shrout & Fleiss 1979), with 95 % limits of {REPLICATES:,} bootstrap samples of cases."
