@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from glomfeat.comparison.fold_stains import whole_drawn
-from glomfeat.comparison.joined import Joining
+from glomfeat.comparison.joined import Joining, lines_on_cohort
 from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.core.cache import digest_of
 from glomfeat.core.plugins import did_you_mean
@@ -135,9 +135,11 @@ def read_cohorts(study, manifest, features, joining, say):
     for name, place in named:
         one = _read(study, manifest, features, name, place, called, seen, say)
         try:
-            joining.of(joining.alone, one.manifest)
+            on_columns = lines_on_cohort(joining, manifest, one.manifest)
         except JoinedError as error:
             raise JoinedError(f"cohort {name}: {error}") from None
+        for line in on_columns:
+            say(f"warning: cohort {name}: {line}")
         found.append(replace(one, joining=joining))
     unused = [theirs for theirs in called if spelling(theirs) not in seen]
     if unused:
