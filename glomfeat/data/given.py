@@ -4,12 +4,11 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.errors import UserError
-from glomfeat.data.cases import IMAGE_LEVEL, pseudonyms
+from glomfeat.data.cases import IMAGE_LEVEL, NAMED_BY, pseudonyms
 from glomfeat.data.folders.names import split_of
 from glomfeat.data.tables.read import listed, read_values, without_value
 
 PARTS = {"train": "train", "val": "inner-valid", "test": "outer-test"}
-NAMED_BY = "; --show-names shows the names of cases"
 ALLOWED = "call its parts train, val (if there is one) and test, or number the folds"
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from glomfeat.data.case_doubts import doubts_on_cases
 from glomfeat.data.case_notes import (
     OURS,
     case_examples,
@@ -361,6 +362,7 @@ def _about_cases(frame, table, classes, groups, said, known, show_names):
     told += other_columns(frame, table["case"], said.removeprefix("cases: column "), said.removeprefix("cases: "))
     told += without_digits(table["case"]) if said.startswith(("cases: pattern", "cases: from names")) else []
     told += left_out(table["name"], table["case"], pattern, show_names) if pattern else []
+    told += doubts_on_cases(table, show_names)
     return told, case_examples(table, classes, show_names)
 
 

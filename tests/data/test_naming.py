@@ -110,6 +110,16 @@ def test_blanks_around_a_case_do_not_make_another_case():
     assert found["case"].nunique() == 1
 
 
+def test_whole_numbers_of_cases_are_the_same_whatever_type_their_column_has():
+    """A column of parquet may hold floats, and the same patients are whole numbers in a CSV."""
+    found, *_ = find_cases(frame_of(["a", "b", "c"], case=[12.0, 3.0, 12.0], slide=[1.0, 2.0, None]), "auto")
+    assert list(map(str, found["case"])) == ["12", "3", "12"] and list(map(str, found["slide"])) == ["1", "2", "12"]
+    found, *_ = find_cases(frame_of(["a", "b"], case=[1.5, 2.0]), "auto")
+    assert list(map(str, found["case"])) == ["1.5", "2"]
+    found, *_ = find_cases(frame_of(["a", "b"], case=["007", "12.0"]), "auto")
+    assert found["case"].tolist() == ["007", "12.0"], "texts stay as they are written"
+
+
 def test_regex_with_and_without_slide():
     names = ["ward/A-1-x.png", "ward/A-2-y.png", "B-1-z.png"]
     found, by_case, said, problems = find_cases(frame_of(names), r"^(?P<slide>(?P<case>[A-Z])-\d)")
