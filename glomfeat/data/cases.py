@@ -23,6 +23,7 @@ LOOKS = re.compile(
 REMEDY = "write one such as '^(?P<case>[^_]+)_', or the name of a column"
 BELOW = "subfolder"  # the column of folders below the classes' folders that mean nothing known
 BY_FOLDER = "case by folder"  # the column made from the folders, if they give cases better than anything else
+FROM_FOLDERS = "cases: by folder"
 NAMED_BY = "; --show-names shows the names of cases"
 IMAGE_LEVEL = "image-level split: scores are optimistic"
 TORN = f"{IMAGE_LEVEL} (cases on several sides)"
@@ -164,7 +165,7 @@ def find_cases(frame, groups):
         slide = case if slide_column is None else _stripped(frame[slide_column]).fillna(case)
         without = names[case.isna()].tolist()
         problems = [(f"images without a case in column {groups!r}", without)] if without else []
-        said = "cases: by folder" if groups == BY_FOLDER else f"cases: column {groups}"
+        said = FROM_FOLDERS if groups == BY_FOLDER else f"cases: column {groups}"
         return _own(case, slide), True, said, problems
     try:
         named = "case" in re.compile(groups).groupindex

@@ -21,8 +21,9 @@ from glomfeat.data.case_notes import (
     without_digits,
     without_groups,
 )
-from glomfeat.data.cases import BY_CASE, IMAGE_LEVEL, TORN, find_cases
+from glomfeat.data.cases import BY_CASE, FROM_FOLDERS, IMAGE_LEVEL, TORN, find_cases
 from glomfeat.data.files import FolderError, sha256_of
+from glomfeat.data.folders.facts import lines_on_folders
 from glomfeat.data.folders.layout import LayoutError
 from glomfeat.data.images.decode import ImageError
 from glomfeat.data.joined import keep_joined
@@ -359,6 +360,7 @@ def _about_cases(frame, table, classes, groups, said, known, show_names):
         return [], []
     pattern = groups if said.startswith("cases: pattern") else ""
     told = [smallest_and_largest(table["case"], show_names)]
+    told += lines_on_folders(frame, show_names) if said == FROM_FOLDERS else []
     told += other_columns(frame, table["case"], said.removeprefix("cases: column "), said.removeprefix("cases: "))
     told += without_digits(table["case"]) if said.startswith(("cases: pattern", "cases: from names")) else []
     told += left_out(table["name"], table["case"], pattern, show_names) if pattern else []
