@@ -24,6 +24,7 @@ REMEDY = "write one such as '^(?P<case>[^_]+)_', or the name of a column"
 BELOW = "subfolder"  # the column of folders below the classes' folders that mean nothing known
 BY_FOLDER = "case by folder"  # the column made from the folders, if they give cases better than anything else
 FROM_FOLDERS = "cases: by folder"
+SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{2,3}$")  # shorter and longer endings may be a part of a case's name
 NAMED_BY = "; --show-names shows the names of cases"
 IMAGE_LEVEL = "image-level split: scores are optimistic"
 TORN = f"{IMAGE_LEVEL} (cases on several sides)"
@@ -94,6 +95,18 @@ def connected(one, other):
     return connected_components(both, directed=False)[1][left]
 
 
+def search_name(pattern, name):
+    """Search for a pattern in the last part of a name, without its suffix and, if that finds nothing, with it.
+
+    Examples
+    --------
+    >>> [search_name("^[^_]+", name)[0] for name in ("a/P1.png", "P1.4_16", "P1.104")]
+    ['P1', 'P1.4', 'P1.104']
+    """
+    whole = name.rsplit("/", 1)[-1]
+    return re.search(pattern, SUFFIX.sub("", whole)) or re.search(pattern, whole)
+
+
 def match_pattern(names, pattern):
     """Search for a pattern in names.
 
@@ -116,10 +129,10 @@ def match_pattern(names, pattern):
     """
     found, shared = [], {}  # thousands of images share a slide: its name is kept once
     for name in names:
-        whole = name.rsplit("/", 1)[-1]
-        match = re.search(pattern, re.sub(r"\.\w{3,4}$", "", whole)) or re.search(pattern, whole)
+        match = search_name(pattern, name)
         groups = match.groupdict() if match else {}
-        case, slide = groups.get("case"), groups.get("slide") or groups.get("case")
+        case = groups.get("case") or None
+        slide = groups.get("slide") or case
         found.append((shared.setdefault(case, case), shared.setdefault(slide, slide)))
     return pd.DataFrame(found, columns=["case", "slide"], dtype=object)
 

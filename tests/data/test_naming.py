@@ -39,6 +39,19 @@ def test_a_pattern_may_end_where_the_name_ends_with_its_suffix_or_without():
         assert match_pattern(["benign/lobe_14134_000.png"], pattern)["case"].tolist() == ["14134"]
 
 
+def test_what_follows_a_point_is_a_suffix_only_if_it_looks_like_one():
+    names = ["S21.4_16", "S22.10_40", "S22.10_4", "S23.104", "S23.104.tiff", "S24_1.JP2", "S25.5_1.png"]
+    found, _, _, problems = find_cases(frame_of(names), "^(?P<case>[^_]+)")
+    assert found["case"].tolist() == ["S21.4", "S22.10", "S22.10", "S23.104", "S23.104", "S24", "S25.5"]
+    assert not problems
+
+
+def test_a_pattern_that_finds_an_empty_case_finds_none():
+    found, _, _, problems = find_cases(frame_of(["1_a", "_b", "2_c"]), r"^(?P<case>\d*)_")
+    assert found["case"].isna().tolist() == [False, True, False]
+    assert [names for _, names in problems] == [["_b"]] and "does not match" in problems[0][0]
+
+
 def test_every_pattern_has_examples():
     assert set(EXAMPLES) == set(CASE_PATTERNS)
 
