@@ -1,19 +1,28 @@
-"""Signs that one patient counts as several cases."""
+"""Signs that one patient counts as several cases, or that several patients count as one."""
+
+import re
+
+import numpy as np
+import pandas as pd
 
 from glomfeat.core.words import number_of, printable
 from glomfeat.data.cases import NAMED_BY, connected, pseudonyms, written_loosely
-from glomfeat.data.tables.read import listed
+from glomfeat.data.tables.read import find_column, listed, read_values
 
+SITES = ("site", "center", "centre", "hospital", "institution")  # no scanners: a slide may be scanned by several
+SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d\d", re.IGNORECASE)
 SHOWN = 3
 
 
-def doubts_on_cases(table, show_names=False):
-    """Warn of cases that may be one patient.
+def doubts_on_cases(frame, table, show_names=False):
+    """Lines on cases that may not be patients, one each.
 
     Parameters
     ----------
+    frame : pandas.DataFrame
+        With the user's columns.
     table : pandas.DataFrame
-        From a manifest, with ``case`` and ``slide``.
+        The ``case`` and ``slide`` of the same rows.
     show_names : bool
         Whether cases appear under their real names instead of pseudonyms.
 
@@ -24,7 +33,7 @@ def doubts_on_cases(table, show_names=False):
     hidden = {} if show_names else pseudonyms(table["case"].unique())
     shown = {case: hidden.get(case, repr(printable(case))) for case in table["case"].unique()}
     more = "" if show_names else NAMED_BY
-    return [*_alike(shown, more), *_shared(table, shown, more)]
+    return [*_alike(shown, more), *_shared(table, shown, more), *_shortened(shown, more), *_sites(frame, table)]
 
 
 def _alike(shown, more):
@@ -48,3 +57,28 @@ def _shared(table, shown, more):
         which = listed(dict.fromkeys(" and ".join(sorted(shown[case] for case in cases)) for cases in torn), SHOWN)
         share = number_of(len(torn), "slide lies in several cases", "slides lie in several cases each")
         yield f"warning: {share} ({which}): if a slide is of one patient, write one case for it{more}"
+
+
+def _shortened(shown, more):
+    """Warn of numbers that a spreadsheet has shortened, in which different patients may have become one."""
+    if short := [shown[case] for case in sorted(shown, key=str) if SHORTENED.fullmatch(str(case))]:
+        has = number_of(len(short), "case is a number", "cases are numbers")
+        yield (
+            f"warning: {has} that a spreadsheet has shortened, such as 1.23E+12 ({listed(short, SHOWN)}): different "
+            f"patients may have become one; save the numbers as text, with all digits{more}"
+        )
+
+
+def _sites(frame, table):
+    """Say how many cases lie at several sites, as they seem to if each site counts its patients from 1."""
+    column = find_column(frame, SITES)
+    if column is None:
+        return
+    sites = pd.Series(read_values(frame[column].to_numpy(object)).to_numpy(), dtype=object).replace("", np.nan)
+    count = int((sites.groupby(table["case"].astype(str).to_numpy()).nunique() > 1).sum())
+    if count:
+        lie = f"{count} of {number_of(table['case'].nunique(), 'case')} {'lies' if count == 1 else 'lie'}"
+        yield (
+            f"{lie} at several sites (column {column!r}): if each site counts its patients by itself, put the site in "
+            "front of their numbers"
+        )

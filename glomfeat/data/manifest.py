@@ -367,7 +367,7 @@ def _about_cases(frame, table, classes, groups, said, known, show_names):
     told += other_columns(frame, table["case"], said.removeprefix("cases: column "), said.removeprefix("cases: "))
     told += without_digits(table["case"]) if said.startswith(("cases: pattern", "cases: from names")) else []
     told += left_out(table["name"], table["case"], pattern, show_names) if pattern else []
-    told += doubts_on_cases(table, show_names)
+    told += doubts_on_cases(frame, table, show_names)
     return told, case_examples(table, classes, show_names)
 
 

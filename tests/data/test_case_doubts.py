@@ -13,8 +13,9 @@ from glomfeat.data.manifest import read_manifest
 NFC, NFD = (unicodedata.normalize(form, "M\u00fcller") for form in ("NFC", "NFD"))
 
 
-def table_of(cases, slides=None):
-    return pd.DataFrame({"case": cases, "slide": cases if slides is None else slides}, dtype=object)
+def told(cases, slides=None, show_names=False, **columns):
+    table = pd.DataFrame({"case": cases, "slide": cases if slides is None else slides}, dtype=object)
+    return doubts_on_cases(pd.DataFrame(columns, index=table.index), table, show_names)
 
 
 @pytest.mark.parametrize(
@@ -25,11 +26,9 @@ def test_two_spellings_of_a_case_are_told_by_pseudonyms_or_by_name(twins):
     one, other = (pseudonyms(cases)[case] for case in sorted(twins, key=str))
     ends = "if they are one patient, write its name in one way, or both sides of a split may hold it"
     differ = "differ only in capitals, blanks, zeros or the form of letters"
-    assert doubts_on_cases(table_of(cases)) == [
-        f"warning: cases {one} and {other} {differ}: {ends}; --show-names shows the names of cases"
-    ]
+    assert told(cases) == [f"warning: cases {one} and {other} {differ}: {ends}; --show-names shows the names of cases"]
     first, second = (repr(str(case)) for case in sorted(twins, key=str))
-    assert doubts_on_cases(table_of(cases), True) == [f"warning: cases {first} and {second} {differ}: {ends}"]
+    assert told(cases, show_names=True) == [f"warning: cases {first} and {second} {differ}: {ends}"]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +43,7 @@ def test_two_spellings_of_a_case_are_told_by_pseudonyms_or_by_name(twins):
     ],
 )
 def test_ordinary_names_say_nothing(cases):
-    assert doubts_on_cases(table_of(cases * 2)) == []
+    assert told(cases * 2) == []
 
 
 def test_slides_in_two_cases_are_told_unless_slides_are_numbers_within_a_case_or_hold_many_patients():
@@ -53,13 +52,32 @@ def test_slides_in_two_cases_are_told_unless_slides_are_numbers_within_a_case_or
     torn[3] = "K99"  # of slide S1, whose other image is of K1
     slides = [f"S{k // 2}" for k in range(24)]
     both = " and ".join(sorted(pseudonyms(torn)[case] for case in ("K1", "K99")))
-    assert doubts_on_cases(table_of(torn, slides)) == [
+    assert told(torn, slides) == [
         f"warning: 1 slide lies in several cases ({both}): if a slide is of one patient, write one case for it; "
         "--show-names shows the names of cases"
     ]
-    assert doubts_on_cases(table_of(cases, slides)) == []
-    assert doubts_on_cases(table_of(cases, [k % 2 for k in range(24)])) == [], "slides 0 and 1 of each case"
-    assert doubts_on_cases(table_of(cases, [f"TMA{k // 12}" for k in range(24)])) == [], "arrays of six patients"
+    assert told(cases, slides) == []
+    assert told(cases, [k % 2 for k in range(24)]) == [], "slides 0 and 1 of each case"
+    assert told(cases, [f"TMA{k // 12}" for k in range(24)]) == [], "arrays of six patients"
+
+
+def test_numbers_that_a_spreadsheet_has_shortened_are_told():
+    cases = ["1.23457E+12", "7E+11", "1E5", "2E-10", "1.5", "E+12"]
+    first, second = (pseudonyms(cases)[case] for case in cases[:2])
+    assert told(cases) == [
+        f"warning: 2 cases are numbers that a spreadsheet has shortened, such as 1.23E+12 ({first}, {second}): "
+        "different patients may have become one; save the numbers as text, with all digits; --show-names shows the "
+        "names of cases"
+    ]
+
+
+def test_cases_at_several_sites_are_counted_but_not_those_that_several_scanners_have_read():
+    cases = [1, 1, 2, 2, 3, 3]
+    assert told(cases, Site=["A", "B", "A", "B", "A", None]) == [
+        "2 of 3 cases lie at several sites (column 'Site'): if each site counts its patients by itself, put the site "
+        "in front of their numbers"
+    ]
+    assert told(cases, site=["A", "A", "B", "B", "A", None]) == told(cases, scanner=["x", "y"] * 3) == []
 
 
 def test_the_lines_stand_among_those_of_a_data_set(tmp_path):
