@@ -1,6 +1,7 @@
 """Signs that one patient counts as several cases, or that several patients count as one."""
 
 import re
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -30,42 +31,46 @@ def doubts_on_cases(frame, table, show_names=False):
     -------
     list of str
     """
-    hidden = {} if show_names else pseudonyms(table["case"].unique())
-    shown = {case: hidden.get(case, repr(printable(case))) for case in table["case"].unique()}
-    more = "" if show_names else NAMED_BY
-    return [*_alike(shown, more), *_shared(table, shown, more), *_shortened(shown, more), *_sites(frame, table)]
+    cases = sorted(table["case"].unique(), key=str)
+    hidden = cache(lambda: pseudonyms(cases))  # which takes long if there are many, and is rarely needed
+
+    def show(case):
+        return repr(printable(case)) if show_names else hidden()[case]
+
+    told = [*_alike(cases, show), *_shared(table, len(cases), show), *_shortened(cases, show)]
+    return [line if show_names else line + NAMED_BY for line in told] + [*_sites(frame, table)]
 
 
-def _alike(shown, more):
+def _alike(cases, show):
     """Warn of cases whose names differ only in how they are written."""
     held = {}
-    for case in sorted(shown, key=str):
-        held.setdefault(written_loosely(case), []).append(shown[case])
-    if alike := [" and ".join(cases) for cases in held.values() if len(cases) > 1]:
+    for case in cases:
+        held.setdefault(written_loosely(case), []).append(case)
+    if alike := [" and ".join(map(show, twins)) for twins in held.values() if len(twins) > 1]:
         yield (
             f"warning: cases {listed(alike, SHOWN)} differ only in capitals, blanks, zeros or the form of letters: if "
-            f"they are one patient, write its name in one way, or both sides of a split may hold it{more}"
+            "they are one patient, write its name in one way, or both sides of a split may hold it"
         )
 
 
-def _shared(table, shown, more):
+def _shared(table, count, show):
     """Warn of slides in several cases, unless slides are numbered within each case or hold many patients."""
     pairs = table[["slide", "case"]].drop_duplicates()
-    held = pairs.groupby("slide", sort=True)["case"].agg(list)
-    torn = [cases for cases in held if len(set(map(written_loosely, cases))) > 1]
-    if torn and 2 * len(set(connected(pairs["slide"], pairs["case"]))) >= len(shown):
-        which = listed(dict.fromkeys(" and ".join(sorted(shown[case] for case in cases)) for cases in torn), SHOWN)
+    held = pairs[pairs["slide"].duplicated(keep=False)].groupby("slide")["case"].agg(list)
+    torn = [cases for cases in held if 1 < len(set(map(written_loosely, cases))) <= SHOWN]
+    if torn and 2 * len(set(connected(pairs["slide"], pairs["case"]))) >= count:
+        which = listed(dict.fromkeys(" and ".join(sorted(map(show, cases))) for cases in torn), SHOWN)
         share = number_of(len(torn), "slide lies in several cases", "slides lie in several cases each")
-        yield f"warning: {share} ({which}): if a slide is of one patient, write one case for it{more}"
+        yield f"warning: {share} ({which}): if a slide is of one patient, write one case for it"
 
 
-def _shortened(shown, more):
+def _shortened(cases, show):
     """Warn of numbers that a spreadsheet has shortened, in which different patients may have become one."""
-    if short := [shown[case] for case in sorted(shown, key=str) if SHORTENED.fullmatch(str(case))]:
+    if short := [show(case) for case in cases if SHORTENED.fullmatch(str(case))]:
         has = number_of(len(short), "case is a number", "cases are numbers")
         yield (
             f"warning: {has} that a spreadsheet has shortened, such as 1.23E+12 ({listed(short, SHOWN)}): different "
-            f"patients may have become one; save the numbers as text, with all digits{more}"
+            "patients may have become one; save the numbers as text, with all digits"
         )
 
 

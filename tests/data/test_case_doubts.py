@@ -59,6 +59,7 @@ def test_slides_in_two_cases_are_told_unless_slides_are_numbers_within_a_case_or
     assert told(cases, slides) == []
     assert told(cases, [k % 2 for k in range(24)]) == [], "slides 0 and 1 of each case"
     assert told(cases, [f"TMA{k // 12}" for k in range(24)]) == [], "arrays of six patients"
+    assert told(cases, ["TMA"] * 8 + slides[8:]) == [], "an array of four patients beside slides of one"
 
 
 def test_numbers_that_a_spreadsheet_has_shortened_are_told():
