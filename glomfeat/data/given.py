@@ -56,7 +56,7 @@ def read_parts(values, column):
     there, found = np.unique(numbers, return_inverse=True)
     if not found.any():
         raise GivenError(f"column {column!r} holds {values.iloc[0]} alone: {ALLOWED}")
-    if len(there) == 2 and _is_called_after_a_part(column):
+    if len(there) == 2 and not any(names) and _is_called_after_a_part(column):
         raise GivenError(
             f"column {column!r} holds the numbers {there[0]:.0f} and {there[1]:.0f}, and its name says that one of "
             f"them is a part: {WORDS}, or rename the column if these are two folds"

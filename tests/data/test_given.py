@@ -186,6 +186,7 @@ def test_two_numbers_in_a_column_called_after_a_part_are_no_folds(column, values
     with pytest.raises(GivenError, match=f"^{said}test, or rename the column if these are two folds$"):
         read_parts(values, column)
     assert read_parts([0, 1, 2], column).tolist() == [0, 1, 2]
+    assert read_parts(["fold0", "fold1", "fold1"], column).tolist() == [0, 1, 1]
     assert read_parts(["test", "train", "train"], column).tolist() == ["outer-test", "train", "train"]
 
 
