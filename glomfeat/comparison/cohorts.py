@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from glomfeat.comparison.fold_stains import whole_drawn
-from glomfeat.comparison.joined import Joining
+from glomfeat.comparison.joined import Joining, lines_on_cohort
 from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.core.cache import digest_of
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.core.words import number_of
+from glomfeat.data.cases import written_loosely
 from glomfeat.data.embeddings.files import stem_of
 from glomfeat.data.files import FolderError
 from glomfeat.data.joined import JoinedError
@@ -135,9 +136,11 @@ def read_cohorts(study, manifest, features, joining, say):
     for name, place in named:
         one = _read(study, manifest, features, name, place, called, seen, say)
         try:
-            joining.of(joining.alone, one.manifest)
+            on_columns = lines_on_cohort(joining, manifest, one.manifest)
         except JoinedError as error:
             raise JoinedError(f"cohort {name}: {error}") from None
+        for line in on_columns:
+            say(f"warning: cohort {name}: {line}")
         found.append(replace(one, joining=joining))
     unused = [theirs for theirs in called if spelling(theirs) not in seen]
     if unused:
@@ -239,11 +242,12 @@ def _warn_of_cases(name, theirs, manifest, show_names, say):
     """Say how many cases of a cohort are named like cases of DATA: they may be the same patients."""
     if not (theirs.by_case and manifest.by_case):
         return
-    cases = theirs.table["case"].astype(str)
-    same = sorted(set(cases) & set(manifest.table["case"].astype(str)))
+    cases, ours = (set(one.table["case"].astype(str)) for one in (theirs, manifest))
+    known = set(map(written_loosely, ours))
+    same = sorted(case for case in cases if written_loosely(case) in known)
     if same:
         which = f" ({listed(same, SHOWN)})" if show_names else ""
-        of, are = f"{len(same)} of its {number_of(cases.nunique(), 'case')}", "is" if len(same) == 1 else "are"
+        of, are = f"{len(same)} of its {number_of(len(cases), 'case')}", "is" if len(same) == 1 else "are"
         say(
             f"warning: cohort {name}: {of} {are} named like cases of DATA{which}: if they are the same patients, its "
             "figures are too good; take them out, or rename the cases of the other place"

@@ -4,12 +4,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from glomfeat.core.arms import MARKS, Arm, StudyError, split_way, tagged
 from glomfeat.core.words import number_of
-from glomfeat.data.joined import OPTION, JoinedError, lines_on_joined, read_joined
+from glomfeat.data.joined import OPTION, JoinedError, lines_on_joined, read_joined, texts_in_words
+from glomfeat.data.splits import fold_rows
+from glomfeat.data.tables.read import listed
 from glomfeat.features.make import FEATURES
 from glomfeat.models.heads.built_in import HEADS
+
+NOTHING = "0 in all of the column's numbers"
+ALIKE = "write values that mean the same alike"
 
 
 @dataclass(frozen=True)
@@ -146,11 +152,85 @@ def joined_arms(joining, reducers, heads):
     return beside + [Arm(joining.alone, "none", head) for head in kept if joining.alone]
 
 
-def lines_on_joining(joining, manifest, nets, save_models=False):
+def lines_on_cohort(joining, manifest, cohort):
+    """Read the joined columns of a cohort, and say which of its texts no image of DATA has.
+
+    Parameters
+    ----------
+    joining : Joining
+    manifest, cohort : Manifest
+        Of DATA and of the cohort.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    JoinedError
+        A column cannot be read, or says nothing in the cohort, because it holds no value or only unknown texts.
+    """
+    if joining.columns is None:
+        return []
+    lines, both = [], zip(joining.columns.columns, joining.of(joining.alone, cohort).columns, strict=True)
+    for own, column in both:
+        there, unseen = ~column.missing, _unseen(column, own.values)
+        if not there.any():
+            raise JoinedError(f"{OPTION} {column.name}: no image has a value: fill the column in, or leave it out")
+        ours, theirs = texts_in_words(own, manifest.cases, ~own.missing), texts_in_words(column, cohort.cases, unseen)
+        if unseen[there].all():
+            raise JoinedError(
+                f"{OPTION} {column.name}: none of its values{_in_brackets(theirs)} is one of DATA{_in_brackets(ours)}: "
+                f"{ALIKE}, or leave the column out"
+            )
+        if unseen.any():
+            have = number_of(int(unseen.sum()), f"of {len(unseen)} images has", f"of {len(unseen)} images have")
+            lines.append(
+                f"joined column {column.name}: {have} a value{_in_brackets(theirs)} that no image of DATA "
+                f"has{_in_brackets(ours)}: {NOTHING}; {ALIKE}"
+            )
+    return lines
+
+
+def _unseen(column, known):
+    """Which images have a text that is none of those known; none has in a column of numbers."""
+    return np.zeros(len(column.values), bool) if column.is_number else ~np.isin(column.values, known)
+
+
+def _in_brackets(text):
+    return f" ({text})" if text else ""
+
+
+def _lines_on_parts(joining, manifest, scheme):
+    """Warn of texts in a part that is tested which no image that its models learn from has, if a column gives parts."""
+    if not scheme.column:
+        return []
+    folds = pd.DataFrame({"repeat": 0, "fold": scheme.deal(manifest, 1, 0)[0]})
+    given, lines = manifest.table["given"].to_numpy(object), []
+    for column in joining.columns.columns:
+        parts = []
+        for fold in scheme.tested:
+            train, test, _ = fold_rows(folds, 0, fold)
+            unseen = np.zeros(len(manifest), bool)
+            unseen[test] = _unseen(column, column.values[train])[test]
+            if unseen.any():
+                shown = _in_brackets(texts_in_words(column, manifest.cases, unseen))
+                where = f"where {scheme.column} is {given[test[0]]}"
+                parts.append(f"{unseen.sum()} of {number_of(len(test), 'image')}{shown} {where}")
+        if parts:
+            which = listed(parts, 3)
+            lines.append(
+                f"warning: joined column {column.name}: values that no training image has: {which}: {NOTHING}; {ALIKE}"
+            )
+    return lines
+
+
+def lines_on_joining(joining, manifest, nets, scheme, save_models=False):
     """Lines for the user on joined columns."""
     if joining.columns is None:
         return []
     lines = lines_on_joined(joining.columns, manifest.labels, manifest.cases, manifest.classes)
+    lines += _lines_on_parts(joining, manifest, scheme)
     features = number_of(len(joining.bases) - 1, "feature is", "features are")
     lines.append(
         f"joined columns: {features} also read with them, and {joining.alone} is what they tell alone; filled, scaled "

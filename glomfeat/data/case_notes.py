@@ -5,7 +5,7 @@ import re
 import pandas as pd
 
 from glomfeat.core.words import printable
-from glomfeat.data.cases import BELOW, BY_FOLDER, LOOKS, find_cases, pseudonyms
+from glomfeat.data.cases import BELOW, BY_FOLDER, LOOKS, find_cases, pseudonyms, search_name
 from glomfeat.data.tables.columns import SPLITS, label_column
 from glomfeat.data.tables.read import known_kind, listed, plain
 
@@ -151,10 +151,8 @@ def left_out(names, cases, groups, show_names=False):
     """
     seen = {}
     for name, case in zip(names, cases, strict=True):
-        whole = name.rsplit("/", 1)[-1]
-        text = re.sub(r"\.\w{3,4}$", "", whole)
-        match = re.search(groups, text) or re.search(groups, whole)
-        if match is None or match["case"] is None:
+        match = search_name(groups, name)
+        if match is None or not match["case"]:
             continue
         start, end = match.span("case")
         if "slide" in match.re.groupindex and match["slide"] is not None:  # what the slide group matched counts as seen

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import unicodedata
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,9 @@ LOOKS = re.compile(
 REMEDY = "write one such as '^(?P<case>[^_]+)_', or the name of a column"
 BELOW = "subfolder"  # the column of folders below the classes' folders that mean nothing known
 BY_FOLDER = "case by folder"  # the column made from the folders, if they give cases better than anything else
+FROM_FOLDERS = "cases: by folder"
+SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{2,3}$")  # shorter and longer endings may be a part of a case's name
+NAMED_BY = "; --show-names shows the names of cases"
 IMAGE_LEVEL = "image-level split: scores are optimistic"
 TORN = f"{IMAGE_LEVEL} (cases on several sides)"
 BY_CASE = "split by case"
@@ -53,6 +57,56 @@ def pseudonyms(cases):
     return {case: f"C{number:0{width}d}" for number, case in enumerate(ordered, 1)}
 
 
+def written_loosely(case):
+    """A case's name without what often differs between two tables: capitals, blanks, zeros, the form of letters.
+
+    Examples
+    --------
+    >>> [written_loosely(case) for case in ("P 01", "p1", "012", 12, "12.0", "P10")]
+    ['p1', 'p1', '12', '12', '12', 'p10']
+    """
+    text = "".join(unicodedata.normalize("NFKC", str(case)).casefold().split())
+    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", re.sub(r"^([0-9]+)\.0+$", r"\1", text))
+
+
+def connected(one, other):
+    """Number the groups of pairs that share a value on either side, directly or through other pairs.
+
+    Parameters
+    ----------
+    one, other : sequence, shape (n,)
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        Equal for pairs of one group.
+
+    Examples
+    --------
+    >>> connected(["a", "a", "b", "c"], [1, 2, 2, 3]).tolist()
+    [0, 0, 0, 1]
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    left, right = (pd.factorize(pd.Series(values, dtype=object).astype(str))[0] for values in (one, other))
+    size = left.max() + 1
+    both = coo_array((np.ones(len(left), bool), (left, right + size)), shape=(size + right.max() + 1,) * 2)
+    return connected_components(both, directed=False)[1][left]
+
+
+def search_name(pattern, name):
+    """Search for a pattern in the last part of a name, without its suffix and, if that finds nothing, with it.
+
+    Examples
+    --------
+    >>> [search_name("^[^_]+", name)[0] for name in ("a/P1.png", "P1.4_16", "P1.104")]
+    ['P1', 'P1.4', 'P1.104']
+    """
+    whole = name.rsplit("/", 1)[-1]
+    return re.search(pattern, SUFFIX.sub("", whole)) or re.search(pattern, whole)
+
+
 def match_pattern(names, pattern):
     """Search for a pattern in names.
 
@@ -75,10 +129,10 @@ def match_pattern(names, pattern):
     """
     found, shared = [], {}  # thousands of images share a slide: its name is kept once
     for name in names:
-        whole = name.rsplit("/", 1)[-1]
-        match = re.search(pattern, re.sub(r"\.\w{3,4}$", "", whole)) or re.search(pattern, whole)
+        match = search_name(pattern, name)
         groups = match.groupdict() if match else {}
-        case, slide = groups.get("case"), groups.get("slide") or groups.get("case")
+        case = groups.get("case") or None
+        slide = groups.get("slide") or case
         found.append((shared.setdefault(case, case), shared.setdefault(slide, slide)))
     return pd.DataFrame(found, columns=["case", "slide"], dtype=object)
 
@@ -124,7 +178,7 @@ def find_cases(frame, groups):
         slide = case if slide_column is None else _stripped(frame[slide_column]).fillna(case)
         without = names[case.isna()].tolist()
         problems = [(f"images without a case in column {groups!r}", without)] if without else []
-        said = "cases: by folder" if groups == BY_FOLDER else f"cases: column {groups}"
+        said = FROM_FOLDERS if groups == BY_FOLDER else f"cases: column {groups}"
         return _own(case, slide), True, said, problems
     try:
         named = "case" in re.compile(groups).groupindex
@@ -148,9 +202,18 @@ def find_cases(frame, groups):
 
 
 def _stripped(column):
-    """A column as objects, texts without surrounding blanks, so that two spellings of a case are not two cases."""
+    """A column as objects, texts without surrounding blanks and whole numbers without a point.
+
+    Otherwise two spellings of a case would be two cases.
+    """
     known = column.astype(object).where(column.notna(), None)
-    return known.map(lambda value: value.strip() or None if isinstance(value, str) else value)
+    return pd.Series(list(map(_once_spelt, known)), known.index, dtype=object)
+
+
+def _once_spelt(value):
+    if isinstance(value, str):
+        return value.strip() or None
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _own(case, slide):

@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.errors import UserError
-from glomfeat.data.cases import IMAGE_LEVEL, pseudonyms
-from glomfeat.data.folders.names import split_of
+from glomfeat.core.words import number_of
+from glomfeat.data.cases import IMAGE_LEVEL, NAMED_BY, pseudonyms
+from glomfeat.data.folders.names import SPLITS, split_of, words_of
 from glomfeat.data.tables.read import listed, read_values, without_value
 
 PARTS = {"train": "train", "val": "inner-valid", "test": "outer-test"}
-NAMED_BY = "; --show-names shows the names of cases"
+WORDS = "write train and test"
 ALLOWED = "call its parts train, val (if there is one) and test, or number the folds"
 
 
@@ -52,10 +53,58 @@ def read_parts(values, column):
     numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(float)
     if values.map(lambda value: isinstance(value, bool)).any() or not (numbers == np.round(numbers)).all():
         raise GivenError(f"column {column!r} holds {listed(sorted({str(value) for value in values}), 6)}: {ALLOWED}")
-    found = np.unique(numbers, return_inverse=True)[1]
+    there, found = np.unique(numbers, return_inverse=True)
     if not found.any():
         raise GivenError(f"column {column!r} holds {values.iloc[0]} alone: {ALLOWED}")
+    if len(there) == 2 and not any(names) and _is_called_after_a_part(column):
+        raise GivenError(
+            f"column {column!r} holds the numbers {there[0]:.0f} and {there[1]:.0f}, and its name says that one of "
+            f"them is a part: {WORDS}, or rename the column if these are two folds"
+        )
     return found
+
+
+def _is_called_after_a_part(column):
+    """Whether a column says which images one part holds, as ``is_test`` does, rather than number the folds."""
+    parts = {split_of(word) for word in (str(column), *words_of(str(column)))}
+    return bool(parts & {*PARTS}) and not _names_folds(column)
+
+
+def _names_folds(column):
+    return any(word.removesuffix("s") in SPLITS["fold"] for word in words_of(str(column)))
+
+
+def lines_on_folds(values, column):
+    """Say that two numbers are two folds, unless the column or its values call them so: they may be meant as parts.
+
+    Parameters
+    ----------
+    values : sequence
+        Of the column, one for each row.
+    column : str
+
+    Returns
+    -------
+    list of str
+        One line, or none; none if the column gives no split.
+
+    Examples
+    --------
+    >>> lines_on_folds([0, 1, 1], "part")
+    ["column 'part' holds 0 (1 image) and 1 (2 images): two folds, each tested once; for parts, write train and test"]
+    >>> lines_on_folds([0, 1, 1], "fold"), lines_on_folds(["fold0", "fold1"], "part"), lines_on_folds([0, 1, 2], "part")
+    ([], [], [])
+    """
+    try:
+        parts = read_parts(values, column)
+    except GivenError:
+        return []
+    texts = read_values(values)
+    if count_folds(parts) != 2 or _names_folds(column) or texts.map(split_of).any():
+        return []
+    held = [texts[parts == part] for part in range(2)]
+    one, other = (f"{rows.iloc[0]} ({number_of(len(rows), 'image')})" for rows in held)
+    return [f"column {column!r} holds {one} and {other}: two folds, each tested once; for parts, {WORDS}"]
 
 
 def count_folds(parts):

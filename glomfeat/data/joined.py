@@ -269,17 +269,35 @@ def _held(column, cases):
         said = f"a number, {there.min():.6g} to {there.max():.6g}, brought to mean 0 and variance 1"
         how = "the median of the training images stands for it, and a column of 0 and 1 says where"
     else:
-        values, counts = np.unique(there, return_counts=True)
-        order = np.argsort(-counts, kind="stable")
-        shown = f" ({listed((f'{values[k]} {counts[k]}' for k in order), 6)})"
-        if of_one_case(column, cases):  # it may be who the patient is
-            shown = ", each of one case"
+        texts = texts_in_words(column, cases, ~column.missing)
+        shown = f" ({texts})" if texts else ", each of one case"
         said, how = (
-            f"{number_of(len(values), 'value')}{shown}, of each a column of 0 and 1",
+            f"{number_of(len(np.unique(there)), 'value')}{shown}, of each a column of 0 and 1",
             f"that is a value, {MISSING!r}",
         )
     have = f"{missing} of {len(column.values)} images {'has' if missing == 1 else 'have'} none"
     return said + (f"; {have}: {how}" if missing else "")
+
+
+def texts_in_words(column, cases, rows):
+    """The texts of some rows with their counts, the most frequent first; empty if they may tell who the patient is.
+
+    Parameters
+    ----------
+    column : Column
+    cases : ndarray, shape (n,)
+    rows : ndarray of bool, shape (n,)
+
+    Examples
+    --------
+    >>> texts_in_words(Column("sex", np.array(["M", "F", "F"])), np.array([0, 0, 1]), np.ones(3, bool))
+    'F 2, M 1'
+    """
+    if of_one_case(column, cases):
+        return ""
+    values, counts = np.unique(column.values[rows], return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return listed((f"{values[k]} {counts[k]}" for k in order), 6)
 
 
 def of_one_case(column, cases):

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.words import number_of
-from glomfeat.data.cases import pseudonyms
-from glomfeat.data.given import NAMED_BY
+from glomfeat.data.cases import NAMED_BY, pseudonyms
 from glomfeat.data.tables.read import listed, read_values, without_value
 
 MOST_VALUES = 20

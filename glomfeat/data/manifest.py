@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from glomfeat.data.case_doubts import doubts_on_cases
 from glomfeat.data.case_notes import (
     OURS,
     case_examples,
@@ -20,15 +21,18 @@ from glomfeat.data.case_notes import (
     without_digits,
     without_groups,
 )
-from glomfeat.data.cases import BY_CASE, IMAGE_LEVEL, TORN, find_cases
+from glomfeat.data.cases import BY_CASE, FROM_FOLDERS, IMAGE_LEVEL, TORN, find_cases
 from glomfeat.data.files import FolderError, sha256_of
+from glomfeat.data.folders.facts import lines_on_folders
 from glomfeat.data.folders.layout import LayoutError
+from glomfeat.data.given import lines_on_folds
 from glomfeat.data.images.decode import ImageError
 from glomfeat.data.joined import keep_joined
 from glomfeat.data.labels.classes import one_spelling, order_classes
 from glomfeat.data.labels.corrections import changes_beside, read_corrections
 from glomfeat.data.locate import from_files, from_table, is_feature_table, is_forced, source_of
 from glomfeat.data.problems import ManifestError, complain, duplicate_problems
+from glomfeat.data.schemes import Given
 from glomfeat.data.subgroups import keep_columns, kept_columns
 from glomfeat.data.tables.columns import USUAL
 from glomfeat.data.tables.read import named_by_user
@@ -305,6 +309,7 @@ def inspect_manifest(
     if scheme and scheme.column:
         column = named_by_user(frame, scheme.column, f"--scheme {scheme.written}", source, OURS)
         table["given"] = frame[column].to_numpy(object)
+        notes += lines_on_folds(table["given"], column) if isinstance(scheme, Given) else []
     table = keep_columns(table, frame, subgroups, source)
     known_by = asked.name, asked.label, groups, getattr(scheme, "column", "")
     table = keep_joined(table, frame, joined, source, known_by)
@@ -358,9 +363,11 @@ def _about_cases(frame, table, classes, groups, said, known, show_names):
         return [], []
     pattern = groups if said.startswith("cases: pattern") else ""
     told = [smallest_and_largest(table["case"], show_names)]
+    told += lines_on_folders(frame, show_names) if said == FROM_FOLDERS else []
     told += other_columns(frame, table["case"], said.removeprefix("cases: column "), said.removeprefix("cases: "))
     told += without_digits(table["case"]) if said.startswith(("cases: pattern", "cases: from names")) else []
     told += left_out(table["name"], table["case"], pattern, show_names) if pattern else []
+    told += doubts_on_cases(frame, table, show_names)
     return told, case_examples(table, classes, show_names)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from glomfeat.data.archives import SUFFIXES as ARCHIVES
 from glomfeat.data.archives import ArchiveError
 from glomfeat.data.containers import SUFFIXES as CONTAINERS
 from glomfeat.data.containers import is_container
@@ -158,21 +159,37 @@ def files_of(places):
     -------
     names, paths, others : list of str
         As for `images_of`, and names of files that are not images by their suffix, `glomfeat.data.files.OUTPUT` among
-        them. Names that are not UTF-8 are escaped, and paths are left as they are.
+        them, but not archives that hold no other images than these. Names that are not UTF-8 are escaped, and paths are
+        left as they are.
     """
     names, paths, others, held = [], [], [], []
+    packed = {}
     for place in places:
         below, known = [], is_container(place)
         for name in names_below(place):
             (below if known or is_image(name) else others).append(name)
+            if name.lower().endswith(ARCHIVES):
+                packed[name] = Path(place, name)
         names += below
         paths += [f"{place}{os.sep}{name}" for name in below]
         held += [place if known else split(place)[0]] * len(below)
+    if packed:
+        there = {name.rpartition("/")[2] for name in names}
+        others = [name for name in others if name not in packed or _holds_more(packed[name], there)]
     if len(places) > 1:
         count = Counter(names)
         both = zip(names, held, strict=True)
         names = [f"{archive.stem}/{name}" if count[name] > 1 else name for name, archive in both]
     return list(map(escaped, names)), paths, list(map(escaped, others))
+
+
+def _holds_more(path, there):
+    """Whether an archive holds images under other names than some; so it seems if it cannot be listed."""
+    try:
+        members = index_of(path).names
+    except OSError:
+        return True
+    return any(is_image(name) and name.rpartition("/")[2] not in there for name in members if not is_hidden(name))
 
 
 def folders_at(places, depth):

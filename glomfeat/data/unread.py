@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from glomfeat.data.archives import SUFFIXES as ARCHIVES
 from glomfeat.data.images.decode import READ, SUFFIXES
 
 SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".qptiff", ".vsi", ".czi")
@@ -14,7 +15,7 @@ _PICTURES = """
 _DOCUMENTS = """
     .csv .tsv .txt .md .rst .json .jsonl .geojson .xml .yaml .yml .ini .toml .cfg .log .db .html .htm .css .js .pdf .doc
     .docx .odt .xls .xlsx .ods .ppt .pptx .bib .tex .cff .url .lnk .lock .py .ipynb .r .m .sh .bat .cls .md5 .sha256
-    .zip .tar .parquet .h5 .hdf5 .qpproj .qpdata
+    .parquet .h5 .hdf5 .qpproj .qpdata
 """
 PICTURES, DOCUMENTS = frozenset([*SLIDES, *PACKED, *_PICTURES.split()]), frozenset(_DOCUMENTS.split())
 PLAIN = ("readme", "license", "licence", "copying", "changelog", "makefile", "dockerfile", "md5sums", "sha256sums")
@@ -44,11 +45,13 @@ def is_left_out(name):
     --------
     >>> [is_left_out(name) for name in ("sick/a.heic", "a.heic", "sick/a", "sick/notes.txt", "sick/README", "odd.bin")]
     [True, True, True, False, False, False]
+    >>> is_left_out("siteB.zip")
+    True
     """
     suffix = suffix_of(name)
     if suffix in SUFFIXES or suffix in DOCUMENTS:
         return False
-    return suffix in PICTURES or ("/" in name and name.rpartition("/")[2].lower() not in PLAIN)
+    return suffix in PICTURES or suffix in ARCHIVES or ("/" in name and name.rpartition("/")[2].lower() not in PLAIN)
 
 
 def reason_of(name):
@@ -58,6 +61,8 @@ def reason_of(name):
         return f"{suffix} is a whole slide: cut crops out of it with python -m studies.crops"
     if suffix in PACKED:
         return f"{suffix} is packed: unpack it"
+    if suffix in ARCHIVES:
+        return f"{suffix} beside images is not read: unpack it, or move it out of DATA"
     return f"{suffix or 'a file without a suffix'} is not read: save it as PNG, if it is an image ({READ} are read)"
 
 
@@ -97,8 +102,8 @@ def note_on(rows):
     """A line for the user about files that are not read."""
     suffixes = {row["suffix"] for row in rows}
     advice = ["python -m studies.crops cuts crops out of whole slides"] if suffixes & {*SLIDES} else []
-    advice += ["unpack what is packed"] if suffixes & {*PACKED} else []
-    advice += ["save images as PNG"] if suffixes - {*SLIDES, *PACKED} else []
+    advice += ["unpack what is packed"] if suffixes & {*PACKED, *ARCHIVES} else []
+    advice += ["save images as PNG"] if suffixes - {*SLIDES, *PACKED, *ARCHIVES} else []
     return f"not read: {counted(rows)}; {'; '.join(advice)}"
 
 
@@ -120,12 +125,20 @@ def vanished(rows, classes):
     for row in rows:
         if row["class"] and row["class"] not in classes:
             lost.setdefault(row["class"], []).append(row)
+    if len(classes) > 1:  # a folder of downloads is no class
+        lost = {kind: some for kind, some in lost.items() if {row["suffix"] for row in some} - {*ARCHIVES}}
     return [
         (
             f"files, all that the folder {kind} holds, are not read ({counted(some).replace(f' of {kind}', '')}): "
-            + ("cut crops with python -m studies.crops" if some[0]["suffix"] in SLIDES else "save them as PNG")
+            + _remedy(some[0]["suffix"])
             + ", or move the folder out of DATA",
             [row["name"] for row in some],
         )
         for kind, some in sorted(lost.items())
     ]
+
+
+def _remedy(suffix):
+    if suffix in SLIDES:
+        return "cut crops with python -m studies.crops"
+    return "unpack them" if suffix in ARCHIVES else "save them as PNG"

@@ -242,6 +242,15 @@ def test_cases_of_the_same_name_are_said(study):
     assert not [line for line in study.said if "P22_" in line], "no name of a patient"
 
 
+@pytest.mark.parametrize("write", [lambda case: f"p{case}", lambda case: f"P0{case}", lambda case: f"P {case}"])
+def test_cases_of_the_same_name_are_said_however_they_are_written(places, tmp_path, write):
+    home = put(tmp_path / "home.csv", 0, 12, case=[f"P{row // 5}" for row in range(60)])
+    east = put(tmp_path / "east.csv", 3, 12, 60, case=[write(10 + row // 5) for row in range(60)])
+    _, said = ask(places, tmp_path, east, data=str(home))
+    (line,) = [line for line in said if "named like" in line]
+    assert line.startswith("warning: cohort east: 2 of its 12 cases are named like cases of DATA: if they are the same")
+
+
 def ask(places, tmp_path, *test, **options):
     given = OPTIONS | {"data": str(places.home), "out": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
     said = []

@@ -133,6 +133,61 @@ def test_a_cohort_without_the_columns_is_refused(study, tmp_path):
     assert str(error.value).endswith("; a cohort needs the columns of --with, so that arms that read them can score it")
 
 
+def cohort_of(study, tmp_path, change):
+    """What is said of a cohort that is like the study's but for its columns."""
+    frame, said = pd.read_csv(study.north), []
+    change(frame).to_csv(tmp_path / "south.csv", index=False)
+    prepare(Study(str(study.home), with_=WITH, test=(str(tmp_path / "south.csv"),)), said.append)
+    return [line for line in said if "joined column" in line and "cohort" in line]
+
+
+def test_a_cohort_whose_texts_data_does_not_know_is_refused_with_both_codes(study, tmp_path):
+    home, north = (pd.read_csv(path)["sex"].value_counts() for path in (study.home, study.north))
+    ours, theirs = (
+        ", ".join(f"{sexes[k]} {counts[k]}" for k in sorted("FM", key=lambda k: -counts[k]))
+        for sexes, counts in (({"F": "F", "M": "M"}, home), ({"F": "w", "M": "m"}, north))
+    )
+    with pytest.raises(JoinedError) as error:
+        cohort_of(study, tmp_path, lambda frame: frame.assign(sex=frame["sex"].map({"F": "w", "M": "m"})))
+    assert str(error.value) == (
+        f"cohort south: --with sex: none of its values ({theirs}) is one of DATA ({ours}): write values that mean the "
+        "same alike, or leave the column out"
+    )
+    with pytest.raises(JoinedError) as error:
+        cohort_of(study, tmp_path, lambda frame: frame.assign(age=np.nan))
+    assert str(error.value) == "cohort south: --with age: no image has a value: fill the column in, or leave it out"
+
+
+def test_a_cohort_with_some_texts_that_data_does_not_know_is_told(study, tmp_path):
+    home, north = (pd.read_csv(path)["sex"].value_counts() for path in (study.home, study.north))
+    assert cohort_of(study, tmp_path, lambda frame: frame) == []
+    assert cohort_of(study, tmp_path, lambda frame: frame.assign(sex=frame["sex"].replace("M", "m"))) == [
+        f"warning: cohort south: joined column sex: {north['M']} of 40 images have a value (m {north['M']}) that no "
+        f"image of DATA has ({', '.join(f'{text} {count}' for text, count in home.items())}): 0 in all of the column's "
+        "numbers; write values that mean the same alike"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "part", "shown"),
+    [
+        ("leave-out:place", ["Oslo"] * 20 + ["Rome"] * 40, "place is Oslo"),
+        ("given:place", ["test"] * 20 + ["train"] * 40, "place is test"),
+    ],
+)
+def test_texts_of_a_part_that_no_other_has_are_told(tmp_path, scheme, part, shown):
+    sex = np.resize(np.array(["F", "M", "F"]), 60)
+    sex[:20] = np.char.lower(sex[:20])  # 13 times f, 7 times m
+    path, said = put(tmp_path / "t.csv", sex=sex, place=part), []
+    prepare(Study(str(path), with_=("sex",), scheme=scheme), said.append)
+    one, other = "20 of 20 images (f 13, m 7)", ", 40 of 40 images (F 27, M 13)"
+    rest = f"{other} where place is Rome" if scheme.startswith("leave-out") else ""
+    assert [line for line in said if "no training image" in line] == [
+        f"warning: joined column sex: values that no training image has: {one} where {shown}{rest}: 0 in all of the "
+        "column's numbers; write values that mean the same alike"
+    ]
+
+
 def test_other_arms_are_what_they_are_without_columns_and_nothing_else_is_written(study, tmp_path):
     options = OPTIONS | {"with_": (), "drop": WITH}
     _, results, _, _ = run_study(tmp_path, data=str(study.home), **options)

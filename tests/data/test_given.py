@@ -177,6 +177,38 @@ def test_what_is_no_split_is_refused(values, said):
         read_parts(values, "p")
 
 
+@pytest.mark.parametrize("column", ["is_test", "Test", "train", "hold-out", "validation set"])
+@pytest.mark.parametrize("values", [[0, 1, 0], ["1", "0", "0"], [1.0, 0.0, 0.0]])
+def test_two_numbers_in_a_column_called_after_a_part_are_no_folds(column, values):
+    said = (
+        f"column {column!r} holds the numbers 0 and 1, and its name says that one of them is a part: write train and "
+    )
+    with pytest.raises(GivenError, match=f"^{said}test, or rename the column if these are two folds$"):
+        read_parts(values, column)
+    assert read_parts([0, 1, 2], column).tolist() == [0, 1, 2]
+    assert read_parts(["fold0", "fold1", "fold1"], column).tolist() == [0, 1, 1]
+    assert read_parts(["test", "train", "train"], column).tolist() == ["outer-test", "train", "train"]
+
+
+@pytest.mark.parametrize(
+    ("part", "column", "said"),
+    [
+        (lambda case: case % 3 // 2, "set", "0 (96 images) and 1 (48 images)"),
+        (lambda case: 2 - case % 2, "set", "1 (72 images) and 2 (72 images)"),
+        (lambda case: case % 2, "Fold", ""),
+        (lambda case: case % 2, "test_folds", ""),
+        (lambda case: f"fold{case % 2}", "set", ""),
+        (lambda case: case % 3, "set", ""),
+        (of_parts, "set", ""),
+    ],
+)
+def test_two_numbers_are_said_to_be_folds_unless_they_are_called_so(tmp_path, part, column, said):
+    table(part).rename(columns={"part": column}).to_csv(tmp_path / "t.csv", index=False)
+    lines = read_manifest(tmp_path / "t.csv", scheme=Given(3, column)).said
+    told = f"column {column!r} holds {said}: two folds, each tested once; for parts, write train and test"
+    assert [line for line in lines if "two folds" in line] == ([told] if said else [])
+
+
 def test_a_case_on_two_sides_and_a_part_without_a_class_are_refused_by_name(tmp_path):
     frame = table(of_parts)
     frame.loc[0, "part"] = "hold-out"

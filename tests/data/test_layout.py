@@ -207,6 +207,38 @@ def test_folders_and_names_that_both_tell_cases(tmp_path):
     assert sorted(set(told(fine))) == ["case0", "case1", "case2"]
 
 
+def biopsies(root, *more):
+    """Images of 24 folders, two of each of 12 patients, who are in the names of files."""
+    names = [f"{kind}/case_{b:02d}/P{b // 2:03d}_PAS_1of1_{b}{kind}.png" for b in range(24) for kind in TWO]
+    return put(root, *names, *more)
+
+
+def test_an_image_in_the_folder_of_another_case_joins_both_instead_of_tearing_every_patient_apart(tmp_path):
+    right = read_manifest(biopsies(tmp_path / "right"))
+    assert right.table["case"].nunique() == 12 and not any("another case" in line for line in right.said)
+    odd = "P009_PAS_1of1_odd.png"
+    root = biopsies(tmp_path / "odd", f"{TWO[0]}/case_05/{odd}")  # of patient 2
+    manifest, named = read_manifest(root), read_manifest(root, show_names=True)
+    patients = manifest.table["name"].str[:4].replace({"P002": "P002+P009", "P009": "P002+P009"})
+    assert manifest.table["case"].tolist() == patients.tolist() and patients.nunique() == 11
+    said = "warning: cases: folders give 24 and the names of files 12, but 1 image lies in a folder of another case"
+    then = "cases that such images connect are joined, 11 are left; move them, or --groups REGEX takes those of names"
+    assert f"{said}: {then}; --show-names names them" in manifest.said
+    assert f"{said} ({odd}): {then}" in named.said
+    by_name = read_manifest(root, groups=r"^(?P<case>P\d+)_")
+    assert by_name.table["case"].nunique() == 12 and not any("folders give" in line for line in by_name.said)
+
+
+def test_names_that_are_numbers_within_each_folder_leave_cases_to_folders(tmp_path):
+    root = put(
+        tmp_path, *(f"{kind}/patient{p}/case{k}_{kind}{p}.png" for p in range(8) for k in range(4) for kind in TWO)
+    )
+    manifest = read_manifest(root)
+    assert sorted(set(manifest.table["case"])) == [f"patient{p}" for p in range(8)]
+    said = "warning: cases: folders give 8 and the names of files 4, and neither fits into the other; those of folders "
+    assert f"{said}are taken, --groups REGEX takes those of names" in manifest.said
+
+
 def test_towns_above_classes_are_sites_where_names_tell_cases(tmp_path):
     for first, town in ((0, "Basel"), (50, "Bern")):
         put(tmp_path, *(f"{town}/{kind}/case{first + k}_{kind}.png" for kind in TWO for k in range(3)))

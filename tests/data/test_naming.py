@@ -39,6 +39,19 @@ def test_a_pattern_may_end_where_the_name_ends_with_its_suffix_or_without():
         assert match_pattern(["benign/lobe_14134_000.png"], pattern)["case"].tolist() == ["14134"]
 
 
+def test_what_follows_a_point_is_a_suffix_only_if_it_looks_like_one():
+    names = ["S21.4_16", "S22.10_40", "S22.10_4", "S23.104", "S23.104.tiff", "S24_1.JP2", "S25.5_1.png"]
+    found, _, _, problems = find_cases(frame_of(names), "^(?P<case>[^_]+)")
+    assert found["case"].tolist() == ["S21.4", "S22.10", "S22.10", "S23.104", "S23.104", "S24", "S25.5"]
+    assert not problems
+
+
+def test_a_pattern_that_finds_an_empty_case_finds_none():
+    found, _, _, problems = find_cases(frame_of(["1_a", "_b", "2_c"]), r"^(?P<case>\d*)_")
+    assert found["case"].isna().tolist() == [False, True, False]
+    assert [names for _, names in problems] == [["_b"]] and "does not match" in problems[0][0]
+
+
 def test_every_pattern_has_examples():
     assert set(EXAMPLES) == set(CASE_PATTERNS)
 
@@ -108,6 +121,16 @@ def test_blanks_around_a_case_do_not_make_another_case():
     """Two spellings of one patient would be dealt to training and test."""
     found, *_ = find_cases(frame_of(["a", "b"], case=["K7", "K7 "]), "auto")
     assert found["case"].nunique() == 1
+
+
+def test_whole_numbers_of_cases_are_the_same_whatever_type_their_column_has():
+    """A column of parquet may hold floats, and the same patients are whole numbers in a CSV."""
+    found, *_ = find_cases(frame_of(["a", "b", "c"], case=[12.0, 3.0, 12.0], slide=[1.0, 2.0, None]), "auto")
+    assert list(map(str, found["case"])) == ["12", "3", "12"] and list(map(str, found["slide"])) == ["1", "2", "12"]
+    found, *_ = find_cases(frame_of(["a", "b"], case=[1.5, 2.0]), "auto")
+    assert list(map(str, found["case"])) == ["1.5", "2"]
+    found, *_ = find_cases(frame_of(["a", "b"], case=["007", "12.0"]), "auto")
+    assert found["case"].tolist() == ["007", "12.0"], "texts stay as they are written"
 
 
 def test_regex_with_and_without_slide():

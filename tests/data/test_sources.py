@@ -50,6 +50,37 @@ def shown(manifest):
     return [(row.name, manifest.classes[row.label], row.case) for row in manifest.table.itertuples(index=False)]
 
 
+def test_archives_beside_images_are_counted_if_they_hold_other_images(tmp_path):
+    folder = unpacked(tmp_path / "data", tree())
+    pack(folder / "download.zip", {f"data/{name}": data for name, data in tree().items()})  # the same images
+    pack(folder / "code.tar", {"fit.py": b"", "notes.txt": b""})
+    assert not read_manifest(folder).unread
+    others = {f"x/{name.replace('case', 'case9')}": data for name, data in tree().items()}
+    pack(folder / "siteB.zip", others)
+    pack(folder / "sick" / "more.tar", others)
+    pack(folder / "old" / "older.zip", others)
+    (folder / "broken.zip").write_bytes(b"PK")
+    manifest = read_manifest(folder)
+    assert "not read: 2 .zip, 1 .zip of old, 1 .tar of sick; unpack what is packed" in manifest.said
+    assert len(manifest) == len(tree()) and manifest.classes == ("sick", "well")
+    assert {row["name"]: row["reason"] for row in manifest.unread} == {
+        name: f".{name[-3:]} beside images is not read: unpack it, or move it out of DATA"
+        for name in ("siteB.zip", "sick/more.tar", "old/older.zip", "broken.zip")
+    }
+
+
+def test_a_class_of_which_there_is_only_an_archive_is_told_with_the_remedy(tmp_path):
+    folder = unpacked(tmp_path, {name: data for name, data in tree().items() if name.startswith("sick")})
+    for k in range(2):
+        pack(folder / "well" / f"{k}.zip", {f"case{k}_w.png": image(99 + k)})
+    with pytest.raises(ManifestError) as error:
+        read_manifest(folder)
+    assert (
+        "- 2 files, all that the folder well holds, are not read (2 .zip): unpack them, or move the folder out of "
+        "DATA: well/0.zip, well/1.zip"
+    ) in str(error.value)
+
+
 @pytest.mark.parametrize("name", ["a.zip", "a.tar"])
 @pytest.mark.parametrize("inside", ["", "./", "images/", "a/b/"])
 def test_an_archive_is_the_data_set_that_its_folder_is(tmp_path, name, inside):

@@ -3,12 +3,16 @@
 import numpy as np
 import pandas as pd
 
-from glomfeat.data.cases import BELOW, BY_FOLDER, cases_in_names
+from glomfeat.core.words import number_of
+from glomfeat.data.cases import BELOW, BY_FOLDER, cases_in_names, connected
 from glomfeat.data.folders.layout import MAYBE
 from glomfeat.data.folders.names import split_of
-from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column
+from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column, listed
 
 FACTS = ("slide", "site", "split")
+BY_NAMES = "--groups REGEX takes those of names"
+ENOUGH = 0.75  # if fewer cases are left, names are numbers within each folder and tell no patients
+SHOWN = 3
 KNOWN = {"slide": SLIDE_COLUMNS, "site": ("site",), "split": ("split",)}
 
 
@@ -34,7 +38,7 @@ def add_facts(frame, folders, tree, notes, labels=""):
     """
     shown = tree
     if {"case", MAYBE} & {*tree.levels} and (tree.by_hand or find_column(frame, CASE_COLUMNS) is None):
-        shown, frame = _with_cases(frame, folders, tree, notes)
+        shown, frame = _with_cases(frame, folders, tree)
     elif MAYBE in tree.levels:
         shown = tree.taken(MAYBE, "site")
     if BY_FOLDER not in frame and (place := _unused(shown)) is not None:
@@ -66,22 +70,68 @@ def _column(tree, kind, folders):
     return [split_of(name or "") or name for name in found] if kind == "split" else found
 
 
-def _with_cases(frame, folders, tree, notes):
+def _with_cases(frame, folders, tree):
     """Choose between cases by folder and by name: names win if the cases are the same or join several folders."""
     kind = "case" if "case" in tree.levels else MAYBE
     by_folder = _column(tree, kind, folders)
     told = None if tree.by_hand else cases_in_names(frame["name"])
     if told is None:
         return tree.taken(MAYBE, "case"), frame.assign(**{BY_FOLDER: by_folder})
-    pairs = pd.DataFrame({"folder": by_folder, "name": np.asarray(told["case"], object)}).drop_duplicates()
-    count = pairs.nunique()
-    if count["folder"] == len(pairs) or kind == MAYBE:  # by name, each folder holds one case
+    both = pd.DataFrame({"folder": by_folder, "name": np.asarray(told["case"], object)})
+    pairs, count = len(both.drop_duplicates()), both.nunique()
+    if count["folder"] == pairs or kind == MAYBE:  # by name, each folder holds one case
         nested = "ignore" if count["folder"] == count["name"] else "slide" if kind == "case" else "site"
         return tree.taken(
             kind, "case" if nested == "ignore" else nested if nested not in tree.levels else "ignore"
         ), frame
-    notes.append(
-        f"cases: folders give {count['folder']} and the names of files {count['name']}; those of folders are taken, "
-        "--groups REGEX takes those of names"
-    )
-    return tree, frame.assign(**{BY_FOLDER: by_folder})
+    give = f"cases: folders give {count['folder']} and the names of files {count['name']}"
+    said, across, then = give, [], f"those of folders are taken, {BY_NAMES}"
+    if count["name"] < pairs:
+        said = f"warning: {give}, and neither fits into the other"
+        if both["folder"].notna().all() and (cases := _joined(both)).nunique() >= ENOUGH * count.min():
+            by_folder, across = cases.tolist(), frame["name"][_across(both)].tolist()
+            lie = number_of(len(across), "image lies", "images lie")
+            said = f"warning: {give}, but {lie} in a folder of another case"
+            then = f"cases that such images connect are joined, {cases.nunique()} are left; move them, or {BY_NAMES}"
+    frame = frame.assign(**{BY_FOLDER: by_folder})
+    frame.attrs[BY_FOLDER] = (said, across, then)
+    return tree, frame
+
+
+def _sides(both):
+    """The coarser and the finer of two ways to tell cases."""
+    return sorted(both.columns, key=both.nunique().get)
+
+
+def _joined(both):
+    """The case of each image if folders and names that share an image are of one patient, called as by the coarser."""
+    groups = connected(both["folder"], both["name"])
+    return both[_sides(both)[0]].groupby(groups).transform(lambda cases: "+".join(sorted(set(cases))))
+
+
+def _across(both):
+    """Which images lie elsewhere than most of their folder, or, if folders are coarser, than most of their name."""
+    coarse, fine = _sides(both)
+    usual = both.groupby(fine)[coarse].agg(lambda cases: cases.mode()[0])
+    return (both[coarse] != both[fine].map(usual)).to_numpy()
+
+
+def lines_on_folders(frame, show_names):
+    """Lines on how cases by folder agree with those in the names of files.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        From `add_facts`.
+    show_names : bool
+        Whether names of images that lie in a folder of another case are shown.
+
+    Returns
+    -------
+    list of str
+        One line, or none.
+    """
+    said, across, then = frame.attrs.get(BY_FOLDER, ("", [], ""))
+    if not across:
+        return [f"{said}; {then}"] if said else []
+    return [f"{said} ({listed(across, SHOWN)}): {then}" if show_names else f"{said}: {then}; --show-names names them"]
