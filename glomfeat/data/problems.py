@@ -42,6 +42,8 @@ def _of_one(what):
     --------
     >>> _of_one("cases have several values"), _of_one("files that cannot be opened")
     ('case has several values', 'file that cannot be opened')
+    >>> _of_one("files, all of folder sick, cannot be read")
+    'file, all of folder sick, cannot be read'
     """
     noun, _, rest = what.partition(" ")
     verbs = {"have": "has", "are": "is", "lie": "lies"}
@@ -53,7 +55,8 @@ def _of_one(what):
         ("that lead", "that leads"),
     ):
         rest = rest.replace(f"{several} ", f"{one} ")
-    return f"{noun if noun not in PLURALS else noun.removesuffix('s')} {rest}"
+    several = noun.rstrip(",")
+    return f"{noun.replace(several, several.removesuffix('s')) if several in PLURALS else noun} {rest}"
 
 
 def duplicate_problems(table, classes, by_case):

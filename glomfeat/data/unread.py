@@ -129,7 +129,7 @@ def vanished(rows, classes):
         lost = {kind: some for kind, some in lost.items() if {row["suffix"] for row in some} - {*ARCHIVES}}
     return [
         (
-            f"files, all that the folder {kind} holds, are not read ({counted(some).replace(f' of {kind}', '')}): "
+            f"files, all of folder {kind}, cannot be read ({counted(some).replace(f' of {kind}', '')}): "
             + _remedy(some[0]["suffix"])
             + ", or move the folder out of DATA",
             [row["name"] for row in some],

@@ -67,7 +67,7 @@ def test_a_class_of_a_format_that_is_not_read_stops(tmp_path):
     with pytest.raises(ManifestError) as error:
         read_manifest(root)
     assert str(error.value).splitlines()[1] == (
-        "- 6 files, all that the folder global holds, are not read (6 .heic): save them as PNG, or move the folder out "
+        "- 6 files, all of folder global, cannot be read (6 .heic): save them as PNG, or move the folder out "
         "of DATA: global/patient0_g.heic, global/patient1_g.heic, global/patient2_g.heic, global/patient3_g.heic, "
         "global/patient4_g.heic, ..."
     )
@@ -75,7 +75,7 @@ def test_a_class_of_a_format_that_is_not_read_stops(tmp_path):
         for k, path in enumerate(sorted((root / name).iterdir())):
             (root / name / str(k % 2)).mkdir(exist_ok=True)
             path.rename(root / name / str(k % 2) / path.name)
-    with pytest.raises(ManifestError, match="all that the folder global holds"):
+    with pytest.raises(ManifestError, match="all of folder global, cannot"):
         read_manifest(root)
 
 
@@ -111,7 +111,7 @@ def test_a_class_without_an_image_is_said_or_stops(tmp_path):
     for k in range(2):
         (root / "global" / f"IM{k}").write_bytes(b"?")
     said = (
-        r"- 2 files, all that the folder global holds, are not read \(2 without a suffix\): save them as PNG, or "
+        r"- 2 files, all of folder global, cannot be read \(2 without a suffix\): save them as PNG, or "
         r"move the folder out of DATA: global/IM0, global/IM1$"
     )
     with pytest.raises(ManifestError, match=said):

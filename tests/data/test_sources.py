@@ -76,7 +76,7 @@ def test_a_class_of_which_there_is_only_an_archive_is_told_with_the_remedy(tmp_p
     with pytest.raises(ManifestError) as error:
         read_manifest(folder)
     assert (
-        "- 2 files, all that the folder well holds, are not read (2 .zip): unpack them, or move the folder out of "
+        "- 2 files, all of folder well, cannot be read (2 .zip): unpack them, or move the folder out of "
         "DATA: well/0.zip, well/1.zip"
     ) in str(error.value)
 
