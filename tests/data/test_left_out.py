@@ -29,7 +29,7 @@ from glomfeat.models.heads.built_in import Head
 from glomfeat.report.sections.methods import paragraph
 from glomfeat.results.load import load_run
 from glomfeat.results.run import Run
-from glomfeat.results.sites import site_cells, sites_table
+from glomfeat.results.sites import print_sites, site_cells, sites_table
 
 pytestmark = pytest.mark.usefixtures("dealt_once")
 
@@ -290,6 +290,33 @@ def test_nets_ensembles_and_bundles_know_sites_as_well(tmp_path):
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.csv")}
     compare(prepare(replace(study, save_models=False), lambda line: None), lambda line: None)
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.csv")}
+
+
+def test_a_value_of_one_case_is_shown_only_if_names_are_asked_for(tmp_path):
+    """Of four owners three have a single case: nothing that is printed or drawn names any."""
+    frame = table().iloc[:30].assign(site=np.repeat(["KOCH", "WOLF", "BAUER", "WEBER", "KOCH"], 6))
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with parts_called_here():
+        found = glomfeat.compare(
+            tmp_path / "t.csv",
+            heads=["logreg"],
+            out=tmp_path / "out",
+            cache=tmp_path / "cache",
+            jobs=1,
+            quiet=True,
+            scheme="leave-out:site",
+        )
+    sites = pd.read_csv(tmp_path / "out" / "sites.csv")
+    owners = {"BAUER", "KOCH", "WEBER", "WOLF"}
+    assert set(sites["left_out"]) == owners  # the CSV links numbers and names
+    console = Console(file=io.StringIO(), width=300)
+    print_sites(sites, console)
+    said = console.file.getvalue(), found.report().read_text(encoding="utf-8")
+    for text in said:
+        assert not [owner for owner in owners if owner in text] and "value 4" in text
+        assert "numbers here; sites.csv has the values" in text
+    print_sites(sites, console, show_names=True)
+    assert all(owner in console.file.getvalue() for owner in owners)
 
 
 def test_a_class_in_one_case_of_a_site_gives_no_limits_to_what_is_made_of_it():

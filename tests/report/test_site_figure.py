@@ -10,7 +10,8 @@ from glomfeat.report.figures import sites
 
 def table(**more):
     rows = [
-        {"arm": arm, "left_out": site, "auroc": auroc, "auroc_lo": auroc - 0.1, "auroc_hi": auroc + 0.05} | more
+        {"arm": arm, "left_out": site, "cases": 3, "auroc": auroc, "auroc_lo": auroc - 0.1, "auroc_hi": auroc + 0.05}
+        | more
         for arm, of in (("a/none/svm", (0.9, 0.8)), ("b/none/svm", (0.7, 0.6)))
         for site, auroc in zip(("Oslo", "7"), of, strict=True)
     ]
@@ -18,7 +19,8 @@ def table(**more):
 
 
 def content_of(frame):
-    return SimpleNamespace(sites=frame, shown=["a/none/svm", "b/none/svm"], names={"a/none/svm": "A + SVM"})
+    named = {"a/none/svm": "A + SVM"}
+    return SimpleNamespace(sites=frame, shown=["a/none/svm", "b/none/svm"], names=named, show_names=False)
 
 
 def test_each_arm_has_a_mark_and_a_bar_at_each_value():

@@ -253,6 +253,18 @@ def test_values_of_one_case_each_are_numbers_unless_names_are_asked_for(sited):
     assert "P00" not in " ".join(subgroups_in_words(table, results_table(sited)))
 
 
+def test_a_value_of_two_cases_does_not_show_those_of_one_beside_it(sited):
+    """Surnames that two patients share are still hidden; a site of one patient does not hide the other sites."""
+    case, age = sited.manifest.table["case"].to_numpy(), sited.manifest.cases % 3
+    surname = np.where(np.isin(case, ["P00", "P01"]), "KOCH", np.char.add("WOLF", case.astype(str)))
+    site = np.where(case == "P05", "Oslo", np.where(age == 0, "Bergen", "Rome"))
+    table, results = table_of(with_columns(sited, surname=surname, site=site), "surname", "site"), results_table(sited)
+    mine = best_in(table, results)
+    assert mine["cases"].value_counts().to_dict()[1] == 17 and set(mine["cases"]) > {1, 2}
+    assert shown_values(mine) == [*(f"value {number}" for number in range(1, 18)), "Bergen", "value 2", "Rome"]
+    assert shown_values(mine, show_names=True) == mine["value"].tolist()
+
+
 def test_the_table_is_read_as_it_was_written(sited, tmp_path):
     named = with_columns(sited, kind=np.array(["NA", "007", "é"], object)[sited.manifest.cases % 3])
     table = table_of(named, "kind")

@@ -15,6 +15,7 @@ from glomfeat.report.checklists import KINDS, answered
 from glomfeat.report.references import PROGRAMS, cited, to_bibtex
 from glomfeat.report.trained import how_trained
 from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each
+from glomfeat.results.lone_values import hide_lone
 from glomfeat.results.procedure import CORRECTED, LEFT_OUT
 from glomfeat.results.reference import Reference
 from glomfeat.results.words import count, plain_class, seconds
@@ -52,7 +53,7 @@ def fill(content):
         "paragraphs": paragraph(loaded, content.results),
         "references": references(loaded, content.results),
         "command": command(loaded),
-        "folds": _folds(loaded.run),
+        "folds": _folds(loaded.run, content.show_names),
         "quarantine": _quarantine(loaded.quarantine),
         "show_names": content.show_names,
         "facts": facts(loaded, content.results),
@@ -297,14 +298,15 @@ def _software(loaded):
     )
 
 
-def _folds(run):
+def _folds(run, show_names):
     """List the outer folds as rows: how many images, cases (if they are known) and positives each holds."""
     positive, rows = len(run.manifest.classes) - 1, []
+    values, held = dict(sorted(run.left_out.items())), run.folds.groupby("fold")["case"].nunique()
+    shown = dict(zip(values, hide_lone(values.values(), [held[fold] for fold in values], show_names), strict=True))
     for (repeat, fold), part in run.folds.groupby(["repeat", "fold"], sort=True):
         n, ones = len(part), int((part["label"] == positive).sum())
-        shown = run.left_out.get(fold, fold)
         cases = [f"{part['case'].nunique():,}"] if run.manifest.by_case else []
-        rows.append((repeat + 1, shown, f"{n:,}", *cases, f"{ones:,}", f"{ones / n:.1%}"))
+        rows.append((repeat + 1, shown.get(fold, fold), f"{n:,}", *cases, f"{ones:,}", f"{ones / n:.1%}"))
     return rows
 
 
