@@ -115,6 +115,18 @@ def with_figure(table, column="auroc"):
     return table[table[column].notna() & (table["arm"] != FLOOR)]
 
 
+def finished_first(results):
+    """The rows of a results table with finished arms first: only they are compared, so the best arm is one of them.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"arm": ["net:compact", "net:mine"], "status": ["partial", "done"]})
+    >>> finished_first(table)["arm"].tolist()
+    ['net:mine', 'net:compact']
+    """
+    return results.iloc[np.argsort(results["status"] != "done", kind="stable")]
+
+
 def read_written(path, texts):
     """Read a table that a run wrote; texts such as NA and 007 stay as they are.
 
