@@ -50,6 +50,7 @@ def answer(run, results, names, smallest):
     limits = f"95 % limits {between(best['auroc_lo'], best['auroc_hi'])}"
     if not np.isfinite(best["auroc_lo"]):
         limits = f"no limits, because a single {unit} holds all images of a class"
+    below = " No arm reaches the 0.5 of chance." if best["auroc"] < 0.5 else ""  # which ranks images as well as a coin
     which = spelled(best["arm"], names)
     if best["status"] != "done":
         which += f" ({_tested(run, best)})"
@@ -59,7 +60,7 @@ def answer(run, results, names, smallest):
     second = _ties(results, names, count(n, unit))
     if np.isfinite(smallest):
         second += f"; the smallest difference from the best that could be seen is about {figure(smallest)}"
-    return [f"{first}.{_ahead(run, known, names)}", second[0].upper() + second[1:] + "."]
+    return [f"{first}.{below}{_ahead(run, known, names)}", second[0].upper() + second[1:] + "."]
 
 
 def whole_answer(content):

@@ -191,7 +191,7 @@ def _describe(run, name, trials, done):
 
 def _compare(frame, comparisons):
     """Fill in how each finished arm compares with the best finished one."""
-    done = frame["arm"][(frame["status"] == "done") & frame["auroc"].notna()]
+    done = with_figure(frame[frame["status"] == "done"])["arm"]
     adjusted = dict(zip(comparisons["arm"], comparisons["p_adjusted"], strict=True))
     frame["p_vs_best"] = frame["arm"].map(adjusted).astype(float)
     # if nothing is known about an arm, nothing separates it from the best
