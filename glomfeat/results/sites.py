@@ -13,16 +13,17 @@ from glomfeat.metrics.table import limits_of
 from glomfeat.results.lone_values import hide_lone
 from glomfeat.results.parts import arms_of, find_limits, measure, trial_parts
 from glomfeat.results.terminal import print_cells
+from glomfeat.results.unmoved import without_limits
 
 FIGURES = ("auroc", "average_precision", "balanced_accuracy", "sensitivity_t", "specificity_t", "brier")
 COLUMNS = (
     *("arm", "left_out", "status", "images", "cases", "positives", "share"),
     *(column for name in FIGURES for column in (name, *limits_of(name))),
-    *("threshold", "inner_auroc", "n_train"),
+    *("threshold", "inner_auroc", "n_train", "note"),
 )
 SAID = (
     "Each value was scored by models of all the others. Limits are of its own cases, and there are none where one of "
-    "them alone holds a class.",
+    "them alone holds a class, or where the figure is the same without each of them.",
     "The mean over values counts each once, however many images it has. It says how arms do at these; so few of them "
     "cannot say how far a further one may fall, of which the lowest figure is the better warning.",
 )
@@ -43,6 +44,7 @@ def sites_table(run):
         Columns `COLUMNS`, arms in the order of the plan. ``share`` is that of the positive class among the images;
         figures and limits are for the value's images and cases alone, with the model that has seen none of them.
         ``inner_auroc`` is that of the inner splits of the other values. A trial that is not done has no figures.
+        Limits of no width are left out, and ``note`` says so.
     """
     labels, cases, last = run.manifest.labels, run.manifest.cases, len(run.manifest.classes) - 1
     rows = []
@@ -62,7 +64,8 @@ def sites_table(run):
                 row |= _figures(run, trial) | {"threshold": record["threshold"], "n_train": record["n_train"]}
                 row["inner_auroc"] = record.get("inner_auroc", np.nan)
             rows.append(row)
-    return pd.DataFrame(rows).reindex(columns=list(COLUMNS)).astype({"n_train": "Int64"})
+    found, said = without_limits(pd.DataFrame(rows).reindex(columns=list(COLUMNS)), FIGURES)
+    return found.assign(note=said).astype({"n_train": "Int64"})
 
 
 def _figures(run, trial):
@@ -98,8 +101,8 @@ def site_cells(table, names=None, show_names=False):
     Examples
     --------
     >>> row = dict.fromkeys(COLUMNS, 0.5) | {"arm": "a/none/svm", "left_out": "Oslo", "status": "done", "cases": 3}
-    >>> site_cells(pd.DataFrame([row]))
-    [['arm', 'Oslo (3 cases, 50% positive)', 'mean'], ['a/none/svm', '0.500 (0.500-0.500)', '0.500']]
+    >>> site_cells(pd.DataFrame([row | {"auroc_lo": 0.25, "auroc_hi": 0.75}]))
+    [['arm', 'Oslo (3 cases, 50% positive)', 'mean'], ['a/none/svm', '0.500 (0.250-0.750)', '0.500']]
     """
     values = table.drop_duplicates("left_out").to_dict("records")
     shown = shown_values(table, show_names)

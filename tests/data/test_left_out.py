@@ -336,3 +336,12 @@ def test_a_class_in_one_case_of_a_site_gives_no_limits_to_what_is_made_of_it():
     assert found.loc["A", of_others].notna().all() and len(of_others) == 4
     assert found.loc["A", [name for name in limits if name not in of_others]].isna().all()
     assert site_cells(found.reset_index())[1][1].endswith(" (no limits)")
+    assert found["note"].tolist() == ["", ""]
+    for trial in trials:  # a score that is always 0.25: each case of B has an image of either class, called no
+        records[trial.key] = record | {"scores": np.full((site == "AB"[trial.fold]).sum(), 0.25)}
+    same = sites_table(Run(manifest, folds, trials, records, {}, 0)).set_index("left_out").loc["B"]
+    unmoved = ["auroc", "average_precision", "balanced_accuracy", "brier"]
+    assert same[unmoved].tolist() == [0.5, 0.5, 0.5, 0.3125]
+    assert same[[f"{name}{end}" for name in unmoved for end in ("_lo", "_hi")]].isna().all()
+    assert same["note"].startswith("no limits, for it is the same without each case: AUROC, average precision, ")
+    assert same["sensitivity_t"] == same["sensitivity_t_lo"] == 0 < same["sensitivity_t_hi"]
