@@ -130,6 +130,17 @@ def shown_values(table, show_names=False):
     return dict(zip(values["left_out"], hide_lone(values["left_out"], values["cases"], show_names), strict=True))
 
 
+def shown_folds(run, show_names=False):
+    """How to show the value that each fold leaves out, as for `site_cells`; empty if folds are not values.
+
+    Returns
+    -------
+    dict of int to str
+    """
+    values, held = dict(sorted(run.left_out.items())), run.folds.groupby("fold")["case"].nunique()
+    return dict(zip(values, hide_lone(values.values(), [held[fold] for fold in values], show_names), strict=True))
+
+
 def said_of(table, show_names=False):
     """Say what the cells of `site_cells` mean, in sentences.
 

@@ -15,9 +15,9 @@ from glomfeat.report.checklists import KINDS, answered
 from glomfeat.report.references import PROGRAMS, cited, to_bibtex
 from glomfeat.report.trained import how_trained
 from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each
-from glomfeat.results.lone_values import hide_lone
 from glomfeat.results.procedure import CORRECTED, LEFT_OUT
 from glomfeat.results.reference import Reference
+from glomfeat.results.sites import shown_folds
 from glomfeat.results.words import count, plain_class, seconds
 
 NAME, TITLE, ORDER, TEMPLATE = "made", "How it was made", 80, "sections/methods.html"
@@ -300,9 +300,7 @@ def _software(loaded):
 
 def _folds(run, show_names):
     """List the outer folds as rows: how many images, cases (if they are known) and positives each holds."""
-    positive, rows = len(run.manifest.classes) - 1, []
-    values, held = dict(sorted(run.left_out.items())), run.folds.groupby("fold")["case"].nunique()
-    shown = dict(zip(values, hide_lone(values.values(), [held[fold] for fold in values], show_names), strict=True))
+    positive, rows, shown = len(run.manifest.classes) - 1, [], shown_folds(run, show_names)
     for (repeat, fold), part in run.folds.groupby(["repeat", "fold"], sort=True):
         n, ones = len(part), int((part["label"] == positive).sum())
         cases = [f"{part['case'].nunique():,}"] if run.manifest.by_case else []
