@@ -35,6 +35,12 @@ def test_each_arm_has_a_mark_and_a_bar_at_each_value():
     assert picture.alt.startswith("AUROC at each value that was left out. A + SVM at Oslo: 0.900 (0.800 to 0.950); ")
 
 
+def test_values_of_one_case_are_drawn_by_number():
+    picture = sites.draw(content_of(table(cases=1)))
+    assert [label.get_text() for label in picture.figure.axes[0].get_yticklabels()] == ["value 1", "value 2"]
+    assert "A + SVM at value 1: 0.900" in picture.alt and "Oslo" not in picture.alt
+
+
 def test_more_classes_have_the_area_alone_and_nothing_is_drawn_of_nothing():
     assert len(sites.draw(content_of(table())).figure.axes) == 1
     assert sites.draw(content_of(None)) is None
