@@ -36,7 +36,7 @@ def main(arguments):
     finished, results, quarantine = compare(prepared, console.out, journal)
     print_table(results, prepared.title, console)
     if finished.left_out:
-        print_sites(finished.sites, console)
+        print_sites(finished.sites, console, study.show_names)
     whole = (results["status"] == "done").all() and not quarantine and not lacks_numbers(results, prepared.metrics)
     if study.leak_price:
         prices = read_leak_price(prepared.study.out)

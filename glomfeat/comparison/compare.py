@@ -136,5 +136,6 @@ def _say_subgroups(finished, images, say):
     asked, table = finished.asked_subgroups, finished.manifest.table
     for line in lines_on_subgroups(table, asked) if len(table) < images else ():
         say(f"of the images that were read, {line}")
-    for sentence in subgroups_in_words(finished.subgroups, finished.results) if asked else ():
-        say(sentence)
+    if asked:
+        for sentence in subgroups_in_words(finished.subgroups, finished.results, show_names=finished.show_names):
+            say(sentence)

@@ -20,7 +20,7 @@ from glomfeat.report.write import write_report
 from glomfeat.results.external import read_external
 from glomfeat.results.finished import Finished
 from glomfeat.results.show import as_text, to_html
-from glomfeat.results.tables import with_figure
+from glomfeat.results.tables import finished_first, with_figure
 from glomfeat.results.write import is_up_to_date
 
 
@@ -51,8 +51,8 @@ class Result:
 
     @property
     def best(self) -> "ArmResult":
-        """The arm with the best AUROC, never the floor. Others may be tied: see ``table`` or ``comparisons``."""
-        known = with_figure(self.table)
+        """The finished arm with the best AUROC, but not the floor. Others may tie: see ``table`` or ``comparisons``."""
+        known = with_figure(finished_first(self.table))
         if known.empty:
             raise StudyError("no arm has an AUROC: result.trials says why")
         return self.arms[known.iloc[0]["arm"]]

@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from glomfeat.core.arms import FLOOR
 from glomfeat.core.words import joined
 from glomfeat.report.arm_names import spelled
 from glomfeat.results.best_of_many import best_of_many_in_words
 from glomfeat.results.comparisons import detectable
 from glomfeat.results.reference import reference_in_words
-from glomfeat.results.tables import with_figure
+from glomfeat.results.tables import finished_first, with_figure
 from glomfeat.results.words import between, count, figure, plain_class
 
 
@@ -39,7 +38,7 @@ def answer(run, results, names, smallest):
     list of str
         Sentences.
     """
-    known = with_figure(results)
+    known = with_figure(finished_first(results))
     if known.empty:
         return ["No arm has a figure yet."]
     best = known.iloc[0]
@@ -51,15 +50,17 @@ def answer(run, results, names, smallest):
     limits = f"95 % limits {between(best['auroc_lo'], best['auroc_hi'])}"
     if not np.isfinite(best["auroc_lo"]):
         limits = f"no limits, because a single {unit} holds all images of a class"
-    first = (
-        f"The best arm{so_far} is {spelled(best['arm'], names)}, with an AUROC of {figure(best['auroc'])} ({limits})"
-    )
+    below = " No arm reaches the 0.5 of chance." if best["auroc"] < 0.5 else ""  # which ranks images as well as a coin
+    which = spelled(best["arm"], names)
+    if best["status"] != "done":
+        which += f" ({_tested(run, best)})"
+    first = f"The best arm{so_far} is {which}, with an AUROC of {figure(best['auroc'])} ({limits})"
     if str(best["weights"]).startswith("random") and "random" not in names[best["arm"]]:
         first += ", with random weights"
     second = _ties(results, names, count(n, unit))
     if np.isfinite(smallest):
         second += f"; the smallest difference from the best that could be seen is about {figure(smallest)}"
-    return [first + ".", second[0].upper() + second[1:] + "."]
+    return [f"{first}.{below}{_ahead(run, known, names)}", second[0].upper() + second[1:] + "."]
 
 
 def whole_answer(content):
@@ -105,9 +106,27 @@ def found_in_words(run, results, names, comparisons):
     return [first, *filter(None, more), *ties]
 
 
+def _ahead(run, known, names):
+    """Say which arms have a higher AUROC than the best one, and are not compared because some folds are missing."""
+    ahead = known[known["auroc"] > known["auroc"].iloc[0]]
+    if ahead.empty:
+        return ""
+    rows = ahead.to_dict("records")
+    which = [f"{spelled(row['arm'], names)} ({figure(row['auroc'])} in {_tested(run, row)})" for row in rows]
+    have = "has a higher AUROC, but is" if len(which) == 1 else "have a higher AUROC, but are"
+    named = f": {joined(which)}" if len(which) < 4 else ""
+    unfinished = count(len(which), "arm that is not finished", "arms that are not finished")
+    return f" {unfinished[0].upper()}{unfinished[1:]} {have} not compared{named}."
+
+
+def _tested(run, row):
+    return f"{row['n_trials']} of {sum(str(trial.arm) == row['arm'] for trial in run.trials)} folds"
+
+
 def equal_in_words(results, names):
     """Say in a sentence which arms reach exactly the AUROC of the best one; empty if none does."""
-    known = with_figure(results)
+    known = with_figure(finished_first(results))
+    known = known[known["status"] == known["status"].iloc[0]] if len(known) else known
     equal = known["arm"][known["auroc"] == known["auroc"].max()].tolist()[1:] if len(known) else []
     if not equal:
         return ""
@@ -118,7 +137,7 @@ def equal_in_words(results, names):
 
 def errors_in_words(results, classes):
     """Say in a sentence why a best arm with an AUROC of 1.000 still calls images wrong; empty if it does not."""
-    known = with_figure(results)
+    known = with_figure(finished_first(results))
     if known.empty or figure(known["auroc"].iloc[0]) != "1.000":
         return ""
     best = known.iloc[0]
@@ -140,7 +159,7 @@ def errors_in_words(results, classes):
 
 def _ties(results, names, unit):
     """Say which of the other arms do not differ from the best beyond chance."""
-    finished = results[(results["status"] == "done") & (results["arm"] != FLOOR)]
+    finished = with_figure(results[results["status"] == "done"])
     if len(finished) < 2:
         return f"there is no other finished arm to compare it with on these {unit}"
     others = finished.iloc[1:]

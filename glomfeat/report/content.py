@@ -22,7 +22,7 @@ from glomfeat.results.load import Loaded, load_run
 from glomfeat.results.nearest import Nearest, read_nearest
 from glomfeat.results.reference import Reference
 from glomfeat.results.subgroup_words import read_subgroups
-from glomfeat.results.tables import curves_table, own_columns, read_written, with_figure
+from glomfeat.results.tables import curves_table, finished_first, own_columns, read_written, with_figure
 
 AT_LEAST = 3
 
@@ -195,7 +195,7 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
 
 
 def shown_arms(results, most=5):
-    """List the best arm of each feature and each network, best first: the arms that figures show in full.
+    """List the best arm of each feature and each network, the best one first: the arms that figures show in full.
 
     If there are fewer than three, the next best arms are added.
 
@@ -209,7 +209,7 @@ def shown_arms(results, most=5):
     -------
     list of str
     """
-    known = with_figure(results)
+    known = with_figure(finished_first(results))
     source = known["feature"].where(known["kind"] == "features", known["arm"])
     first = ~source.duplicated()
     chosen = [*known.loc[first, "arm"].head(most), *known.loc[~first, "arm"].head(max(0, AT_LEAST - first.sum()))][

@@ -6,7 +6,7 @@ from glomfeat.data.case_notes import WITHOUT_GROUPS
 from glomfeat.data.labels.corrections import CHANGED
 from glomfeat.data.phantom import ABOUT, FOR_YOURS
 from glomfeat.results.doubts import doubts
-from glomfeat.results.tables import with_figure
+from glomfeat.results.tables import finished_first, with_figure
 from glomfeat.results.words import count, figure, plain_class
 
 BY_IMAGE = (
@@ -83,7 +83,7 @@ def banners(content):
 
 def _shortcut(content):
     """Say what an arm that sees no tissue reaches, if no other arm is clearly better."""
-    known = with_figure(content.results)
+    known = with_figure(finished_first(content.results))
     blind = known[known["feature"].str.startswith("shortcut.")]
     if blind.empty or blind.iloc[0]["tied_with_best"] is not True:
         return []

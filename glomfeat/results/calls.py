@@ -8,6 +8,7 @@ from glomfeat.core.arms import FLOOR
 from glomfeat.data.cases import pseudonyms
 from glomfeat.metrics.scores import decide
 from glomfeat.results.parts import arms_of, trial_parts
+from glomfeat.results.tables import finished_first
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def read_calls(run, results):
     -------
     Calls
     """
-    arms = results.loc[(results["arm"] != FLOOR) & (results["n_trials"] > 0), "arm"].tolist()
+    ordered = finished_first(results)
+    arms = ordered.loc[(ordered["arm"] != FLOOR) & (ordered["n_trials"] > 0), "arm"].tolist()
     labels, classes, trials = run.manifest.labels, len(run.manifest.classes), arms_of(run)
     shape = (len(arms), len(labels))
     score, wrong, called = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, -1)

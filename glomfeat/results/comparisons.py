@@ -19,7 +19,7 @@ COLUMNS = (
 
 
 def comparisons_table(run, resampled=None):
-    """The difference in AUROC between each finished arm and the best one.
+    """The difference in AUROC between each finished arm and the best one, which is never the floor.
 
     The best is only the best that was seen. ``p_adjusted`` takes that into account: among many equal arms, one or more
     is called worse in about 5 % of studies. Holm's correction only limits the chance that a given one is (simulated for
@@ -34,30 +34,33 @@ def comparisons_table(run, resampled=None):
     Returns
     -------
     pandas.DataFrame
-        One row per finished arm except the best, from the smallest difference to the largest. ``difference`` is the arm
-        less the best; ``lo, hi`` are its 95 % limits, ``p`` its p-value and ``detectable`` the smallest true difference
-        that these cases show (80 % power, 5 % two-sided), all from `glomfeat.metrics.paired.paired_difference`;
+        One row per finished arm except the best, from the highest AUROC to the lowest. ``difference`` is the arm less
+        the best, above 0 only for a floor that no arm reaches; ``lo, hi`` are its 95 % limits, ``p`` its p-value and
+        ``detectable`` the smallest true difference that these cases show (80 % power, 5 % two-sided), all from
+        `glomfeat.metrics.paired.paired_difference`;
         ``p_adjusted`` is p adjusted by `glomfeat.metrics.many.adjust_to_best`. ``p_bootstrap`` is from
         `glomfeat.metrics.resampling.paired_p` over replicates of a bootstrap over cases, ``p_ttest`` from
         `glomfeat.metrics.paired.resampled_t` over repeats x folds; ``_holm`` is adjusted over all arms (Holm 1979).
         ``p_worse, p_equivalent, p_better`` are from `glomfeat.metrics.paired.equivalence`.
     """
     found = resample(run) if resampled is None else resampled
-    if len(found.names) < 2:
+    if len(found.names) < 2 or not found.looking:
         return pd.DataFrame(columns=COLUMNS)
+    best = found.looking[0]
+    others = [k for k in range(len(found.names)) if k != best]
     arms = arms_of(run)
     of_trials = [np.concatenate([rank([part]) for part in trial_parts(run, arms[name])]) for name in found.names]
-    ratio = tested_for_trained(run, arms[found.names[0]])
+    ratio = tested_for_trained(run, arms[found.names[best]])
     rows = []
-    for k, name in list(enumerate(found.names))[1:]:
-        drawn, left_out = found.drawn[k] - found.drawn[0], found.left_out[k] - found.left_out[0]
-        compared = paired_difference(found.auroc[k] - found.auroc[0], left_out, found.holders)
-        apart = of_trials[k] - of_trials[0]
+    for k in others:
+        drawn, left_out = found.drawn[k] - found.drawn[best], found.left_out[k] - found.left_out[best]
+        compared = paired_difference(found.auroc[k] - found.auroc[best], left_out, found.holders)
+        apart = of_trials[k] - of_trials[best]
         worse, equivalent, better = equivalence(apart, ratio)
         rows.append(
             {
-                "arm": name,
-                "best": found.names[0],
+                "arm": found.names[k],
+                "best": found.names[best],
                 "difference": compared.value,
                 "lo": compared.lo,
                 "hi": compared.hi,
@@ -73,7 +76,8 @@ def comparisons_table(run, resampled=None):
             }
         )
     frame = pd.DataFrame(rows).reindex(columns=COLUMNS)
-    frame["p_adjusted"] = adjust_to_best(np.r_[np.nan, frame["p"]], 0, found.errors)[1:]
+    p = np.insert(frame["p"].to_numpy(float), best, np.nan)
+    frame["p_adjusted"] = adjust_to_best(p, best, found.errors)[others]
     for test in ("p", "p_bootstrap", "p_ttest"):
         known = frame[test].notna()
         frame.loc[known, f"{test}_holm"] = holm(frame.loc[known, test])

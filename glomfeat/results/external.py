@@ -11,7 +11,7 @@ from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.recalibration import calibration_line, recalibrated
 from glomfeat.metrics.resampling import apart_limits, open_limits, resampling_units
 from glomfeat.metrics.scores import brier
-from glomfeat.metrics.table import METRICS, limit_columns, limits_of, metric_columns
+from glomfeat.metrics.table import limit_columns, limits_of, metric_columns
 from glomfeat.results.case_level import WEIGHTED
 from glomfeat.results.comparisons import COLUMNS as COMPARED
 from glomfeat.results.comparisons import comparisons_table
@@ -19,7 +19,7 @@ from glomfeat.results.predictions import predictions_table
 from glomfeat.results.run import Run
 from glomfeat.results.tables import read_written, results_table, with_figure
 from glomfeat.results.terminal import print_cells
-from glomfeat.results.unmoved import unmoved
+from glomfeat.results.unmoved import without_limits
 from glomfeat.results.words import between, count, figure
 
 BEFORE = ("cohort", "images", "cases", "positives", "arm", "kind", "feature", "weights", "reducer", "head", "status")
@@ -124,7 +124,7 @@ def _of_cohort(run, internal, cohort):
         found = found.iloc[np.argsort(places, kind="stable")].reset_index(drop=True)
         blank = [column for name in OF_BOTH for column in (name, *limits_of(name))]
         found[blank] = np.nan
-    unlimited = _without_limits(found)
+    found, unlimited = without_limits(found)
     found["reason"] = [_joined(why, of, lacking) for why, of in zip(found["reason"], unlimited, strict=True)]
     facts = {"cohort": cohort.name, "images": len(manifest), "cases": len(np.unique(manifest.cases))}
     facts["positives"] = int((manifest.labels == len(manifest.classes) - 1).sum())
@@ -136,16 +136,6 @@ def _of_cohort(run, internal, cohort):
     compared = comparisons.reindex(columns=[column for column in COMPARED if column not in OF_TRIALS])
     compared.insert(0, "cohort", cohort.name)
     return found, compared, _predictions(there, cohort.name)
-
-
-def _without_limits(found):
-    """Remove limits that have no width, and say for each row whose they were."""
-    said = []
-    for row, names in zip(found.index, unmoved(found), strict=True):
-        found.loc[row, [end for name in names for end in limits_of(name)]] = np.nan
-        titles = ", ".join(METRICS[name].title for name in names)
-        said.append(f"no limits, for it is the same without each case: {titles}" if names else "")
-    return said
 
 
 def _joined(*reasons):

@@ -7,6 +7,7 @@ from glomfeat.core.words import printable
 from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.metrics.table import METRICS, limits_of
 from glomfeat.results.show import decide_by_largest, remarks
+from glomfeat.results.tables import finished_first, with_figure
 from glomfeat.results.words import figure
 
 MOST = 5  # metrics per table, each with its limits, that fit on a page
@@ -61,7 +62,7 @@ def to_latex(results, title):
 
 def _table(results, titles, remarked, title, label):
     metrics = list(titles)
-    best = results["arm"].iloc[0] if len(results) and results["auroc"].notna().any() else None
+    best = next(iter(with_figure(finished_first(results))["arm"]), None)
     tied = (results["tied_with_best"] == True) & (results["arm"] != best)  # noqa: E712 - it may be empty
     said = ["The best arm is bold."] if best else []
     said += [f"{MARK}~It cannot be told from the best (max-T, 0.05)."] if tied.any() else []

@@ -10,21 +10,24 @@ from glomfeat.core.seeds import seed_for
 from glomfeat.core.words import number_of
 from glomfeat.metrics.resampling import resampling_units
 from glomfeat.metrics.table import limits_of
+from glomfeat.results.lone_values import hide_lone
 from glomfeat.results.parts import arms_of, find_limits, measure, trial_parts
 from glomfeat.results.terminal import print_cells
+from glomfeat.results.unmoved import without_limits
 
 FIGURES = ("auroc", "average_precision", "balanced_accuracy", "sensitivity_t", "specificity_t", "brier")
 COLUMNS = (
     *("arm", "left_out", "status", "images", "cases", "positives", "share"),
     *(column for name in FIGURES for column in (name, *limits_of(name))),
-    *("threshold", "inner_auroc", "n_train"),
+    *("threshold", "inner_auroc", "n_train", "note"),
 )
 SAID = (
     "Each value was scored by models of all the others. Limits are of its own cases, and there are none where one of "
-    "them alone holds a class.",
+    "them alone holds a class, or where the figure is the same without each of them.",
     "The mean over values counts each once, however many images it has. It says how arms do at these; so few of them "
     "cannot say how far a further one may fall, of which the lowest figure is the better warning.",
 )
+HIDDEN = "Values that may be the name of a case have numbers here; sites.csv has the values."
 
 
 def sites_table(run):
@@ -41,6 +44,7 @@ def sites_table(run):
         Columns `COLUMNS`, arms in the order of the plan. ``share`` is that of the positive class among the images;
         figures and limits are for the value's images and cases alone, with the model that has seen none of them.
         ``inner_auroc`` is that of the inner splits of the other values. A trial that is not done has no figures.
+        Limits of no width are left out, and ``note`` says so.
     """
     labels, cases, last = run.manifest.labels, run.manifest.cases, len(run.manifest.classes) - 1
     rows = []
@@ -60,7 +64,8 @@ def sites_table(run):
                 row |= _figures(run, trial) | {"threshold": record["threshold"], "n_train": record["n_train"]}
                 row["inner_auroc"] = record.get("inner_auroc", np.nan)
             rows.append(row)
-    return pd.DataFrame(rows).reindex(columns=list(COLUMNS)).astype({"n_train": "Int64"})
+    found, said = without_limits(pd.DataFrame(rows).reindex(columns=list(COLUMNS)), FIGURES)
+    return found.assign(note=said).astype({"n_train": "Int64"})
 
 
 def _figures(run, trial):
@@ -76,7 +81,7 @@ def _figures(run, trial):
     return row
 
 
-def site_cells(table, names=None):
+def site_cells(table, names=None, show_names=False):
     """The AUROC of each arm at each value as text, best mean first, without the floor's.
 
     Parameters
@@ -85,6 +90,8 @@ def site_cells(table, names=None):
         From `sites_table`.
     names : dict of str to str, optional
         What arms are called.
+    show_names : bool
+        Whether to show values of a single case as they are; see `glomfeat.results.lone_values.hide_lone`.
 
     Returns
     -------
@@ -94,11 +101,14 @@ def site_cells(table, names=None):
     Examples
     --------
     >>> row = dict.fromkeys(COLUMNS, 0.5) | {"arm": "a/none/svm", "left_out": "Oslo", "status": "done", "cases": 3}
-    >>> site_cells(pd.DataFrame([row]))
-    [['arm', 'Oslo (3 cases, 50% positive)', 'mean'], ['a/none/svm', '0.500 (0.500-0.500)', '0.500']]
+    >>> site_cells(pd.DataFrame([row | {"auroc_lo": 0.25, "auroc_hi": 0.75}]))
+    [['arm', 'Oslo (3 cases, 50% positive)', 'mean'], ['a/none/svm', '0.500 (0.250-0.750)', '0.500']]
     """
     values = table.drop_duplicates("left_out").to_dict("records")
-    head = [f"{row['left_out']} ({number_of(row['cases'], 'case')}, {row['share']:.0%} positive)" for row in values]
+    shown = shown_values(table, show_names)
+    head = [
+        f"{shown[row['left_out']]} ({number_of(row['cases'], 'case')}, {row['share']:.0%} positive)" for row in values
+    ]
     mean = table.groupby("arm")["auroc"].mean().sort_values(ascending=False, kind="stable", na_position="last")
     found = [["arm", *head, "mean"]]
     for arm in mean.index[mean.index != FLOOR]:
@@ -107,6 +117,39 @@ def site_cells(table, names=None):
         whole = own["auroc"].notna().all()
         found.append([(names or {}).get(arm, arm), *cells, f"{mean[arm]:.3f}" if whole else ""])
     return found
+
+
+def shown_values(table, show_names=False):
+    """How to show each value that was left out, as for `site_cells`.
+
+    Returns
+    -------
+    dict of object to str
+    """
+    values = table.drop_duplicates("left_out")
+    return dict(zip(values["left_out"], hide_lone(values["left_out"], values["cases"], show_names), strict=True))
+
+
+def shown_folds(run, show_names=False):
+    """How to show the value that each fold leaves out, as for `site_cells`; empty if folds are not values.
+
+    Returns
+    -------
+    dict of int to str
+    """
+    values, held = dict(sorted(run.left_out.items())), run.folds.groupby("fold")["case"].nunique()
+    return dict(zip(values, hide_lone(values.values(), [held[fold] for fold in values], show_names), strict=True))
+
+
+def said_of(table, show_names=False):
+    """Say what the cells of `site_cells` mean, in sentences.
+
+    Returns
+    -------
+    tuple of str
+    """
+    shown = shown_values(table, show_names)
+    return (*SAID, HIDDEN) if list(shown) != list(shown.values()) else SAID
 
 
 def _cell(row):
@@ -118,7 +161,7 @@ def _cell(row):
     return f"{row['auroc']:.3f} ({'no limits' if np.isnan(low) else f'{low:.3f}-{high:.3f}'})"
 
 
-def print_sites(table, console):
+def print_sites(table, console, show_names=False):
     """Print the AUROC of each arm at each value with rich, and say what it means.
 
     Parameters
@@ -126,7 +169,9 @@ def print_sites(table, console):
     table : pandas.DataFrame
         From `sites_table`.
     console : rich.console.Console
+    show_names : bool
+        As for `site_cells`.
     """
-    print_cells(site_cells(table), "AUROC at each value that was left out", console)
-    for said in SAID:
+    print_cells(site_cells(table, show_names=show_names), "AUROC at each value that was left out", console)
+    for said in said_of(table, show_names):
         console.print(said, markup=False, highlight=False)

@@ -3,6 +3,7 @@
 from glomfeat.core.words import joined
 from glomfeat.data.subgroups import MISSING
 from glomfeat.metrics.table import METRICS
+from glomfeat.results.lone_values import hide_lone
 from glomfeat.results.subgroups import COMPARED
 from glomfeat.results.tables import ALPHA, read_written, with_figure
 from glomfeat.results.words import count, figure
@@ -46,7 +47,7 @@ def best_in(table, results):
 
 
 def shown_values(rows, show_names=False):
-    """How to show the value of each row: by number if each value of a column belongs to one case, as slides do.
+    """How to show the value of each row: by number where it may be who a case is, as `hide_lone` says.
 
     Parameters
     ----------
@@ -61,9 +62,8 @@ def shown_values(rows, show_names=False):
     """
     found = rows["value"].tolist()
     for _, mine in rows[rows["value"] != MISSING].groupby("column"):
-        if not show_names and mine["cases"].max() <= 1:
-            for number, place in enumerate(mine.index):
-                found[place] = f"value {number + 1}"
+        for place, value in zip(mine.index, hide_lone(mine["value"], mine["cases"], show_names), strict=True):
+            found[place] = value
     return found
 
 

@@ -115,6 +115,18 @@ def with_figure(table, column="auroc"):
     return table[table[column].notna() & (table["arm"] != FLOOR)]
 
 
+def finished_first(results):
+    """The rows of a results table with finished arms first: only they are compared, so the best arm is one of them.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"arm": ["net:compact", "net:mine"], "status": ["partial", "done"]})
+    >>> finished_first(table)["arm"].tolist()
+    ['net:mine', 'net:compact']
+    """
+    return results.iloc[np.argsort(results["status"] != "done", kind="stable")]
+
+
 def read_written(path, texts):
     """Read a table that a run wrote; texts such as NA and 007 stay as they are.
 
@@ -179,7 +191,7 @@ def _describe(run, name, trials, done):
 
 def _compare(frame, comparisons):
     """Fill in how each finished arm compares with the best finished one."""
-    done = frame["arm"][(frame["status"] == "done") & frame["auroc"].notna()]
+    done = with_figure(frame[frame["status"] == "done"])["arm"]
     adjusted = dict(zip(comparisons["arm"], comparisons["p_adjusted"], strict=True))
     frame["p_vs_best"] = frame["arm"].map(adjusted).astype(float)
     # if nothing is known about an arm, nothing separates it from the best

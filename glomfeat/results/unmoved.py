@@ -6,22 +6,48 @@ from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.table import METRICS, limits_of
 
 
-def unmoved(results):
-    """Find the metrics of each arm whose two limits are the same.
+def unmoved(results, names=tuple(METRICS)):
+    """Find the metrics of each row whose two limits are the same.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        From `glomfeat.results.tables.results_table`.
+        Such as `glomfeat.results.tables.results_table` makes.
+    names : sequence of str
+        Columns with figures.
 
     Returns
     -------
     list of list of str
-        For each row, names of `METRICS`.
+        For each row, some of `names`.
     """
-    known = [name for name in METRICS if name in results and limits_of(name)[0] in results]
+    known = [name for name in names if name in results and limits_of(name)[0] in results]
     same = np.column_stack([results[limits_of(name)[0]] == results[limits_of(name)[1]] for name in known])
     return [[name for name, alike in zip(known, row, strict=True) if alike] for row in same]
+
+
+def without_limits(table, names=tuple(METRICS)):
+    """Remove limits that have no width, and say for each row whose they were.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    names : sequence of str
+        As for `unmoved`.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+    said : list of str
+        Empty where no limits were removed.
+    """
+    table, said = table.copy(), []
+    for row, found in zip(table.index, unmoved(table, names), strict=True):
+        if found:
+            table.loc[row, [end for name in found for end in limits_of(name)]] = np.nan
+        titles = ", ".join(METRICS[name].title if name in METRICS else name for name in found)
+        said.append(f"no limits, for it is the same without each case: {titles}" if found else "")
+    return table, said
 
 
 def say_unmoved(results):

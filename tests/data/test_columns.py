@@ -87,9 +87,10 @@ def test_columns_of_arrays_can_be_chosen_too(tmp_path):
     assert table.lines()[1].endswith(": left out: x1 (by --drop)")
 
 
-def test_texts_of_few_values_are_offered_by_name():
+def test_texts_of_few_values_are_offered_by_name_and_not_shown():
+    """They may be names of patients."""
     why = sort_columns(FRAME, Asked()).left["stain"]
-    assert why == "texts, HE Masson PAS: --columns '*' 'stain' takes each as a column of 0 and 1"
+    assert why == "texts, 3 different: --columns '*' 'stain' takes each as a column of 0 and 1"
     assert sort_columns(FRAME, Asked(keep=("*", "stain"))).names[-5:] == [
         *("round", "stain=HE", "stain=Masson", "stain=PAS", "slide_no", "lot")[1:],
     ]

@@ -29,7 +29,7 @@ from glomfeat.models.heads.built_in import Head
 from glomfeat.report.sections.methods import paragraph
 from glomfeat.results.load import load_run
 from glomfeat.results.run import Run
-from glomfeat.results.sites import site_cells, sites_table
+from glomfeat.results.sites import print_sites, site_cells, sites_table
 
 pytestmark = pytest.mark.usefixtures("dealt_once")
 
@@ -292,6 +292,34 @@ def test_nets_ensembles_and_bundles_know_sites_as_well(tmp_path):
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.csv")}
 
 
+def test_a_value_of_one_case_is_shown_only_if_names_are_asked_for(tmp_path, without_figures):
+    """Of four owners three have a single case: neither the screen nor the page names any."""
+    frame = table().iloc[:30].assign(site=np.repeat(["KOCH", "WOLF", "BAUER", "WEBER", "KOCH"], 6))
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with parts_called_here():
+        found = glomfeat.compare(
+            tmp_path / "t.csv",
+            heads=["logreg"],
+            reducers=["none"],
+            out=tmp_path / "out",
+            cache=tmp_path / "cache",
+            jobs=1,
+            quiet=True,
+            scheme="leave-out:site",
+        )
+    sites = pd.read_csv(tmp_path / "out" / "sites.csv")
+    owners = {"BAUER", "KOCH", "WEBER", "WOLF"}
+    assert set(sites["left_out"]) == owners  # the CSV links numbers and names
+    console = Console(file=io.StringIO(), width=300)
+    print_sites(sites, console)
+    said = console.file.getvalue(), found.report().read_text(encoding="utf-8")
+    for text in said:
+        assert not [owner for owner in owners if owner in text] and "value 4" in text
+        assert "numbers here; sites.csv has the values" in text
+    print_sites(sites, console, show_names=True)
+    assert all(owner in console.file.getvalue() for owner in owners)
+
+
 def test_a_class_in_one_case_of_a_site_gives_no_limits_to_what_is_made_of_it():
     labels, cases = np.array([0, 1, 1, 0] + [0, 1] * 4), np.array([0, 0, 0, 1, *np.repeat([2, 3, 4, 5], 2)])
     site = np.where(cases < 2, "A", "B")
@@ -309,3 +337,12 @@ def test_a_class_in_one_case_of_a_site_gives_no_limits_to_what_is_made_of_it():
     assert found.loc["A", of_others].notna().all() and len(of_others) == 4
     assert found.loc["A", [name for name in limits if name not in of_others]].isna().all()
     assert site_cells(found.reset_index())[1][1].endswith(" (no limits)")
+    assert found["note"].tolist() == ["", ""]
+    for trial in trials:  # a score that is always 0.25: each case of B has an image of either class, called no
+        records[trial.key] = record | {"scores": np.full((site == "AB"[trial.fold]).sum(), 0.25)}
+    same = sites_table(Run(manifest, folds, trials, records, {}, 0)).set_index("left_out").loc["B"]
+    unmoved = ["auroc", "average_precision", "balanced_accuracy", "brier"]
+    assert same[unmoved].tolist() == [0.5, 0.5, 0.5, 0.3125]
+    assert same[[f"{name}{end}" for name in unmoved for end in ("_lo", "_hi")]].isna().all()
+    assert same["note"].startswith("no limits, for it is the same without each case: AUROC, average precision, ")
+    assert same["sensitivity_t"] == same["sensitivity_t_lo"] == 0 < same["sensitivity_t_hi"]

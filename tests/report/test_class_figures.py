@@ -15,7 +15,7 @@ from glomfeat.report import checklists
 from glomfeat.report.checklists import BOTH, CHECKLISTS, DEVELOPED, EVALUATED, HERE, OPEN, PROBAST, STARD, answered
 from glomfeat.report.content import read_content
 from glomfeat.report.drawing import to_chart
-from glomfeat.report.figures import agreement, case_scores, confusion, ranking
+from glomfeat.report.figures import agreement, case_scores, confusion, elsewhere, ranking
 from glomfeat.report.find import find_sections
 from glomfeat.report.page import section_html
 from glomfeat.results import curves
@@ -64,6 +64,27 @@ def test_each_class_has_a_curve_with_its_own_figure(content):
     # the area under each drawn curve is what its legend says
     line = picture.figure.axes[0].get_lines()[1]
     assert np.trapezoid(line.get_ydata(), line.get_xdata()) == pytest.approx(float(found[0][1].split()[1]), abs=0.01)
+
+
+def test_a_curve_of_another_place_has_its_own_figure(content):
+    """It is of the last class against the rest, while the table's AUROC is a mean over classes."""
+    rng, rows, figures = np.random.default_rng(0), [], []
+    for cohort, clear in (("north", 2.0), ("007", 0.5)):
+        for arm in (GOOD, WEAK):
+            label = np.arange(30) % 3
+            score = np.round(clear * (label == 2) + rng.normal(size=30), 1)
+            rows.append(pd.DataFrame({"cohort": cohort, "arm": arm, "label": label, "score": score}))
+            figures.append({"cohort": cohort, "arm": arm, "auroc": 0.111})
+    found = pd.concat(rows, ignore_index=True)
+    picture = elsewhere.draw(replace(content, external=pd.DataFrame(figures), external_predictions=found))
+    areas = {key: sk.roc_auc_score(part["label"] == 2, part["score"]) for key, part in found.groupby(["cohort", "arm"])}
+    for axis, cohort in zip(picture.figure.axes, ("north", "007"), strict=True):
+        said = [text.get_text().split()[-1] for text in axis.get_legend().get_texts()]
+        assert said == [f"{areas[cohort, arm]:.3f}" for arm in (GOOD, WEAK)]
+        assert axis.get_legend().get_title().get_text() == "AUROC, c against the rest"
+        drawn = np.trapezoid(axis.get_lines()[1].get_ydata(), axis.get_lines()[1].get_xdata())
+        assert drawn == pytest.approx(areas[cohort, GOOD], abs=0.02)
+        assert f"{cohort}: {max(areas[cohort, arm] for arm in (GOOD, WEAK)):.3f} at best" in picture.alt
 
 
 def test_confusion_matrices_have_names_in_the_order_that_was_said(content):

@@ -10,7 +10,8 @@ from glomfeat.report.figures import sites
 
 def table(**more):
     rows = [
-        {"arm": arm, "left_out": site, "auroc": auroc, "auroc_lo": auroc - 0.1, "auroc_hi": auroc + 0.05} | more
+        {"arm": arm, "left_out": site, "cases": 3, "auroc": auroc, "auroc_lo": auroc - 0.1, "auroc_hi": auroc + 0.05}
+        | more
         for arm, of in (("a/none/svm", (0.9, 0.8)), ("b/none/svm", (0.7, 0.6)))
         for site, auroc in zip(("Oslo", "7"), of, strict=True)
     ]
@@ -18,7 +19,8 @@ def table(**more):
 
 
 def content_of(frame):
-    return SimpleNamespace(sites=frame, shown=["a/none/svm", "b/none/svm"], names={"a/none/svm": "A + SVM"})
+    named = {"a/none/svm": "A + SVM"}
+    return SimpleNamespace(sites=frame, shown=["a/none/svm", "b/none/svm"], names=named, show_names=False)
 
 
 def test_each_arm_has_a_mark_and_a_bar_at_each_value():
@@ -31,6 +33,12 @@ def test_each_arm_has_a_mark_and_a_bar_at_each_value():
     assert [label.get_text() for label in one.get_yticklabels()] == ["Oslo", "7"]
     assert (one.get_xlabel(), other.get_xlabel()) == ("AUROC", "sensitivity")
     assert picture.alt.startswith("AUROC at each value that was left out. A + SVM at Oslo: 0.900 (0.800 to 0.950); ")
+
+
+def test_values_of_one_case_are_drawn_by_number():
+    picture = sites.draw(content_of(table(cases=1)))
+    assert [label.get_text() for label in picture.figure.axes[0].get_yticklabels()] == ["value 1", "value 2"]
+    assert "A + SVM at value 1: 0.900" in picture.alt and "Oslo" not in picture.alt
 
 
 def test_more_classes_have_the_area_alone_and_nothing_is_drawn_of_nothing():

@@ -8,7 +8,11 @@ from sklearn.metrics import roc_auc_score
 
 from glomfeat.core.arms import FLOOR, Arm
 from glomfeat.metrics.paired import resampled_t
-from glomfeat.results.comparisons import COLUMNS, comparisons_table, detectable_in_words
+from glomfeat.report.answer import answer
+from glomfeat.report.arm_names import plain_arms
+from glomfeat.results.comparisons import COLUMNS, comparisons_table, detectable, detectable_in_words
+from glomfeat.results.pairs import pairs_table
+from glomfeat.results.resampled import resample
 from glomfeat.results.tables import results_table
 
 
@@ -71,6 +75,34 @@ def test_the_error_is_that_of_leaving_out_each_case(compared):
     step = (row["hi"] - row["lo"]) / 2
     assert 1.96 < step / error < 2.8  # Student's quantile of a few degrees of freedom
     assert step < row["detectable"] < 2 * step
+
+
+def test_the_floor_is_never_the_best_one():
+    """Where all arms rank images the wrong way round, they are still compared with each other."""
+    run = make_run()
+    for record in run.records.values():
+        if record["arm"] != FLOOR:
+            record["scores"] = (1 - np.asarray(record["scores"])).tolist()
+    own, other = (np.mean([roc_auc_score(y, score) for y, score, _ in of_arm(run, arm)]) for arm in (WEAK, GOOD))
+    assert other < own < 0.5
+    resampled = resample(run)
+    table, pairs = comparisons_table(run, resampled), pairs_table(run, resampled)
+    assert (table["best"] == WEAK).all() and table["arm"].tolist() == [FLOOR, GOOD]
+    assert table["difference"].tolist() == pytest.approx([0.5 - own, other - own])
+    for row in table.to_dict("records"):
+        (pair,) = [pair for pair in pairs.to_dict("records") if {pair["arm"], pair["other"]} == {WEAK, row["arm"]}]
+        assert row["p"] == pytest.approx(pair["p"])
+    results = results_table(run, table).set_index("arm")
+    assert results.loc[WEAK, "tied_with_best"] is True and results.loc[GOOD, "tied_with_best"] is False
+    first, second = answer(run, results.reset_index(), plain_arms(results.index), detectable(table).median())
+    assert first.startswith("The best arm is weak") and first.endswith("). No arm reaches the 0.5 of chance.")
+    shown = table.set_index("arm").loc[GOOD, "detectable"]
+    assert second.startswith("One other arm is worse beyond chance") and second.endswith(f"about {shown:.3f}.")
+
+
+def test_a_floor_alone_is_compared_with_nothing():
+    run = end(end(make_run(), GOOD, "failed", ""), WEAK, "failed", "")
+    assert comparisons_table(run).empty and results_table(run)["tied_with_best"].isna().all()
 
 
 def test_many_arms_can_still_be_told_from_the_best():

@@ -20,6 +20,7 @@ from glomfeat.results import curves
 from glomfeat.results.calls import choose_errors, image_names, read_calls
 from glomfeat.results.comparisons import comparisons_table, detectable
 from glomfeat.results.curves import GRID, precision_recall, roc, scored, with_band
+from glomfeat.results.latex import to_latex
 from glomfeat.results.parts import Part, confusions, trial_parts
 from glomfeat.results.tables import results_table
 
@@ -99,6 +100,27 @@ def test_two_other_arms_are_called_both(run):
     for tied, said in ((False, "Both other arms are worse"), (True, "Neither of the two other arms differs from it")):
         frame = three.assign(tied_with_best=[True, tied, tied])
         assert answer(run, frame, names, float("nan"))[1] == f"{said} beyond chance on these 18 cases."
+
+
+def test_the_best_arm_is_a_finished_one(run):
+    """An arm that lacks folds is not compared with any, whatever AUROC the others give it."""
+    late = end(make_run(), GOOD, "failed", "no luck", folds=[0])
+    results, names = results_table(late), plain_arms([GOOD, WEAK, FLOOR])
+    above, own = (np.mean([sk.roc_auc_score(y, score) for y, score, _ in of_arm(late, arm)]) for arm in (GOOD, WEAK))
+    assert above > own and results["arm"].iloc[0] == GOOD
+    first, second = answer(late, results, names, float("nan"))
+    assert first.startswith(f"The best arm is weak + logistic regression, with an AUROC of {own:.3f} (95 % limits ")
+    assert first.endswith(
+        "). One arm that is not finished has a higher AUROC, but is not compared: good + logistic regression "
+        f"({above:.3f} in 4 of 6 folds)."
+    )
+    assert second == "There is no other finished arm to compare it with on these 18 cases."
+    assert shown_arms(results) == [WEAK, GOOD] and read_calls(late, results).arms == [WEAK, GOOD]
+    assert rf"\textbf{{{WEAK}}}" in to_latex(results, "") and rf"\textbf{{{GOOD}}}" not in to_latex(results, "")
+    neither = end(late, WEAK, "failed", "no luck", folds=[1, 2])
+    alone = answer(neither, results_table(neither), names, float("nan"))[0]
+    assert alone.startswith("The best arm is good + logistic regression (4 of 6 folds), with an AUROC of ")
+    assert alone.count(".") == 4 and "not compared" not in alone
 
 
 def test_the_answer_names_the_members_of_a_mean():

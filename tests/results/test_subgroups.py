@@ -151,11 +151,15 @@ def test_a_column_without_another_value_has_no_difference_and_says_so(sited):
     results = results_table(sited).set_index("arm")
     for arm in (GOOD, WEAK, FLOOR):
         row = found.loc[arm]
-        assert row["note"] == "no tested image has another value: there is nothing to compare it with"
+        said = ["no tested image has another value: there is nothing to compare it with"]
+        if arm == FLOOR:
+            said.append("no limits, for it is the same without each case: AUROC, balanced accuracy at 0.5")
+        assert row["note"].split("; ")[0] == said[0] and row["note"].startswith("; ".join(said))
         assert row["auroc"] == pytest.approx(results.loc[arm, "auroc"], abs=1e-12)
         assert row[[f"{name}_difference" for name in COMPARED]].isna().all()
         for name in set(FIGURES) - {"balanced_accuracy_t"}:
             ends = results.loc[arm, [f"{name}_lo", f"{name}_hi"]].tolist()
+            ends = [np.nan, np.nan] if ends[0] == ends[1] else ends  # which says nothing of how sure the figure is
             assert row[[f"{name}_lo", f"{name}_hi"]].tolist() == pytest.approx(ends, nan_ok=True)
     said = subgroups_in_words(table_of(sited, "one"), results_table(sited))
     assert said == [
@@ -258,6 +262,18 @@ def test_values_of_one_case_each_are_numbers_unless_names_are_asked_for(sited):
     assert shown[:2] == ["value 1", "value 2"] and shown[-3:] == ["north", "south", "west"]
     assert shown_values(mine, show_names=True) == mine["value"].tolist()
     assert "P00" not in " ".join(subgroups_in_words(table, results_table(sited)))
+
+
+def test_a_value_of_two_cases_does_not_show_those_of_one_beside_it(sited):
+    """Surnames that two patients share are still hidden; a site of one patient does not hide the other sites."""
+    case, age = sited.manifest.table["case"].to_numpy(), sited.manifest.cases % 3
+    surname = np.where(np.isin(case, ["P00", "P01"]), "KOCH", np.char.add("WOLF", case.astype(str)))
+    site = np.where(case == "P05", "Oslo", np.where(age == 0, "Bergen", "Rome"))
+    table, results = table_of(with_columns(sited, surname=surname, site=site), "surname", "site"), results_table(sited)
+    mine = best_in(table, results)
+    assert mine["cases"].value_counts().to_dict()[1] == 17 and set(mine["cases"]) > {1, 2}
+    assert shown_values(mine) == [*(f"value {number}" for number in range(1, 18)), "Bergen", "value 2", "Rome"]
+    assert shown_values(mine, show_names=True) == mine["value"].tolist()
 
 
 def test_the_table_is_read_as_it_was_written(sited, tmp_path):

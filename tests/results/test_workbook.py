@@ -143,7 +143,8 @@ def test_arms_beyond_ten_are_counted(tmp_path):
             trials.append(again)
             records[again.key] = run.record(trial) | {"arm": str(again.arm)}
     finished = Finished(**(run.given() | {"trials": trials, "records": records}), title="many")
-    results = pd.DataFrame({"arm": list(dict.fromkeys(str(trial.arm) for trial in trials)), "n_trials": 6})
+    arms = list(dict.fromkeys(str(trial.arm) for trial in trials))
+    results = pd.DataFrame({"arm": arms, "n_trials": 6, "status": "done"})
     finished.__dict__["results"] = results.assign(tied_with_best=results["arm"].str.contains("same|good"))
     write_sheets(finished, tmp_path / "many.xlsx")
     _, tables = read(tmp_path / "many.xlsx")

@@ -286,7 +286,7 @@ def _why_not_texts(values, kind, named):
     few = 0 < len(texts) <= MOST_LEVELS and len(texts) < len(cells)
     if named and few and len(cells) == len(values):
         return "", [], texts
-    what = f"texts, {' '.join(texts)}: --columns '*' '{values.name}' takes each as a column of 0 and 1"
+    what = f"texts, {len(texts)} different: --columns '*' '{values.name}' takes each as a column of 0 and 1"
     return what if few and len(texts) > 1 else "texts", [], []
 
 

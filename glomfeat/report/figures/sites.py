@@ -3,6 +3,7 @@
 import numpy as np
 
 from glomfeat.report.drawing import Picture, look, make_figure
+from glomfeat.results.sites import shown_values
 from glomfeat.results.words import between
 
 NAME, SECTION, ORDER = "sites", "sites", 10
@@ -27,7 +28,8 @@ def draw(content):
     rows = content.sites[content.sites["arm"].isin(content.shown) & content.sites["auroc"].notna()]
     if rows.empty:
         return None
-    values = list(dict.fromkeys(content.sites["left_out"]))
+    shown = shown_values(content.sites, content.show_names)
+    values = list(shown)
     drawn = {metric: title for metric, title in DRAWN.items() if metric in rows and rows[metric].notna().any()}
 
     def make(axes):
@@ -41,13 +43,13 @@ def draw(content):
                 axis.plot(own[metric], at, marker, color=colour, markersize=6, label=content.names.get(arm, arm))
             axis.set(xlabel=title, xlim=(min(0.48, rows[f"{metric}_lo"].min() - 0.02), 1.02))
             axis.set(ylim=(len(values) - 0.5, -0.5))
-            axis.set_yticks(range(len(values)), map(str, values))
+            axis.set_yticks(range(len(values)), map(str, shown.values()))
             axis.tick_params(labelleft=True)
             axis.grid(axis="y", visible=False)
         axes[0, 0].figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
 
     said = "; ".join(
-        f"{content.names.get(row.arm, row.arm)} at {row.left_out}: {row.auroc:.3f} "
+        f"{content.names.get(row.arm, row.arm)} at {shown[row.left_out]}: {row.auroc:.3f} "
         f"({between(row.auroc_lo, row.auroc_hi)})"
         for row in rows.itertuples()
     )

@@ -17,6 +17,7 @@ from glomfeat.report.trained import how_trained
 from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each, why_uncalled
 from glomfeat.results.procedure import CORRECTED, LEFT_OUT
 from glomfeat.results.reference import Reference
+from glomfeat.results.sites import shown_folds
 from glomfeat.results.words import count, plain_class, seconds
 
 NAME, TITLE, ORDER, TEMPLATE = "made", "How it was made", 80, "sections/methods.html"
@@ -52,7 +53,7 @@ def fill(content):
         "paragraphs": paragraph(loaded, content.results),
         "references": references(loaded, content.results),
         "command": command(loaded),
-        "folds": _folds(loaded.run),
+        "folds": _folds(loaded.run, content.show_names),
         "quarantine": _quarantine(loaded.quarantine),
         "show_names": content.show_names,
         "facts": facts(loaded, content.results),
@@ -297,14 +298,13 @@ def _software(loaded):
     )
 
 
-def _folds(run):
+def _folds(run, show_names):
     """List the outer folds as rows: how many images, cases (if they are known) and positives each holds."""
-    positive, rows = len(run.manifest.classes) - 1, []
+    positive, rows, shown = len(run.manifest.classes) - 1, [], shown_folds(run, show_names)
     for (repeat, fold), part in run.folds.groupby(["repeat", "fold"], sort=True):
         n, ones = len(part), int((part["label"] == positive).sum())
-        shown = run.left_out.get(fold, fold)
         cases = [f"{part['case'].nunique():,}"] if run.manifest.by_case else []
-        rows.append((repeat + 1, shown, f"{n:,}", *cases, f"{ones:,}", f"{ones / n:.1%}"))
+        rows.append((repeat + 1, shown.get(fold, fold), f"{n:,}", *cases, f"{ones:,}", f"{ones / n:.1%}"))
     return rows
 
 

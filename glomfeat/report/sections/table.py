@@ -10,7 +10,7 @@ from glomfeat.results.case_level import WEIGHTED
 from glomfeat.results.next_study import next_study_in_words
 from glomfeat.results.procedure import COLUMNS as OF_PROCEDURE
 from glomfeat.results.procedure import procedure_in_words
-from glomfeat.results.tables import own_columns, with_figure
+from glomfeat.results.tables import finished_first, own_columns, with_figure
 from glomfeat.results.words import between, figure, is_known, p_value, said_of
 
 NAME, TITLE, ORDER, TEMPLATE = "results", "Results", 10, "sections/table.html"
@@ -151,7 +151,7 @@ def fill(content):
 
 def _notes(content):
     """Say what the limits refer to, and what the next study needs."""
-    unit, known = content.run.manifest.unit, with_figure(content.results)
+    unit, known = content.run.manifest.unit, with_figure(finished_first(content.results))
     if known.empty:
         return []
     which = procedure_in_words(known.iloc[0].to_dict(), unit)
