@@ -270,7 +270,7 @@ def _held(column, cases):
         how = "the median of the training images stands for it, and a column of 0 and 1 says where"
     else:
         texts = texts_in_words(column, cases, ~column.missing)
-        shown = f" ({texts})" if texts else ", each of one case"
+        shown = f" ({texts})" if texts else ", most of one case each"
         said, how = (
             f"{number_of(len(np.unique(there)), 'value')}{shown}, of each a column of 0 and 1",
             f"that is a value, {MISSING!r}",
@@ -293,15 +293,15 @@ def texts_in_words(column, cases, rows):
     >>> texts_in_words(Column("sex", np.array(["M", "F", "F"])), np.array([0, 0, 1]), np.ones(3, bool))
     'F 2, M 1'
     """
-    if of_one_case(column, cases):
+    if mostly_of_one_case(column, cases):
         return ""
     values, counts = np.unique(column.values[rows], return_counts=True)
     order = np.argsort(-counts, kind="stable")
     return listed((f"{values[k]} {counts[k]}" for k in order), 6)
 
 
-def of_one_case(column, cases):
-    """Whether each text of a column belongs to one case alone, as an id does.
+def mostly_of_one_case(column, cases):
+    """Whether most texts of a column belong to one case alone, as ids do, and surnames that two patients may share.
 
     Parameters
     ----------
@@ -310,7 +310,7 @@ def of_one_case(column, cases):
     """
     there = ~column.missing
     held = pd.Series(cases[there]).groupby(column.values[there]).nunique()
-    return len(held) > 1 and bool((held == 1).all())
+    return len(held) > 1 and bool(2 * (held == 1).sum() > len(held))
 
 
 def _doubts(column, labels, cases, classes):
@@ -325,7 +325,7 @@ def _doubts(column, labels, cases, classes):
     if not there.all() and set(gone) <= {0.0, 1.0}:
         yield "whether a value is missing tells the class exactly: ask how it came to be missing before it is joined"
     n, units = there.sum(), len(np.unique(cases[there]))
-    if not column.is_number and apart >= min(n, units) and apart > len(classes) and of_one_case(column, cases):
+    if not column.is_number and apart >= min(n, units) and apart > len(classes) and mostly_of_one_case(column, cases):
         of = "image" if most == 1 else "case"
         yield f"it has a value for every {of}, as an id has: folds test values that none has learnt, which tell nothing"
     elif _tells(column, labels, there, held):

@@ -8,7 +8,7 @@ import pandas as pd
 from glomfeat.core.arms import Arm, split_joined
 from glomfeat.core.words import joined as listed
 from glomfeat.core.words import number_of
-from glomfeat.data.joined import of_one_case
+from glomfeat.data.joined import mostly_of_one_case
 from glomfeat.metrics.resampling import holm
 from glomfeat.results.pairs import pairs_of
 from glomfeat.results.words import p_value
@@ -34,13 +34,13 @@ def joined_table(run, joined):
     pandas.DataFrame
         Columns `COLUMNS`. For numbers, a row per class with how many images have a value, and the mean, standard
         deviation, median and quartiles; for texts, a row per class and value; and a row for images without a value, if
-        there are any. ``of`` is how many images the class has; ``one_case`` whether each text belongs to one case
+        there are any. ``of`` is how many images the class has; ``one_case`` whether most texts belong to one case
         alone, and may reveal who it is.
     """
     labels, rows = run.manifest.labels, []
     for column in joined.columns:
         missing, kind = column.missing, NUMBER if column.is_number else TEXT
-        alone = not column.is_number and of_one_case(column, run.manifest.cases)
+        alone = not column.is_number and mostly_of_one_case(column, run.manifest.cases)
         values = [""] if column.is_number else np.unique(column.values[~missing]).tolist()
         for k, name in enumerate(run.manifest.classes):
             own = labels == k

@@ -144,8 +144,10 @@ def test_what_a_column_holds_is_said_and_no_value_of_one_case_alone():
         "value, 'missing'"
     ]
     line, doubt = told(Column("who", np.repeat(["Ann", "Bob", "Cy", "Di", "Ed", "Flo"], 2)))
-    assert line == "joined column who: 6 values, each of one case, of each a column of 0 and 1"
+    assert line == "joined column who: 6 values, most of one case each, of each a column of 0 and 1"
     assert doubt.startswith("warning: joined column who: it has a value for every case, as an id has")
+    (line, *_) = told(Column("surname", np.repeat(["Ann", "Bob", "Bob", "Di", "Ed", "Flo"], 2)))  # two cases are Bob
+    assert line == "joined column surname: 5 values, most of one case each, of each a column of 0 and 1"
 
 
 @pytest.mark.parametrize(

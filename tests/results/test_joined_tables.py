@@ -92,5 +92,5 @@ def test_the_page_shows_no_value_of_one_case_alone_unless_names_are_asked_for():
     (hidden,), (shown,) = (
         section.fill(SimpleNamespace(**given, names={}, show_names=show))["columns"] for show in (False, True)
     )
-    assert hidden == {"name": "who", "kind": "values, each of one case", "cells": ["1", "2"]}
+    assert hidden == {"name": "who", "kind": "values, most of one case each", "cells": ["1", "2"]}
     assert shown["cells"][0].startswith("Ann 2 (100%)")

@@ -52,7 +52,7 @@ def _column(name, part, classes, show_names):
         return {"name": name, "kind": "median (quartiles)", "cells": [_numbers(part, one) for one in classes]}
     if part["one_case"].any() and not show_names:
         own = (part[(part["class"] == one) & (part["images"] > 0) & (part["value"] != NO_VALUE)] for one in classes)
-        return {"name": name, "kind": "values, each of one case", "cells": [str(len(held)) for held in own]}
+        return {"name": name, "kind": "values, most of one case each", "cells": [str(len(held)) for held in own]}
     counts = part[part["value"] != NO_VALUE].groupby("value")["images"].sum().sort_values(ascending=False)
     shown, several = counts.index[:MOST], len(counts) > MOST
     kind = f"images, of the {MOST} commonest of {len(counts)} values" if several else "images"
