@@ -12,6 +12,7 @@ from glomfeat.comparison.ensembles import arms_by_name, find_arm, resolve_ensemb
 from glomfeat.comparison.folder import journal_of
 from glomfeat.comparison.joined import Joining, find_joining, joined_arms, lines_on_joining
 from glomfeat.comparison.named_features import make_features, with_offline_network
+from glomfeat.comparison.no_effect import lines_on_no_effect
 from glomfeat.comparison.objects import EXAMPLES, coded
 from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.comparison.perturbed import check_perturb, lines_on_perturb
@@ -378,11 +379,8 @@ def _resolved(study, manifest, rest, say, notes=NOTHING, begun=None):
         say(line)
     for line in [*lines_on_tables(features, manifest), *lines_on_ways(study.nets, ways), *lines_on_perturb(prepared)]:
         say(line)
-    for line in [*lines_on_sides(prepared.read_by_nets, ways), *lines_on_recipe(study)]:
+    for line in [*lines_on_sides(prepared.read_by_nets, ways), *lines_on_recipe(study), *lines_on_no_effect(prepared)]:
         say(line)
-    for option, wanted in ((f"precision {study.precision}", study.precision != "float32"), ("compile", study.compile)):
-        if wanted and not (study.nets or any(feature.is_deep for feature in features)):
-            say(f"--{option} changes nothing: it is for networks, and there are none")
     for name, weights in prepared.weights.items():
         say(f"{name}: weights {weights}")
     for feature in features:
