@@ -21,6 +21,7 @@ def main(arguments):
     from glomfeat.report.answer import found_in_words
     from glomfeat.report.arm_names import plain_arms
     from glomfeat.results.leak_price import print_leak_price, read_leak_price
+    from glomfeat.results.learning_curve import lines_on_gaps, read_learning_curve
     from glomfeat.results.show import print_table
     from glomfeat.results.sites import print_sites
     from glomfeat.results.user_metrics import lacks_numbers
@@ -42,6 +43,11 @@ def main(arguments):
         prices = read_leak_price(prepared.study.out)
         print_leak_price(prices, console)
         whole &= (prices["status"] == "done").all()
+    if study.learning_curve:
+        gaps = lines_on_gaps(read_learning_curve(prepared.study.out))
+        for line in gaps:
+            console.out(line)
+        whole &= not gaps
     if finished.cohorts:
         from glomfeat.results.external import print_external
 

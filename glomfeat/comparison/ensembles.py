@@ -7,6 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from glomfeat.comparison.trial import noted_sets
 from glomfeat.core.arms import FLOOR, Arm, StudyError
+from glomfeat.core.notes import NO_INNER
 from glomfeat.core.part_errors import in_words
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.models.calibration import Calibration, fit_calibration, noted_calibration
@@ -151,7 +152,8 @@ def _mean(task, members):
     for (key, rows), member in zip(task.members, members, strict=True):
         calibration = _calibration(task, rows, member) if len(rows) else Calibration()
         if calibration.kind == "none":
-            notes.append(f"but those of {key[0]} are as they were, because inner scores do not rise with the class")
+            because = "inner scores do not rise with the class" if len(rows) else f"{NO_INNER} all classes"
+            notes.append(f"but those of {key[0]} are as they were, because {because}")
         inner.append((rows, calibration.apply(member["inner_scores"])))
         tested = np.asarray(member["scores"], np.float64)
         scores.append(calibration.apply(tested) if task.calibration == "none" else tested)

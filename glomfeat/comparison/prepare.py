@@ -12,6 +12,7 @@ from glomfeat.comparison.ensembles import arms_by_name, find_arm, resolve_ensemb
 from glomfeat.comparison.folder import journal_of
 from glomfeat.comparison.joined import Joining, find_joining, joined_arms, lines_on_joining
 from glomfeat.comparison.named_features import make_features, with_offline_network
+from glomfeat.comparison.no_effect import lines_on_no_effect, refuse_empty
 from glomfeat.comparison.objects import EXAMPLES, coded
 from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.comparison.perturbed import check_perturb, lines_on_perturb
@@ -223,6 +224,7 @@ def prepare(study, say, manifest=None, journal=None, begun=None):
         The message says what to do.
     """
     study.check()
+    as_given = study
     budget, cache = budget_bytes(study.memory), cache_folder(study.cache)
     if study.memory and study.backend == "local" and budget > (most := min(limits().values())):
         has = f"more than the {format_bytes(most)} of this machine, container or job"
@@ -249,15 +251,16 @@ def prepare(study, say, manifest=None, journal=None, begun=None):
     rest = Store(str(cache)), budget, metrics
     if notes.rows:
         lines = []
-        prepared = _resolved(study, manifest, rest, lines.append, notes)
+        prepared = _resolved(study, as_given, manifest, rest, lines.append, notes)
         if is_finished(prepared, journal):
             for line in lines:
                 say(line)
             return replace(prepared, noted=journal.about()["networks"])
     there = journal or journal_of(study)
     if there.header() is None:  # before weights are looked for
+        refuse_empty(as_given)
         refuse_training(study)
-    prepared = _resolved(with_offline_network(study, say), manifest, rest, say, begun=begun)
+    prepared = _resolved(with_offline_network(study, say), as_given, manifest, rest, say, begun=begun)
     if study.nets and not is_finished(prepared, there):
         refuse_training(study)
     return prepared
@@ -333,7 +336,7 @@ def _with_parts_found(study, notes, say):
     return replace(study, **kinds, threshold=coded("threshold", study.threshold), jobs=jobs), metrics
 
 
-def _resolved(study, manifest, rest, say, notes=NOTHING, begun=None):
+def _resolved(study, as_given, manifest, rest, say, notes=NOTHING, begun=None):
     """A study whose data have been read, with its features and networks; says what they are."""
     ways = find_ways(study, say)
     features, asked, called = make_features(study, ways, manifest, say, notes)
@@ -380,9 +383,8 @@ def _resolved(study, manifest, rest, say, notes=NOTHING, begun=None):
         say(line)
     for line in [*lines_on_sides(prepared.read_by_nets, ways), *lines_on_recipe(study)]:
         say(line)
-    for option, wanted in ((f"precision {study.precision}", study.precision != "float32"), ("compile", study.compile)):
-        if wanted and not (study.nets or any(feature.is_deep for feature in features)):
-            say(f"--{option} changes nothing: it is for networks, and there are none")
+    for line in lines_on_no_effect(prepared, as_given):
+        say(line)
     for name, weights in prepared.weights.items():
         say(f"{name}: weights {weights}")
     for feature in features:

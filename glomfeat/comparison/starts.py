@@ -11,8 +11,10 @@ from glomfeat.comparison.options import OF_NETS, PRECISIONS_OF_NETS
 from glomfeat.comparison.recall import Start
 from glomfeat.core.arms import Arm, StudyError
 from glomfeat.core.words import joined
-from glomfeat.models.nets import applying, converges, find_architecture, find_start, one_view, split_mode
+from glomfeat.models.nets import applying, converges, find_architecture, find_start, grid, one_view, split_mode
 from glomfeat.models.nets.modes import LORA, begun_with
+
+OF_EPOCHS = "epochs", "batch", "lr"  # without effect on a last layer that is fitted to convergence
 
 
 def starts_of(study, manifest, notes, begun=None):
@@ -195,14 +197,23 @@ def refuse_training(study):
         )
 
 
+def _chooses(name, settings, tuned):
+    """Whether there is more than one training to choose among."""
+    candidates, lengths = grid(name, settings, tuned)
+    return len(candidates) * len(lengths) > 1
+
+
 def lines_on_recipe(study):
     """Lines for the user on options that networks cannot follow, and on the bundles that they start from."""
     asked = study.recipe()
     lines = []
     for name in study.nets:
         followed = applying(name, asked)
+        settings = followed | {"preset": study.preset}
+        in_epochs = not converges(name, settings)
         left = [field for field in OF_NETS if field in asked and field not in followed]
-        left += ["tune"] if study.tuned and converges(name, followed | {"preset": study.preset}) else []
+        left += [] if in_epochs else [field for field in OF_EPOCHS if field in asked]
+        left += ["tune"] if study.tuned and not (in_epochs and _chooses(name, settings, study.tuned)) else []
         left += [] if study.precision in ("float32", *PRECISIONS_OF_NETS) else ["precision"]
         left += ["compile"] if study.compile and "compile" not in followed else []
         if left:

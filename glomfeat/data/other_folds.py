@@ -81,7 +81,8 @@ def make_smaller_folds(folds, share, seed=0):
     -------
     pandas.DataFrame or None
         The same rows with the column `used`; the names in `fold` begin with ``cases-<share>%:``. None if fewer than
-        three cases of a class would be left to train on, because inner splits need them.
+        three cases of a class would be left to train on, because inner splits need them. Inner-valid cases of a split
+        into parts are not among those.
 
     Examples
     --------
@@ -100,8 +101,9 @@ def make_smaller_folds(folds, share, seed=0):
             used[own.index] = own["case"].isin(kept)
     found = folds.assign(fold=cases_prefix(share) + folds["fold"].astype(str), used=used)
     names = found["fold"].unique()
+    to_learn = found[found["used"] & ~found["fold"].str.endswith("inner-valid")]
     for fold in [name for name in names if name.endswith("outer-test")] or names:
-        learnt = found[found["used"] & (found["fold"] != fold)]
+        learnt = to_learn[to_learn["fold"] != fold]
         held = learnt.pivot_table("case", "repeat", "label", "nunique", fill_value=0)
         if held.shape != (folds["repeat"].nunique(), folds["label"].nunique()) or held.min(axis=None) < LEAST_HOLDERS:
             return None

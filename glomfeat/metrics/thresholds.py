@@ -105,3 +105,49 @@ def choose_threshold(y, score, rule="balanced"):
     loss = np.abs(sensitivity - specificity) if name == "balanced" else -(sensitivity + specificity)
     best = np.flatnonzero(loss <= loss.min() + 1e-12)
     return float(middles[best[np.argmin(np.abs(middles[best] - 0.5))]])
+
+
+def fixed_at(rule):
+    """The number that a threshold rule is; None if the rule chooses one.
+
+    Parameters
+    ----------
+    rule : str or callable
+        See `parse_threshold`; a function is not looked up.
+
+    Returns
+    -------
+    float or None
+
+    Examples
+    --------
+    >>> fixed_at("0.2"), fixed_at("youden"), fixed_at("mylab:rule")
+    (0.2, None, None)
+    """
+    if callable(rule) or ":" in str(rule):
+        return None
+    name, value = parse_threshold(rule)
+    return value if name == "fixed" else None
+
+
+def threshold_unchosen(rule, classes):
+    """The threshold where there are no scores to choose one by.
+
+    Parameters
+    ----------
+    rule : str or callable
+        See `parse_threshold`.
+    classes : int
+
+    Returns
+    -------
+    float
+        The number that the rule is, else 0.5; NaN with more than two classes.
+
+    Examples
+    --------
+    >>> threshold_unchosen("0.2", 2), threshold_unchosen("balanced", 2), threshold_unchosen("0.2", 3)
+    (0.2, 0.5, nan)
+    """
+    fixed = fixed_at(rule)
+    return float("nan") if classes > 2 else 0.5 if fixed is None else fixed

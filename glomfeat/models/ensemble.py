@@ -4,7 +4,9 @@ from functools import reduce
 
 import numpy as np
 
+from glomfeat.core.notes import NO_INNER
 from glomfeat.metrics.scores import auroc
+from glomfeat.metrics.thresholds import fixed_at, threshold_unchosen
 from glomfeat.models.selection import fit_decision
 
 
@@ -62,7 +64,7 @@ def choose_mean(labels, inner, rule, splits=()):
     Raises
     ------
     ValueError
-        There is no row that every member has scored.
+        There is no row that every member has scored, and the rule would need one to choose a threshold.
 
     Examples
     --------
@@ -74,7 +76,10 @@ def choose_mean(labels, inner, rule, splits=()):
     """
     rows, mean = mean_of_common(inner)
     if not len(rows):
-        raise ValueError("inner splits cannot hold both classes: there is nothing to choose the mean's threshold by")
+        classes = len(set(labels))
+        if classes == 2 and fixed_at(rule) is None:
+            raise ValueError(f"{NO_INNER} both classes: there is nothing to choose the mean's threshold by")
+        return threshold_unchosen(rule, classes), float("nan")
     whole = len(splits) and np.isin(np.concatenate(splits), rows).all()
     held = [np.isin(rows, part) for part in splits] if whole else []
     classes = len(set(labels[rows]))

@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from glomfeat.core.notes import NOT_APPLIED
+from glomfeat.core.notes import NO_INNER, NOT_APPLIED
 from glomfeat.core.part_errors import MisfitError
 from glomfeat.metrics.scores import auroc, two_class
-from glomfeat.metrics.thresholds import choose_threshold
+from glomfeat.metrics.thresholds import choose_threshold, threshold_unchosen
 from glomfeat.models.calibration import Calibration, fit_calibration
 from glomfeat.models.heads.scoring import fit_clone
 
 NO_ROWS = np.array([], np.int64)
 COMPONENTS = "components"  # the part of a setting that says how many columns are read
-NOTHING_TO_CHOOSE_BY = "inner splits cannot hold both classes: the head has its default setting and decides at 0.5"
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,8 @@ class Chosen:
     params : dict
         The setting that was chosen from the grid; empty if the grid is.
     threshold : float
-        Chosen by the rule on inner out-of-fold scores, which are calibrated if the study calibrates; NaN with more than
-        two classes.
+        Chosen by the rule on inner out-of-fold scores, which are calibrated if the study calibrates; without any, that
+        of `threshold_unchosen`; NaN with more than two classes.
     inner_auroc : float
         AUROC of the chosen setting before calibration, the mean over inner splits, as that of a study is over outer
         folds. It has been used for a choice, so it is no result. NaN if there are no inner splits.
@@ -224,11 +223,16 @@ def fit_chosen(head, X, y, train, inner, classes, rule, calibration="none", pref
         scores = np.concatenate([part[place] for part in scored])
         calibrated, threshold = fit_decision(y[np.concatenate(valid)], scores, rule, calibration)
     else:
-        asked = "" if calibration == "none" else f"; {calibration}: {NOT_APPLIED}"
-        scores, calibrated = np.empty(0), Calibration(note=NOTHING_TO_CHOOSE_BY + asked)
-        threshold = 0.5 if classes == 2 else float("nan")
+        scores, threshold = np.empty(0), threshold_unchosen(rule, classes)
+        calibrated = Calibration(note=_without_choice(threshold, calibration))
     notes = tuple(filter(None, [*notes, calibrated.note]))
     return Chosen(estimator, params, threshold, inner_auroc, notes, calibrated, scores)
+
+
+def _without_choice(threshold, calibration):
+    which, decides = ("all", "") if np.isnan(threshold) else ("both", f" and decides at {threshold:g}")
+    asked = "" if calibration == "none" else f"; {calibration}: {NOT_APPLIED}"
+    return f"{NO_INNER} {which} classes: the head has its default setting{decides}{asked}"
 
 
 def default_of(head, settings):

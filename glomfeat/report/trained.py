@@ -9,7 +9,7 @@ from glomfeat.models.nets.modes import LAST, LORA
 OF_PAPER = "The rate of Adam was constant and the last state was kept; inner-valid cases were not learnt."
 IN_EPOCHS = (
     "AdamW followed a cosine schedule with warm-up (Loshchilov & Hutter 2017, 2019), and a moving average of states "
-    "was kept: first without the inner-valid cases, whose scores chose the threshold, then on all training cases."
+    "was kept: first without the inner-valid cases, which it scored before it learnt them, then on all training cases."
 )
 CHANGED = {
     "none": "Training images were not changed.",

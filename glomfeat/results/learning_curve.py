@@ -1,8 +1,11 @@
 """The learning curve: what each arm reaches with a share of the training cases."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
+from glomfeat.core.csvs import read_csv
 from glomfeat.results.parts import arms_of, find_limits, measure, regroup, status_of, trial_parts, units_of
 
 COLUMNS = ("arm", "share", "cases", "images", "auroc", "auroc_lo", "auroc_hi", "status")
@@ -31,6 +34,44 @@ def learning_table(runs):
                 row |= _figures(run, trials)
             rows.append(row)
     return pd.DataFrame(rows).reindex(columns=list(COLUMNS))
+
+
+def read_learning_curve(out):
+    """Read the table that a run wrote into its folder.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As from `learning_table`.
+    """
+    return read_csv(Path(out).expanduser() / "learning_curve.csv")
+
+
+def lines_on_gaps(table):
+    """Lines on points that a learning curve lacks, because trials with fewer training cases did not finish.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `learning_table`.
+
+    Returns
+    -------
+    list of str
+        One for each share that has gaps.
+
+    Examples
+    --------
+    >>> rows = {"arm": ["a/none/svm"] * 2, "share": [12.5, 100.0], "status": ["failed", "done"]}
+    >>> lines_on_gaps(pd.DataFrame(rows))
+    ['learning curve: no figure with 12.5% of the training cases: a/none/svm (failed); trials.csv has the reasons']
+    """
+    lacking = table[(table["status"] != "done") & (table["share"] < 100)]
+    return [
+        f"learning curve: no figure with {share:g}% of the training cases: "
+        f"{', '.join(f'{row.arm} ({row.status})' for row in rows.itertuples())}; trials.csv has the reasons"
+        for share, rows in lacking.groupby("share")
+    ]
 
 
 def _figures(run, trials):

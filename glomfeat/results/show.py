@@ -20,8 +20,8 @@ STYLE = (
     ".glomfeat .remark{border-left:4px solid #c60;padding-left:.6em;font-weight:bold}"
 )
 LEGEND = (
-    "sens, spec at the default cut-off of 0.5; _t at the threshold chosen on inner out-of-fold scores; "
-    "limits: jackknife over cases; tied: does not differ from the best arm beyond chance (max-T, 0.05)"
+    "sens, spec at the default cut-off of 0.5; _t at the study's threshold, fixed or chosen on inner out-of-fold "
+    "scores; limits: jackknife over cases; tied: does not differ from the best arm beyond chance (max-T, 0.05)"
 )
 OF_LARGEST = "sens, spec are means over classes, where the class of the largest score is called"
 LEGEND_IMAGES = LEGEND.replace("over cases", "over images")

@@ -294,7 +294,7 @@ def test_a_card_says_which_settings_of_a_network_were_tuned(tune, settings, said
 
 def test_what_is_fitted_to_convergence_has_nothing_to_tune():
     study = Study(**TINY | {"nets": ("resnet18:frozen", LAYERS), "tune": True})
-    assert lines_on_recipe(study) == ["net:resnet18:frozen: trained without --tune, which it cannot use"]
+    assert lines_on_recipe(study) == ["net:resnet18:frozen: trained without --epochs and --tune, which it cannot use"]
 
 
 def test_a_grid_is_part_of_the_study_however_it_is_written():

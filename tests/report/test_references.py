@@ -7,11 +7,11 @@ import pytest
 
 from glomfeat.data.images.stain import METHODS
 from glomfeat.models.heads.built_in import HEADS
-from glomfeat.report import trained
+from glomfeat.report import chosen, trained
 from glomfeat.report.references import OF_PROGRAMS, WORKS, cited, to_bibtex
 from glomfeat.report.sections import methods
 
-METHODS_PAGES = [Path(module.__file__) for module in (methods, trained)]
+METHODS_PAGES = [Path(module.__file__) for module in (methods, chosen, trained)]
 CITED = re.compile(r"[A-Z]\w+ (?:& [A-Z]\w+ |et al\. )?(?:19|20)\d\d")
 
 

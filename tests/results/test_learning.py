@@ -11,6 +11,7 @@ from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.data.other_folds import SHARES, cases_prefix, make_smaller_folds
 from glomfeat.data.splits import fold_rows
+from studies.compare import main
 
 pytestmark = pytest.mark.usefixtures("dealt_once")
 
@@ -58,6 +59,50 @@ def test_holdout_keeps_its_parts():
     smaller = make_smaller_folds(folds, 25)
     train, test, valid = fold_rows(smaller, 0, "cases-25%:outer-test")
     assert (len(train), len(test), len(valid)) == (20, 16, 16)
+
+
+@pytest.mark.parametrize(("cases", "enough"), [(20, False), (24, True)])
+def test_cases_that_are_not_learnt_do_not_make_up_for_those_that_are(cases, enough):
+    folds = table([8, 60, cases])  # an eighth of 24 cases are three
+    folds["fold"] = folds["fold"].map({0: "outer-test", 1: "inner-valid", 2: "train"})
+    smaller = make_smaller_folds(folds, 12.5)
+    assert (smaller is not None) == enough
+    if enough:
+        train, _, valid = fold_rows(smaller, 0, "cases-12.5%:outer-test")
+        assert len(set(folds["case"].to_numpy()[train])) == 3 and len(valid)
+
+
+PICKY = """
+from sklearn.linear_model import LogisticRegression
+
+class Picky(LogisticRegression):
+    def fit(self, X, y, sample_weight=None):
+        if len(X) < 60:
+            raise ValueError("these are too few rows")
+        return super().fit(X, y)
+
+def head(seed):
+    return Picky()
+"""
+
+
+@pytest.mark.slow  # a study with its report
+def test_trials_of_the_curve_that_fail_are_said_and_leave_the_study_incomplete(
+    feature_table, tmp_path, monkeypatch, capsys, without_figures
+):
+    (tmp_path / "picky.py").write_text(PICKY, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    options = ["--scheme", "holdout", "--reducers", "none", "--jobs", "1", "--learning-curve"]
+    options += ["--heads", "picky:head", "--out", "out", "--cache", "cache"]
+    status = main([str(feature_table), *options])
+    said, results = capsys.readouterr().out, pd.read_csv("out/results.csv")
+    assert (results["status"] == "done").all(), "the study itself is whole"
+    lines = [line for line in said.splitlines() if line.startswith("learning curve: no figure with")]
+    assert status == 1 and len(lines) >= 1
+    assert all("picky:head (failed)" in line and line.endswith("; trials.csv has the reasons") for line in lines)
+    trials = pd.read_csv("out/trials.csv")
+    assert trials.loc[trials["status"] == "failed", "reason"].str.contains("these are too few rows").all()
 
 
 @pytest.mark.parametrize("scheme", ["cv", "holdout"])

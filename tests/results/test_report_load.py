@@ -58,6 +58,18 @@ def test_methods_say_where_several_machines_were_averaged(finished, reason, seve
     assert (of_parts in said, "did not learn from the images of further parts" in said) == (several, left)
 
 
+def test_methods_say_in_how_many_trials_nothing_could_be_chosen(finished):
+    loaded = load_run(finished[2])
+    record = next(record for key, record in loaded.run.records.items() if key[0].endswith("svm"))
+    record |= {"reason": "inner splits cannot hold both classes: the head has its default setting", "threshold": 0.25}
+    said = " ".join(paragraph(loaded))
+    assert "Hyper-parameters and decision thresholds were chosen on inner splits by case" in said
+    assert said.count(
+        "In 1 of 8 trials, inner splits of the training data could not hold all classes: hyper-parameters kept their "
+        "defaults and the threshold was 0.25."
+    )
+
+
 def test_methods_say_how_limits_of_the_procedure_were_found(finished):
     loaded = load_run(finished[2])
     results = results_table(loaded.run)

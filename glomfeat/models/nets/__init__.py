@@ -34,6 +34,7 @@ __all__ = [
     "converges",
     "find_architecture",
     "find_start",
+    "grid",
     "is_own_net",
     "is_pretrained",
     "make_net",

@@ -12,6 +12,7 @@ from glomfeat.metrics.resampling import REPLICATES
 from glomfeat.models.ensemble import calibration_for
 from glomfeat.models.heads.built_in import entry_of
 from glomfeat.report.checklists import KINDS, answered
+from glomfeat.report.chosen import chooses_threshold, how_chosen
 from glomfeat.report.references import PROGRAMS, cited, to_bibtex
 from glomfeat.report.trained import how_trained
 from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each, why_uncalled
@@ -21,10 +22,6 @@ from glomfeat.results.sites import shown_folds
 from glomfeat.results.words import count, plain_class, seconds
 
 NAME, TITLE, ORDER, TEMPLATE = "made", "How it was made", 80, "sections/methods.html"
-THRESHOLDS = {
-    "balanced": "so that sensitivity and specificity were closest to each other",
-    "youden": "to maximise the sum of sensitivity and specificity (Youden 1950)",
-}
 CASE_RULES = {
     MEAN: "the mean score of its images",
     MAXIMUM: "the largest score of its images",
@@ -200,9 +197,10 @@ def _joined(columns):
 
 def _ensemble(loaded, arm):
     how = calibration_for(loaded.identity.get("calibration", "none"))
+    chosen = "; its threshold was chosen on the mean of these" if chooses_threshold(loaded) else ""
     return (
         f"An ensemble averaged the scores of {_listed(list(map(str, arm.members)))}, each calibrated ({how}) on inner "
-        "out-of-fold scores of training cases; its threshold was chosen on the mean of these."
+        f"out-of-fold scores of training cases{chosen}."
     )
 
 
@@ -218,19 +216,7 @@ def _protocol(loaded):
     together = ", so that no case lay on both sides of any split" if manifest.by_case else ""
     if manifest.torn:
         together = ", which put images of one case on several sides, so that figures are optimistic"
-    rule = identity["threshold"]
-    chosen = (f"by a rule of the authors' own ({rule})" if ":" in rule else THRESHOLDS.get(rule)) or (
-        f"as the highest with a {rule.replace('>=', ' of at least ')}" if "=" in rule else f"fixed at {rule}"
-    )
-    said = (
-        f"{split}{together}. Hyper-parameters and decision thresholds were chosen on inner splits by {unit} of the "
-        f"training data, with scaling, reduction and classifier fitted without the {unit}s that they scored; a setting "
-        "replaced the default one only if it was better by more than one standard error. Each outer test fold was "
-        f"scored once. Thresholds were chosen {chosen}."
-    )
-    if identity.get("calibration", "none") != "none":
-        said += f" Scores were calibrated ({identity['calibration']}) on inner out-of-fold scores of training cases."
-    return said
+    return f"{split}{together}. {how_chosen(loaded)}"
 
 
 def _statistics(loaded):

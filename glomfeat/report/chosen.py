@@ -1,0 +1,81 @@
+"""Sentences for the methods section on what was chosen within the training cases, and what was not."""
+
+import numpy as np
+
+from glomfeat.core.arms import FLOOR
+from glomfeat.core.notes import NO_INNER, NOT_APPLIED
+from glomfeat.core.words import joined
+from glomfeat.metrics.thresholds import fixed_at
+
+THRESHOLDS = {
+    "balanced": "so that sensitivity and specificity were closest to each other",
+    "youden": "to maximise the sum of sensitivity and specificity (Youden 1950)",
+}
+LARGEST = "he class with the largest score was called"
+ONCE = "Each outer test fold was scored once."
+LACKING = "nner splits of the training data could not hold all classes"
+
+
+def chooses_threshold(loaded):
+    """Whether thresholds of a run are chosen: not with more than two classes, and not if a number is given.
+
+    Parameters
+    ----------
+    loaded : glomfeat.results.load.Loaded
+    """
+    return len(loaded.run.manifest.classes) == 2 and fixed_at(loaded.identity["threshold"]) is None
+
+
+def how_chosen(loaded):
+    """Write sentences on hyper-parameters, thresholds and calibration, as the records of the trials have them.
+
+    Parameters
+    ----------
+    loaded : glomfeat.results.load.Loaded
+
+    Returns
+    -------
+    str
+    """
+    run, unit = loaded.run, loaded.run.manifest.unit
+    records = [run.record(trial) for trial in run.trials if str(trial.arm) != FLOOR]
+    done = [record for record in records if record["status"] == "done"]
+    lacking = [record for record in done if NO_INNER in record["reason"]]
+    asked = loaded.identity.get("calibration", "none")
+    if lacking and len(lacking) == len(done):
+        return f"I{LACKING}, so that nothing was chosen on them: {_instead(lacking, asked)}. {ONCE}"
+    what = "Hyper-parameters and decision thresholds" if chooses_threshold(loaded) else "Hyper-parameters"
+    said = (
+        f"{what} were chosen on inner splits by {unit} of the training data, with scaling, reduction and classifier "
+        f"fitted without the {unit}s that they scored; a setting replaced the default one only if it was better by "
+        f"more than one standard error. {ONCE} {_decided(loaded)}"
+    )
+    if asked != "none":
+        said += f" Scores were calibrated ({asked}) on inner out-of-fold scores of training cases."
+        reasons = [record["reason"] for record in done if NO_INNER not in record["reason"]]
+        if left := sum(NOT_APPLIED in reason for reason in reasons):
+            of = f"In {left} of {len(done)} trials"
+            said += f" {of}, scores were left as they were, because inner scores did not rise with the class."
+    if lacking:
+        said += f" In {len(lacking)} of {len(done)} trials, i{LACKING}: {_instead(lacking, asked)}."
+    return said
+
+
+def _decided(loaded):
+    """Say in a sentence how images were called."""
+    rule = loaded.identity["threshold"]
+    if chooses_threshold(loaded):
+        least = f"as the highest with a {rule.replace('>=', ' of at least ')}"
+        own = f"by a rule of the authors' own ({rule})"
+        return f"Thresholds were chosen {own if ':' in rule else THRESHOLDS.get(rule, least)}."
+    two = len(loaded.run.manifest.classes) == 2
+    return f"The threshold was fixed at {rule}." if two else f"T{LARGEST}."
+
+
+def _instead(lacking, calibration):
+    """Say what trials did that could choose nothing; a threshold is the one in their records."""
+    found = {value for record in lacking if (value := record["threshold"]) is not None and np.isfinite(value)}
+    parts = ["hyper-parameters kept their defaults"]
+    parts += [] if calibration == "none" else ["scores were not calibrated"]
+    at = joined([f"{value:g}" for value in sorted(found)], "or")
+    return joined([*parts, f"the threshold was {at}" if found else "the largest score decided"])

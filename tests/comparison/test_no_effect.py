@@ -1,0 +1,109 @@
+"""Options that change nothing are said in a line, and empty texts are refused before a study begins."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from glomfeat.comparison.folder import journal_of, open_out
+from glomfeat.comparison.no_effect import lines_on_no_effect, refuse_empty
+from glomfeat.comparison.options import Study
+from glomfeat.comparison.prepare import prepare
+from glomfeat.comparison.starts import lines_on_recipe
+from glomfeat.core.arms import StudyError
+
+NO_IMAGES = "DATA is a feature table, without images"
+NO_NETS = "it is for the training of --nets, and there are none"
+NO_NETWORK = "it is for networks, and there are none"
+
+
+@pytest.fixture
+def lines(tmp_path):
+    """Prepare a study of a feature table with three sites; give the study, and the lines on options without effect."""
+    rng, case = np.random.default_rng(0), np.repeat(np.arange(18), 4)
+    frame = pd.DataFrame({"name": [f"i{k}" for k in range(72)], "case": case, "label": np.tile(["a", "b"], 36)})
+    frame.assign(site=np.array(list("xyz"))[case % 3], x=rng.normal(size=72)).to_csv(tmp_path / "t.csv", index=False)
+    usual = {"data": str(tmp_path / "t.csv"), "heads": ("logreg",), "reducers": ("none",), "jobs": 1, "groups": "case"}
+    usual |= {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
+
+    def said_of(**options):
+        said = []
+        prepared = prepare(Study(**usual | options), said.append)
+        return prepared, [line for line in said if " nothing: " in line or "is empty" in line]
+
+    return said_of
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (
+            {"size": 64, "padding": "zero", "icc": "keep"},
+            f"--size 64, --padding zero and --icc keep change {NO_IMAGES}",
+        ),
+        ({"layout": "class/case/image"}, f"--layout class/case/image changes {NO_IMAGES}"),
+        ({"layer": "layer3"}, "--layer layer3 changes it is for features of networks, and there are none"),
+        ({"weights": "none"}, f"--weights none changes {NO_NETWORK}"),
+        ({"precision": "tf32", "compile": True}, f"--precision tf32 and --compile change {NO_NETWORK}"),
+        ({"epochs": 5, "batch": 8, "lr": 0.1}, f"--epochs 5, --batch 8 and --lr 0.1 change {NO_NETS}"),
+        (
+            {"preset": "paper", "class_weight": "balanced"},
+            f"--preset paper and --class-weight balanced change {NO_NETS}",
+        ),
+        ({"include_weights": True}, "--include-weights changes it is for the bundles of --save-models"),
+        ({"scheme": "holdout", "folds": 9}, "--folds 9 changes --scheme holdout says itself what is tested"),
+        (
+            {"scheme": "leave-out:site", "folds": 9},
+            "--folds 9 changes --scheme leave-out:site says itself what is tested",
+        ),
+    ],
+)
+def test_an_option_without_effect_is_said(lines, options, line):
+    verb = "changes " if "changes " in line else "change "
+    assert lines(**options)[1] == [line.replace(verb, f"{verb}nothing: ", 1)]
+
+
+def test_options_that_have_an_effect_are_not_named(lines):
+    assert lines(folds=4, threshold="0.2", include_weights=True, save_models=True)[1] == []
+    prepared = SimpleNamespace(features=[SimpleNamespace(is_deep=True)], manifest=SimpleNamespace(source=""))
+    given = Study(layer="layer3", weights="none", precision="tf32", compile=True, size=64, layout="class/image")
+    assert lines_on_no_effect(SimpleNamespace(**vars(prepared), study=given), given) == []
+    given = Study(nets=("compact",), epochs=2, batch=8, lr=0.1, class_weight="balanced", preset="paper")
+    assert lines_on_no_effect(SimpleNamespace(**vars(prepared), study=given), given) == []
+
+
+@pytest.mark.parametrize("options", [{"scheme": "leave-out:site"}, {}])
+def test_what_a_study_fills_in_itself_is_not_named_when_it_comes_back(lines, options):
+    filled_in = lines(**options)[0].study.plain()
+    assert filled_in["folds"] == (3 if options else 5) and filled_in["weights"] == "imagenet"
+    assert lines(**options, folds=filled_in["folds"], weights=filled_in["weights"])[1] == []
+
+
+@pytest.mark.parametrize("option", ["layout", "layer", "weights", "memory", "scheduler", "cache"])
+def test_an_empty_text_is_refused(lines, option):
+    with pytest.raises(StudyError, match=f"^--{option} is empty: write a value there, or leave the option out$"):
+        lines(**{option: " " if option == "weights" else ""})
+
+
+def test_networks_do_not_start_from_nothing_because_a_variable_is_empty():
+    with pytest.raises(StudyError, match=r"^--init is empty: write a value there"):
+        refuse_empty(Study(nets=("compact",), init=""))
+
+
+def test_an_empty_text_does_not_lock_a_study_that_has_begun(lines):
+    prepared, _ = lines()
+    open_out(prepared, journal_of(prepared.study))
+    assert lines(memory="")[1] == ["--memory is empty, which counts as left out"]
+
+
+def test_a_last_layer_that_converges_is_told_what_it_does_not_use():
+    asked = {"epochs": 5, "batch": 4, "lr": 0.5}
+    frozen = "net:resnet18:frozen: trained without --epochs, --batch and --lr, which it cannot use"
+    assert lines_on_recipe(Study(nets=("resnet18:frozen", "compact"), **asked)) == [frozen]
+    assert lines_on_recipe(Study(nets=("resnet18:frozen",), preset="paper", **asked)) == []
+    tuned = {"nets": ("resnet18:frozen", "compact"), "preset": "paper"}
+    assert lines_on_recipe(Study(**tuned, tune=("augment=none,histology",))) == [
+        "net:resnet18:frozen: trained without --tune, which it cannot use"
+    ]
+    assert lines_on_recipe(Study(**tuned, tune=("epochs=2,3",))) == []
