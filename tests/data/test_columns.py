@@ -2,8 +2,11 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet as pq
 
+from glomfeat.comparison.in_memory import write_table
 from glomfeat.data.embeddings import open_rows
 from glomfeat.data.manifest import read_manifest
 from glomfeat.data.tables.columns import Asked, numbers_of, sort_columns
@@ -77,6 +80,16 @@ def test_what_a_study_asks_for_is_part_of_the_features_key(table):
 def test_patterns_that_fit_nothing(table, asked, message):
     with pytest.raises(TableError, match=message):
         open_rows(table, asked)
+
+
+def test_repeated_names_are_refused_in_parquet_and_in_frames(tmp_path):
+    header, columns = ["name", "label", "area", "area"], [["a", "b"], [0, 1], [1.0, 2.0], [3.0, 4.0]]
+    message = "has several columns called area: give each column its own name$"
+    pq.write_table(pa.Table.from_arrays(list(map(pa.array, columns)), header), tmp_path / "t.parquet")
+    with pytest.raises(TableError, match=rf"^t\.parquet {message}"):
+        read_manifest(tmp_path / "t.parquet")
+    with pytest.raises(TableError, match=f"^data {message}"):
+        write_table(pd.DataFrame(dict(enumerate(columns))).set_axis(header, axis=1), tmp_path)
 
 
 def test_columns_of_arrays_can_be_chosen_too(tmp_path):

@@ -132,6 +132,19 @@ def test_workbooks(tmp_path):
         read_frame(tmp_path / "t.xlsx")
 
 
+def test_repeated_headers_of_a_workbook_are_numbered_as_those_of_a_csv(tmp_path):
+    header = ["name", "area", "area", "area.1", None, "area", "area"]
+    book = openpyxl.Workbook()
+    book.active.append(header)
+    book.active.append(["a", 1, 2, 3, 4, 5, 6])
+    book.save(tmp_path / "t.xlsx")
+    (tmp_path / "t.csv").write_text("name,area,area,area.1,,area,area\na,1,2,3,4,5,6\n")
+    expected = {"name": "a", "area": 1, "area.2": 2, "area.1": 3, "Unnamed: 4": 4, "area.3": 5, "area.4": 6}
+    for kind in ("csv", "xlsx"):
+        frame = read_frame(tmp_path / f"t.{kind}")
+        assert list(frame.columns) == list(expected) and frame.iloc[0].to_dict() == expected
+
+
 HEADERS = {
     "name": ["name", "Name", "FILE_NAME", " file name ", "Filename", "image path", "Image", "ID", "image_id"],
     "label": ["label", "Ground Truth", "ground_truth", "CLASS", "Diagnosis", "target", " Label"],

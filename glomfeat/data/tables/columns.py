@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from glomfeat.data.tables.delimited import refuse_repeated
 from glomfeat.data.tables.read import (
     FOLD_COLUMNS,
     LABEL_COLUMNS,
@@ -148,7 +149,7 @@ def sort_columns(frame, asked, where="the table", texts=None):
     Raises
     ------
     TableError
-        A pattern fits no column, or a column that was asked for cannot describe.
+        A pattern fits no column, a column that was asked for cannot describe, or columns share a name.
 
     Examples
     --------
@@ -159,6 +160,7 @@ def sort_columns(frame, asked, where="the table", texts=None):
     """
     if asked.learnt:
         return asked.learnt.sort(frame, asked, where)
+    refuse_repeated(frame.columns, where)
     told = set(find_names(frame, where, asked.name)) | {label_column(frame, where, asked.label)}
     words, but, uses = {*map(plain, frame.columns)}, {*map(plain, asked.but)} - {""}, _uses(asked)
     dropped, named = matching(frame.columns, asked.drop, "--drop"), {c for c in asked.keep if c in frame.columns}

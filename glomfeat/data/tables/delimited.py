@@ -3,6 +3,7 @@
 import codecs
 import csv
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,18 @@ FIELDS = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
 
 class TableError(UserError, ValueError):
     """A table cannot be read or lacks a column; the message says what it should look like."""
+
+
+def refuse_repeated(columns, where):
+    """Refuse a table in which several columns have the same name.
+
+    Raises
+    ------
+    TableError
+        Names them.
+    """
+    if twice := [name for name, times in Counter(map(str, columns)).items() if times > 1]:
+        raise TableError(f"{where} has several columns called {', '.join(twice[:10])}: give each column its own name")
 
 
 @dataclass(frozen=True)

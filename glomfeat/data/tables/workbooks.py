@@ -2,6 +2,7 @@
 
 import io
 import re
+from itertools import count
 from pathlib import Path
 
 import pandas as pd
@@ -22,7 +23,8 @@ def read_workbook(path, rows=None):
     Returns
     -------
     pandas.DataFrame
-        The first row that is not empty names the columns. Cells shown with leading zeros are texts.
+        The first row that is not empty names the columns; repeated names are numbered, as pandas does for CSVs. Cells
+        shown with leading zeros are texts.
 
     Raises
     ------
@@ -63,6 +65,15 @@ def _value(cell):
     return f"{int(value):0{len(padded[0])}d}" if padded and isinstance(value, int | float) else value
 
 
+def _numbered(names):
+    """Add a number to each name that was there before, as pandas does."""
+    given, found = {*names}, {}
+    for name in names:
+        more = (f"{name}.{k}" for k in count(1))
+        found[name if name not in found else next(one for one in more if one not in given and one not in found)] = None
+    return list(found)
+
+
 def _frame(found, said):
     header, *body = found
     last = max(k for k, value in enumerate(header) if value is not None) + 1
@@ -70,7 +81,7 @@ def _frame(found, said):
     width = len(names)
     columns = list(zip(*[(row + [None] * width)[:width] for row in body], strict=True))
     frame = pd.DataFrame({k: pd.Series(list(values)).infer_objects() for k, values in enumerate(columns)})
-    frame.columns = names
+    frame.columns = _numbered(names)
     if said:
         frame.attrs["said"] = said
     return frame
