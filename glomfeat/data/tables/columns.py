@@ -149,7 +149,8 @@ def sort_columns(frame, asked, where="the table", texts=None):
     Raises
     ------
     TableError
-        A pattern fits no column, a column that was asked for cannot describe, or columns share a name.
+        A pattern fits no column, a column that was asked for cannot describe, columns share a name, or it is not clear
+        whether a column that describes holds thousands.
 
     Examples
     --------
@@ -159,7 +160,9 @@ def sort_columns(frame, asked, where="the table", texts=None):
     (('area',), {'Unnamed: 0': 'numbers the rows', 'x': 'a place', 'y': 'a place'})
     """
     if asked.learnt:
-        return asked.learnt.sort(frame, asked, where)
+        found = asked.learnt.sort(frame, asked, where)
+        _refuse_unclear(frame, found.used, where)
+        return found
     refuse_repeated(frame.columns, where)
     told = set(find_names(frame, where, asked.name)) | {label_column(frame, where, asked.label)}
     words, but, uses = {*map(plain, frame.columns)}, {*map(plain, asked.but)} - {""}, _uses(asked)
@@ -190,11 +193,26 @@ def sort_columns(frame, asked, where="the table", texts=None):
     if asked.keep:
         used, left = _kept(frame, used, left, asked.keep, named)
     kept = set(used)
+    _refuse_unclear(frame, used, where, ", or leave the column out with --drop {!r}")
     left = {c: "; ".join(filter(None, (why, *uses.get(plain(c), ())))) for c, why in left.items()}
     of_options = {c: "; ".join(uses[plain(c)]) for c in frame.columns if c not in told and plain(c) in {*uses} & but}
     left = of_options | left
     spoilt, levels = ({c: found[c] for c in found if c in kept} for found in (spoilt, levels))
     return Sorted(tuple(used), left, spoilt, levels)
+
+
+def _refuse_unclear(frame, used, where, otherwise=""):
+    """Refuse columns whose numbers may be thousands; see `glomfeat.data.tables.decimals`."""
+    used = {*used}
+    wrong = {column: why for column, why in frame.attrs.get("unclear", {}).items() if column in used}
+    if not wrong:
+        return
+    column, (cell, why, remedy) = next(iter(wrong.items()))
+    more = f" ({listed([*wrong][1:])} likewise)" if len(wrong) > 1 else ""
+    either = f"{cell.replace(',', '.')} or {re.sub('[,.]', '', cell)}"
+    raise TableError(
+        f"{where}: {cell!r} in column {column!r}{more} may be {either}, for {why}: {remedy}{otherwise.format(column)}"
+    )
 
 
 def _uses(asked):
