@@ -222,6 +222,16 @@ def test_workbooks(tmp_path):
         read_frame(tmp_path / "t.xlsx")
 
 
+def test_only_whole_numbers_of_a_workbook_are_shown_with_leading_zeros(tmp_path):
+    book = openpyxl.Workbook()
+    for row in (["name", "score"], ["a", 7.6], ["b", 7.0], ["c", 12]):
+        book.active.append(row)
+        book.active.cell(book.active.max_row, 2).number_format = "00"
+    book.save(tmp_path / "t.xlsx")
+    assert read_frame(tmp_path / "t.xlsx")["score"].tolist() == [7.6, "07", "12"]
+    assert open_rows(tmp_path / "t.xlsx").read(np.arange(3)).ravel().tolist() == np.float32([7.6, 7, 12]).tolist()
+
+
 def test_repeated_headers_of_a_workbook_are_numbered_as_those_of_a_csv(tmp_path):
     header = ["name", "area", "area", "area.1", None, "area", "area"]
     book = openpyxl.Workbook()

@@ -10,7 +10,7 @@ import pandas as pd
 from glomfeat.data.embeddings.named import Named, no_rows, refuse_twice
 from glomfeat.data.tables.columns import numbers_of, sort_columns, spoilt_cells, spoilt_in_words
 from glomfeat.data.tables.delimited import MOST_COLUMNS
-from glomfeat.data.tables.read import TableError, find_names, row_names
+from glomfeat.data.tables.read import TableError, find_column, find_names, row_names
 
 AT_ONCE = 2048
 
@@ -71,7 +71,7 @@ def largest_group(path):
 
 
 def facts_of_parquet(path, asked):
-    """All columns except the numbers that describe; those too if no column names the rows.
+    """All columns except the numbers that only describe; those too if no column names the rows.
 
     Returns
     -------
@@ -79,9 +79,12 @@ def facts_of_parquet(path, asked):
     """
     found, empty, _ = sorted_parquet(path, asked)
     names = find_names(empty, Path(path).name, asked.name)
-    others = [column for column in empty.columns if column not in set(found.used) or column in names]
+    others = {*empty.columns} - {*found.used} | {*names}
+    others |= {column for name, _ in asked.uses if (column := find_column(empty, (name,))) is not None}
     with _open(path) as file:
-        return file.read(columns=others if names else None).to_pandas(ignore_metadata=True)
+        return file.read(columns=[*filter(others.__contains__, empty.columns)] if names else None).to_pandas(
+            ignore_metadata=True
+        )
 
 
 def open_parquet(path, asked):
@@ -120,7 +123,7 @@ def open_parquet(path, asked):
         found, row = np.empty((lengths[k], len(columns)), np.float32), 0
         with _open(path) as file:
             for batch in file.iter_batches(AT_ONCE, row_groups=[k], columns=used):
-                found[row : row + len(batch)] = numbers_of(batch.to_pandas(), sorted_)
+                found[row : row + len(batch)] = numbers_of(batch.to_pandas(ignore_metadata=True), sorted_)
                 row += len(batch)
         return found
 

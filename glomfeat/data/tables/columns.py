@@ -299,6 +299,8 @@ def _why_not_texts(values, kind, named):
     cells = values.dropna()
     if cells.empty:
         return "it is empty" if len(values) else "texts", [], []
+    if cells.map(pd.api.types.is_list_like).any():
+        return "lists: save each number as a column", [], []
     numbers = pd.to_numeric(cells, errors="coerce").notna()
     if numbers.mean() >= 0.5:
         return "", np.flatnonzero(values.index.isin(cells.index[~numbers])).tolist(), []

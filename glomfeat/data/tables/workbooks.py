@@ -23,8 +23,8 @@ def read_workbook(path, rows=None):
     Returns
     -------
     pandas.DataFrame
-        The first row that is not empty names the columns; repeated names are numbered, as pandas does for CSVs. Cells
-        shown with leading zeros are texts.
+        The first row that is not empty names the columns; repeated names are numbered, as pandas does for CSVs. Whole
+        numbers that are shown with leading zeros are texts.
 
     Raises
     ------
@@ -62,7 +62,8 @@ def _value(cell):
     if isinstance(value, float) and value.is_integer() and cell.number_format == "General":
         return int(value)
     padded = re.fullmatch(r"0{2,}", str(cell.number_format or ""))
-    return f"{int(value):0{len(padded[0])}d}" if padded and isinstance(value, int | float) else value
+    is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return f"{int(value):0{len(padded[0])}d}" if padded and is_whole else value
 
 
 def _numbered(names):
