@@ -155,11 +155,13 @@ def why_unclear(seen, sure, separator):
     >>> why_unclear(Seen(frozenset(), {".": "1.234"}, "987"), {"."}, ";")
     """
     for sign, cell in seen.either.items():
-        other, usual = OTHER[sign], sign == "," and separator == ";"
+        other = OTHER[sign]
         if other in seen.sure or (other in seen.either and sign not in seen.sure):
             return cell, f"other cells of the column have {NAMES[other]}", ONE_SIGN
-        if sign in seen.sure or sure == {sign} or (usual and sure != {other}):
+        if sign in seen.sure or sure == {sign}:
             continue
+        if sign == "," and sure != {other} and (separator == ";" or (sure and not seen.whole)):
+            continue  # points elsewhere may be those of dates and times
         if sure:
             return cell, f"other cells have decimal {NAMES[other]}", ONE_SIGN
         if seen.whole:
