@@ -38,6 +38,8 @@ class Named:
         For columns of numbers, the first cells that hold none; these are read as NaN.
     levels : dict of str to list of str
         For columns of texts, their texts, each of which is a number of the row.
+    coarse : list of str
+        Columns whose numbers float32 can hardly tell apart.
 
     Examples
     --------
@@ -52,6 +54,7 @@ class Named:
     left: dict = field(default_factory=dict)
     spoilt: dict = field(default_factory=dict)
     levels: dict = field(default_factory=dict)
+    coarse: list = field(default_factory=list)
 
 
 def number_columns(width):
