@@ -109,7 +109,9 @@ class Table(Defaults):
         kind = {"kind": self.kind} if self.kind else {}
         # a table without missing values has the same key however missing values are treated
         kind |= {"missing": self.asked.missing} if self.imputes else {}
-        return {"feature": "table.v2", "sha256": self.sha256, "but": list(self.asked.but)} | self.asked.key | kind
+        # v2 may have stored numbers of a workbook that were read wrongly
+        version = "table.v3" if self._path.suffix.lower() == ".xlsx" else "table.v2"
+        return {"feature": version, "sha256": self.sha256, "but": list(self.asked.but)} | self.asked.key | kind
 
     @property
     def columns(self):

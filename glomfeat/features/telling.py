@@ -41,7 +41,7 @@ class Telling:
         return " and ".join(part for part in (tells, counts) if part)
 
 
-def telling_columns(table, manifest):
+def telling_columns(table, manifest, opened=None):
     """Test each column of a feature table alone.
 
     Parameters
@@ -49,6 +49,8 @@ def telling_columns(table, manifest):
     table : Table
     manifest : Manifest
         The images that the table describes.
+    opened : glomfeat.data.embeddings.named.Named, optional
+        The opened table, if it is open already.
 
     Returns
     -------
@@ -56,7 +58,7 @@ def telling_columns(table, manifest):
     looked : int
         How many columns were tested; of a very wide table, only the first ones are.
     """
-    opened = table.open()
+    opened = opened or table.open()
     places = table.places(opened, manifest.table["name"].tolist())
     order = np.argsort(places)  # the order of rows in the table
     if len(order) < LEAST_ROWS:
@@ -139,11 +141,17 @@ def lines_on_tables(features, manifest):
         if table.path != manifest.source or Path(table.path).suffix.lower() not in TABLES:  # else said already
             lines += table.lines()
         lines += table.lines_on_gaps()
-        found, looked = telling_columns(table, manifest)
+        opened = table.open()
+        if opened.coarse:
+            lines.append(
+                f"warning: the numbers of {listed(opened.coarse)} in {table.name} differ by so little that 32-bit "
+                "numbers round them or make them equal: subtract what they have in common, or --drop the column"
+            )
+        found, looked = telling_columns(table, manifest, opened)
         for one in found[:10]:
             lines.append(f"warning: column {one.column!r} of {table.name} {one.why}: if nobody measured it, --drop it")
         if len(found) > 10:
             lines.append(f"warning: so do {listed((one.column for one in found[10:]), 20)}")
-        if 0 < looked < len(opened := table.columns):
-            lines.append(f"{table.name}: the first {looked} of {len(opened)} columns were looked at alone")
+        if 0 < looked < len(opened.columns):
+            lines.append(f"{table.name}: the first {looked} of {len(opened.columns)} columns were looked at alone")
     return lines

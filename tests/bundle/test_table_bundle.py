@@ -200,7 +200,9 @@ def test_columns_that_do_not_fit_are_one_message(texture, tmp_path, capsys):
     path.write_text("name,area,extent,edge,tone\na,1,2,3,4\na,1,2,3,4\n")
     assert "1 name has several rows: a" in failed(capsys, texture.folders[0], path)
     path.write_text("name,area,extent,edge,tone\n,1,2,3,4\n,1,2,3,4\n")
-    assert "1 name has several rows: no name" in failed(capsys, texture.folders[0], path)
+    assert "2 rows have no name (row 1, 2): write a name, or delete such rows" in failed(
+        capsys, texture.folders[0], path
+    )
 
 
 def test_images_and_tables_are_told_apart(texture, models, capsys):

@@ -2,15 +2,18 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet as pq
 
+from glomfeat.comparison.in_memory import write_table
 from glomfeat.data.embeddings import open_rows
 from glomfeat.data.manifest import read_manifest
 from glomfeat.data.tables.columns import Asked, numbers_of, sort_columns
 from glomfeat.data.tables.read import TableError
 from glomfeat.features.make import FeatureError, make_feature
 from glomfeat.features.table import Table
-from glomfeat.features.telling import telling_columns
+from glomfeat.features.telling import lines_on_tables, telling_columns
 
 RNG = np.random.default_rng(0)
 FRAME = pd.DataFrame(
@@ -79,6 +82,16 @@ def test_patterns_that_fit_nothing(table, asked, message):
         open_rows(table, asked)
 
 
+def test_repeated_names_are_refused_in_parquet_and_in_frames(tmp_path):
+    header, columns = ["name", "label", "area", "area"], [["a", "b"], [0, 1], [1.0, 2.0], [3.0, 4.0]]
+    message = "has several columns called area: give each column its own name$"
+    pq.write_table(pa.Table.from_arrays(list(map(pa.array, columns)), header), tmp_path / "t.parquet")
+    with pytest.raises(TableError, match=rf"^t\.parquet {message}"):
+        read_manifest(tmp_path / "t.parquet")
+    with pytest.raises(TableError, match=f"^data {message}"):
+        write_table(pd.DataFrame(dict(enumerate(columns))).set_axis(header, axis=1), tmp_path)
+
+
 def test_columns_of_arrays_can_be_chosen_too(tmp_path):
     np.save(tmp_path / "t.npy", np.arange(12.0).reshape(4, 3))
     (tmp_path / "t.txt").write_text("a\nb\nc\nd\n")
@@ -138,6 +151,23 @@ def test_columns_that_know_too_much(tmp_path):
     assert looked == 5 and [one.column for one in told] == ["leak", "counter"]
     assert told[0].why.startswith("tells the classes alone (AUROC by case 1.00)")
     assert told[1].why.endswith("grows with the number of the row")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_numbers_that_float32_can_hardly_tell_apart_are_told(tmp_path, kind):
+    """Near 1.7e9, float32 has steps of 128; whole numbers up to 2^24 are exact, and noise in the last digit is none."""
+    k, path = np.arange(48), tmp_path / f"t.{kind}"
+    more = {"second": 1_700_000_000 + k % 2 * 30, "hour": 1_700_000_000 + k * 75.0, "day": 1_700_000_000 + k * 3600}
+    more |= {"whole": 16_000_000 + k % 2, "same": 0.1 + k % 2 * 2e-17, "constant": 1_700_000_001, "half": 0.1 + k % 2}
+    frame = FRAME[["name", "label", "area"]].assign(**more)
+    frame.to_parquet(path, row_group_size=20) if kind == "parquet" else frame.to_csv(path, index=False)
+    table = Table(str(path))
+    assert table.open().coarse == ["second", "hour"]
+    (line,) = [line for line in lines_on_tables([table], read_manifest(path)) if "32-bit" in line]
+    assert line == (
+        f"warning: the numbers of second, hour in {table.name} differ by so little that 32-bit numbers round them or "
+        "make them equal: subtract what they have in common, or --drop the column"
+    )
 
 
 def test_a_copy_of_the_class_is_told_however_few_cases_there_are(tmp_path):

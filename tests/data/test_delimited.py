@@ -9,9 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from glomfeat.data.embeddings import open_rows
 from glomfeat.data.manifest import read_manifest
+from glomfeat.data.tables.columns import Asked
 from glomfeat.data.tables.delimited import MOST_COLUMNS, look_at
-from glomfeat.data.tables.read import TableError, read_frame
+from glomfeat.data.tables.read import HEAD_ROWS, TableError, read_frame
 
 FRAME = pd.DataFrame({"name": ["000", "001", "002"], "label": ["ja", "nein", "ja"], "Größe": [0.5, 1.25, -3.0]})
 ENCODINGS = {
@@ -62,6 +64,100 @@ def test_thousands_and_a_text_among_decimal_commas(tmp_path):
     (tmp_path / "t.csv").write_text("name;f0;f1\na;1.234,5;0,5\nb;2,0;#DIV/0!\nc;7;1\n")
     frame = read_frame(tmp_path / "t.csv")
     assert frame["f0"].tolist() == [1234.5, 2.0, 7.0] and frame["f1"].tolist() == ["0.5", "#DIV/0!", "1"]
+
+
+def write_cells(path, separator, columns):
+    """A table of names, classes and some columns, given as texts with blanks between their cells."""
+    cells = [column.split() for column in columns]
+    rows = [["name", "label", *"abc"[: len(cells)]], *zip(*(("p1_0", "p1_1", "p2_0"), "xyx", *cells), strict=True)]
+    path.write_text("".join(separator.join(row) + "\n" for row in rows))
+    return path
+
+
+ONE_SIGN = "write all numbers with one decimal sign, and thousands without a sign"
+
+
+@pytest.mark.parametrize(
+    ("separator", "columns", "found"),
+    [
+        (";", ["1.500,25 1.234 999,50"], "'1.234' in column 'a' may be 1.234 or 1234, for other cells of the column"),
+        (";", ["1.234 999 2.345", "0,5 0,7 1,5"], "1.234 or 1234, for other cells have decimal commas: " + ONE_SIGN),
+        (";", ["1.230 2.340 12.345", "0,5 0,7 1,5"], "1.230 or 1230, for other cells have decimal commas"),
+        (
+            ";",
+            ["1.234 999 12.345"],
+            "for '999' has no decimals: write thousands without a sign, or all decimals (999.0)",
+        ),
+        ("\t", ["1,234 987 12,345", "0.5 0.7 0.1"], "1.234 or 1234, for other cells have decimal points: " + ONE_SIGN),
+        (
+            "\t",
+            ["1,234 987 12,345"],
+            "for '987' has no decimals: write thousands without a sign, or all decimals (987,0)",
+        ),
+        ("\t", ["1,234 0.5 987"], "1.234 or 1234, for other cells of the column have points"),
+        (
+            "\t",
+            ["1,234 987 12,345", "0,1 0,2 0,3", "0.1 0.2 0.3"],
+            "1.234 or 1234, for other cells have decimal points",
+        ),
+        ("|", ["-1.234 0,5 0,7"], "-1.234 or -1234, for other cells of the column have commas"),
+        (";", ["1,234 987 12,345", "0.5 0.7 0.1"], "1.234 or 1234, for other cells have decimal points"),
+        (";", ["1.234 9 2.345", "0,5 0,7 1,5", "5.678 1 2"], "column 'a' (c likewise) may be"),
+    ],
+)
+def test_a_number_that_may_be_thousands_is_refused(tmp_path, separator, columns, found):
+    path = write_cells(tmp_path / "t.tsv", separator, columns)
+    with pytest.raises(TableError) as error:
+        open_rows(path)
+    assert str(error.value).startswith("t.tsv: '") and found in str(error.value)
+    assert str(error.value).endswith(", or leave the column out with --drop 'a'")
+    opened = open_rows(write_cells(tmp_path / "t.tsv", separator, [*columns[1:2], "1 2 4"]))
+    assert opened.read(np.arange(3))[:, -1].tolist() == [1, 2, 4]
+    with pytest.raises(TableError, match=" may be "):
+        read_manifest(f"file:{write_cells(path, separator, columns)}")
+
+
+@pytest.mark.parametrize(
+    ("separator", "columns", "found"),
+    [
+        (";", ["1,234 987 12,345"], [1.234, 987, 12.345]),  # semicolons stand where the comma is the decimal sign
+        (";", ["12,340 23,450 34,567", "0.2 0.3 0.5", "0,2 0,3 0,5"], [12.34, 23.45, 34.567]),
+        (";", ["1.234 987.0 12.345"], [1.234, 987, 12.345]),
+        (";", ["1.234 0.987 12"], [1.234, 0.987, 12]),
+        (";", ["12.340 23.450 34.567"], [12.34, 23.45, 34.567]),  # as printf writes them, perhaps
+        (";", ["1.500,25 1.234,00 999,50"], [1500.25, 1234, 999.5]),
+        (";", ["0,5 0.7 12,25"], [0.5, 0.7, 12.25]),
+        (";", ["10 1000 12345", "1,234 1,2 0,5"], [10, 1000, 12345]),
+        ("\t", ["1,234 987,0 12,345"], [1.234, 987, 12.345]),
+        ("\t", ["1,234 0,987 12"], [1.234, 0.987, 12]),
+        ("\t", ["1,234 9,870 12,345", "0,100 0,200 0,300", "12.03 14.03 1.04"], [1.234, 9.87, 12.345]),
+        ("\t", ["1.234 987 12.345", "0.5 0.7 0.1"], [1.234, 987, 12.345]),
+        ("\t", ["1.234 987 12.345", "1e-5 2.5e3 0.1"], [1.234, 987, 12.345]),
+        (",", ["1.234 987 12.345"], [1.234, 987, 12.345]),
+    ],
+)
+def test_a_number_that_can_only_be_one_is_read(tmp_path, separator, columns, found):
+    opened = open_rows(write_cells(tmp_path / "t.csv", separator, columns))
+    np.testing.assert_array_equal(opened.read(np.arange(3))[:, 0], np.float32(found))
+
+
+def test_columns_that_may_hold_thousands_and_do_not_describe_are_only_said(tmp_path):
+    columns = ["1.234 999 2.345", "0,5 0,7 1,5"]
+    path = write_cells(tmp_path / "t.csv", ";", columns)
+    assert (
+        open_rows(path, Asked(drop=("a",))).read(np.arange(3)).ravel().tolist() == np.float32([0.5, 0.7, 1.5]).tolist()
+    )
+    said = "semicolons between columns, decimal commas, '1.234' in a as 1.234"
+    assert read_frame(path).attrs["said"] == said
+    path.write_text(path.read_text().replace("a;b", "block_id;b"))
+    assert open_rows(path).columns == ["b"]
+
+
+def test_the_first_rows_do_not_decide_what_later_ones_make_clear(tmp_path):
+    cells = [*("1.234" if k % 2 else "987" for k in range(HEAD_ROWS)), "0.5"]
+    rows = [f"case{k // 4}_{k};{k % 2};{cell}" for k, cell in enumerate(cells)]
+    (tmp_path / "t.csv").write_text("\n".join(["name;label;area", *rows, ""]))
+    assert "t.csv: 1 column is used: area" in read_manifest(tmp_path / "t.csv").said
 
 
 def test_names_of_rows_as_r_writes_them_and_separators_at_the_end(tmp_path):
@@ -130,6 +226,29 @@ def test_workbooks(tmp_path):
     (tmp_path / "t.xlsx").write_bytes(b"name,label\n")
     with pytest.raises(TableError, match=r"^t\.xlsx cannot be read: it is not an Excel workbook"):
         read_frame(tmp_path / "t.xlsx")
+
+
+def test_only_whole_numbers_of_a_workbook_are_shown_with_leading_zeros(tmp_path):
+    book = openpyxl.Workbook()
+    for row in (["name", "score"], ["a", 7.6], ["b", 7.0], ["c", 12]):
+        book.active.append(row)
+        book.active.cell(book.active.max_row, 2).number_format = "00"
+    book.save(tmp_path / "t.xlsx")
+    assert read_frame(tmp_path / "t.xlsx")["score"].tolist() == [7.6, "07", "12"]
+    assert open_rows(tmp_path / "t.xlsx").read(np.arange(3)).ravel().tolist() == np.float32([7.6, 7, 12]).tolist()
+
+
+def test_repeated_headers_of_a_workbook_are_numbered_as_those_of_a_csv(tmp_path):
+    header = ["name", "area", "area", "area.1", None, "area", "area"]
+    book = openpyxl.Workbook()
+    book.active.append(header)
+    book.active.append(["a", 1, 2, 3, 4, 5, 6])
+    book.save(tmp_path / "t.xlsx")
+    (tmp_path / "t.csv").write_text("name,area,area,area.1,,area,area\na,1,2,3,4,5,6\n")
+    expected = {"name": "a", "area": 1, "area.2": 2, "area.1": 3, "Unnamed: 4": 4, "area.3": 5, "area.4": 6}
+    for kind in ("csv", "xlsx"):
+        frame = read_frame(tmp_path / f"t.{kind}")
+        assert list(frame.columns) == list(expected) and frame.iloc[0].to_dict() == expected
 
 
 HEADERS = {

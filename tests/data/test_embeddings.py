@@ -248,6 +248,26 @@ def test_rows_without_numbers(tmp_path):
         Table(str(tmp_path)).rows(["a"])
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npy"])
+def test_a_row_without_a_name_is_refused(tmp_path, suffix):
+    path, frame = tmp_path / f"t{suffix}", pd.DataFrame({"name": ["a", None, "c"], "area": [1.0, 2.0, 3.0]})
+    if suffix == ".npy":
+        np.save(path, frame[["area"]].to_numpy())
+    frame.to_parquet(path) if suffix == ".parquet" else frame.to_csv(path.with_suffix(".csv"), index=False)
+    with pytest.raises(FeatureError, match=r": 1 row has no name \(row 2\): write a name, or delete such rows$"):
+        Table(str(path)).rows(["a"])
+
+
+def test_parquet_with_lists_or_an_index_of_numbers(tmp_path):
+    frame = pd.DataFrame(
+        {"name": ["a", "b"], "area": [1.5, 2.5], "both": [[1.0, 2.0], [3.0, 4.0]], "depth": [7.0, 8.0]}
+    )
+    frame.set_index("depth").to_parquet(tmp_path / "t.parquet")
+    opened = Table(str(tmp_path / "t.parquet")).open()
+    assert opened.columns == ["area", "depth"] and opened.read(np.arange(2)).tolist() == [[1.5, 7], [2.5, 8]]
+    assert opened.left == {"both": "lists: save each number as a column"}
+
+
 def test_parquet_without_names_says_which_columns_it_has(tmp_path):
     pd.DataFrame({"who": ["a"], "label": ["x"], "area": [1.0]}).to_parquet(tmp_path / "t.parquet")
     with pytest.raises(ManifestError, match=r"t\.parquet has the columns who, label, area: one of path, name, "):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from glomfeat.comparison.options import Study
 from glomfeat.data.manifest import read_manifest
 from glomfeat.data.subgroups import (
     MISSING,
@@ -140,6 +141,18 @@ def test_a_column_that_also_describes_is_told(feature_table):
         "study"
     )
     assert manifest.digest == read_manifest(feature_table).digest
+
+
+def test_a_number_in_parquet_can_be_grouped_by_as_in_a_csv(tmp_path):
+    frame = pd.DataFrame({"name": [f"case{k}_1" for k in range(8)], "label": [0, 1] * 4, "Age": np.arange(8), "b": 0.5})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame.to_parquet(tmp_path / "t.parquet")
+    asked = Study("t.csv", subgroups=("age:3",)).asked
+    found = [read_manifest(tmp_path / f"t.{kind}", asked=asked, subgroups=("age:3",)) for kind in ("csv", "parquet")]
+    groups = [make_groups(manifest.table, "age:3") for manifest in found]
+    assert groups[1].codes.tolist() == groups[0].codes.tolist() == [0] * 3 + [1] * 5
+    assert "t.csv: 2 columns are used: Age, b" in found[0].said
+    assert "t.parquet: 2 columns are used: Age, b" in found[1].said
 
 
 def test_a_column_of_subgroups_is_not_called_unused(tmp_path, phantom_folder):

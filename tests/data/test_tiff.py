@@ -102,6 +102,8 @@ def test_of_a_pyramid_the_full_resolution_is_read():
 
 
 KIND = r"^a TIFF whose pixels cannot be read: save it as 8-bit RGB$"
+SIGNED = r"^signed pixels: it is not known which value is white; convert to unsigned 8 or 16 bit$"
+WIDE = r"^32-bit pixels: it is not known which value is white; convert to 8 or 16 bit$"
 FLOAT = r"^floating-point pixels: their range is unknown; convert to 8 or 16 bit$"
 
 
@@ -113,8 +115,12 @@ FLOAT = r"^floating-point pixels: their range is unknown; convert to 8 or 16 bit
             packed("rgb", None, planarconfig="separate"),
             r"^16-bit channels that are stored one",
         ),
-        (GREY.astype(np.int8), {}, r"^signed 8-bit pixels: convert to unsigned 8 bit$"),
-        (GREY.astype(np.int16) - 1, {}, r"^integer pixels outside 0\.\.65535: convert to 8 or 16 bit$"),
+        (GREY.astype(np.int8), {}, SIGNED),
+        (GREY_16.view(np.int16) >> 1, {}, SIGNED),
+        (GREY_16.view(np.int16) >> 1, {"byteorder": ">"}, SIGNED),
+        (GREY.astype(np.int32), {}, SIGNED),
+        (GREY.astype(np.uint32), {}, WIDE),
+        (GREY_16.astype(np.uint32), {}, WIDE),
         (GREY.astype(np.float32), {}, FLOAT),
         (GREY.astype(np.float64), {}, KIND),
         (RGB.astype(np.float32), packed("rgb", None), KIND),

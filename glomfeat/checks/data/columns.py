@@ -27,7 +27,7 @@ def check_columns(manifest, asked):
         table = replace(table, asked=replace(asked, missing=missing))
         try:
             opened = table.open()
-            told, _ = telling_columns(table, manifest)
+            told, _ = telling_columns(table, manifest, opened)
         except FeatureError as error:
             broken = broken or [_broken(error)]
             continue

@@ -38,6 +38,8 @@ class Named:
         For columns of numbers, the first cells that hold none; these are read as NaN.
     levels : dict of str to list of str
         For columns of texts, their texts, each of which is a number of the row.
+    coarse : list of str
+        Columns whose numbers float32 can hardly tell apart.
 
     Examples
     --------
@@ -52,6 +54,7 @@ class Named:
     left: dict = field(default_factory=dict)
     spoilt: dict = field(default_factory=dict)
     levels: dict = field(default_factory=dict)
+    coarse: list = field(default_factory=list)
 
 
 def number_columns(width):
@@ -148,19 +151,23 @@ def any_found(wanted, known):
 
 
 def refuse_twice(names, what):
-    """Refuse names that several rows share.
+    """Refuse names that several rows share, and rows without a name.
 
     Raises
     ------
     TableError
-        Says how many there are, and the first five.
+        Says how many names there are, and the first five; or the first rows without one.
     """
+    if bare := [row + 1 for row, name in enumerate(names) if not name]:
+        raise TableError(
+            f"{what}: {number_of(len(bare), 'row has', 'rows have')} no name (row {listed(bare, 5)}): write a name, or "
+            "delete such rows"
+        )
     if len(set(names)) < len(names):
         seen = set()
         twice = sorted({name for name in names if name in seen or seen.add(name)})
         raise TableError(
-            f"{what}: {number_of(len(twice), 'name has', 'names have')} several rows: "
-            f"{', '.join(name or 'no name' for name in twice[:5])}"
+            f"{what}: {number_of(len(twice), 'name has', 'names have')} several rows: {', '.join(twice[:5])}"
         )
 
 

@@ -10,7 +10,8 @@ import pandas as pd
 from glomfeat.data.embeddings.named import Named, no_rows, refuse_twice
 from glomfeat.data.tables.columns import numbers_of, sort_columns, spoilt_cells, spoilt_in_words
 from glomfeat.data.tables.delimited import MOST_COLUMNS
-from glomfeat.data.tables.read import TableError, find_names, row_names
+from glomfeat.data.tables.precision import coarse_columns
+from glomfeat.data.tables.read import TableError, find_column, find_names, row_names
 
 AT_ONCE = 2048
 
@@ -71,7 +72,7 @@ def largest_group(path):
 
 
 def facts_of_parquet(path, asked):
-    """All columns except the numbers that describe; those too if no column names the rows.
+    """All columns except the numbers that only describe; those too if no column names the rows.
 
     Returns
     -------
@@ -79,9 +80,12 @@ def facts_of_parquet(path, asked):
     """
     found, empty, _ = sorted_parquet(path, asked)
     names = find_names(empty, Path(path).name, asked.name)
-    others = [column for column in empty.columns if column not in set(found.used) or column in names]
+    others = {*empty.columns} - {*found.used} | {*names}
+    others |= {column for name, _ in asked.uses if (column := find_column(empty, (name,))) is not None}
     with _open(path) as file:
-        return file.read(columns=others if names else None).to_pandas(ignore_metadata=True)
+        return file.read(columns=[*filter(others.__contains__, empty.columns)] if names else None).to_pandas(
+            ignore_metadata=True
+        )
 
 
 def open_parquet(path, asked):
@@ -109,6 +113,7 @@ def open_parquet(path, asked):
         frame = file.read(columns=names_in).to_pandas(ignore_metadata=True)
         names = row_names(frame, Path(path).name, asked.name).tolist()
         lengths = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
+        extremes = _extremes(file, [column for column in used if empty[column].dtype.kind in "iuf"])
     if sorted_.spoilt and asked.missing == "refuse":
         raise TableError(f"{path}: {'; '.join(spoilt_in_words(texts, sorted_, names))}")
     refuse_twice(names, path)
@@ -120,7 +125,7 @@ def open_parquet(path, asked):
         found, row = np.empty((lengths[k], len(columns)), np.float32), 0
         with _open(path) as file:
             for batch in file.iter_batches(AT_ONCE, row_groups=[k], columns=used):
-                found[row : row + len(batch)] = numbers_of(batch.to_pandas(), sorted_)
+                found[row : row + len(batch)] = numbers_of(batch.to_pandas(ignore_metadata=True), sorted_)
                 row += len(batch)
         return found
 
@@ -130,4 +135,17 @@ def open_parquet(path, asked):
             found[of == k] = group(int(k))[places[of == k] - starts[k]]
         return found
 
-    return Named(names, columns, read, sorted_.left, spoilt_cells(texts, sorted_), sorted_.levels)
+    coarse = coarse_columns(extremes, extremes.columns)
+    return Named(names, columns, read, sorted_.left, spoilt_cells(texts, sorted_), sorted_.levels, coarse)
+
+
+def _extremes(file, columns):
+    """The least and the largest number of columns of an open file, as far as it says them without reading rows."""
+    metadata, found = file.metadata, {}
+    places = {file.schema.column(place).path: place for place in range(metadata.num_columns)}
+    for column in columns:
+        groups = (metadata.row_group(k).column(places[column]) for k in range(metadata.num_row_groups))
+        said = [group.statistics for group in groups]
+        if said and all(one is not None and one.has_min_max for one in said):
+            found[column] = [min(one.min for one in said), max(one.max for one in said)]
+    return pd.DataFrame(found)

@@ -11,6 +11,7 @@ from glomfeat.data.embeddings.folders import is_by_row, names_of_folder, names_o
 from glomfeat.data.embeddings.named import Named, no_rows, number_columns, refuse_twice
 from glomfeat.data.embeddings.parquet import facts_of_parquet, open_parquet
 from glomfeat.data.tables.columns import USUAL, numbers_of, sort_columns, spoilt_cells, spoilt_in_words
+from glomfeat.data.tables.precision import coarse_columns
 from glomfeat.data.tables.read import HDF5, NAME_COLUMNS, TableError, read_frame, row_names
 
 
@@ -111,8 +112,8 @@ def _open_table(path, asked):
     if found.spoilt and asked.missing == "refuse":
         raise TableError(f"{path}: {'; '.join(spoilt_in_words(frame, found, names))}")
     matrix = numbers_of(frame, found)
-    spoilt = spoilt_cells(frame, found)
-    return Named(names, found.names, lambda places: matrix[places], found.left, spoilt, found.levels)
+    spoilt, coarse = spoilt_cells(frame, found), coarse_columns(frame, found.used)
+    return Named(names, found.names, lambda places: matrix[places], found.left, spoilt, found.levels, coarse)
 
 
 def _open_npy(path, asked):

@@ -232,14 +232,14 @@ def decode(data, colour=255, icc="srgb"):
 
 
 def _eight_bit(image, white, inverted):
-    """Reduce integer grey of more than 8 bits to 8; refuse floating point, whose range is unknown."""
+    """Reduce grey of up to 16 bits to 8; refuse floating point and 32 bits, whose range is unknown."""
     if image.mode == "F":
         raise ImageError("floating-point pixels: their range is unknown; convert to 8 or 16 bit")
-    if not image.mode.startswith("I"):
+    if image.mode == "I":
+        raise ImageError("32-bit pixels: it is not known which value is white; convert to 8 or 16 bit")
+    if not image.mode.startswith("I;"):
         return image
     values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
-        raise ImageError("integer pixels outside 0..65535: convert to 8 or 16 bit")
     scaled = (np.minimum(values, white) * 255 + white // 2) // white
     return Image.fromarray((255 - scaled if inverted else scaled).astype(np.uint8))
 
@@ -248,7 +248,10 @@ def _flatten(image, colour):
     """Composite on a grey level and return RGB."""
     if image.has_transparency_data:
         image = image if image.mode == "RGBA" else image.convert("RGBA")
-        if image.getchannel("A").getextrema()[0] < 255:  # Pillow's compositing is slow and blocks other threads
+        least, most = image.getchannel("A").getextrema()
+        if most == 0:
+            raise ImageError("wholly transparent, so nothing of it would be seen: save it without transparency")
+        if least < 255:  # Pillow's compositing is slow and blocks other threads
             ground = Image.new("RGBA", image.size, (colour, colour, colour, 255))
             image = Image.alpha_composite(ground, image)
     return image if image.mode == "RGB" else image.convert("RGB")

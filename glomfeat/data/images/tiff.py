@@ -38,8 +38,8 @@ def why_wrong(image):
         return "the channels of one image as separate pages: save it as RGB"
     if tags.get(KIND, 0) & 1 and getattr(image, "n_frames", 1) > 1:
         return "the first page is a smaller copy of another: save the page of full resolution alone"
-    if bits[0] == 8 and 2 in np.atleast_1d(tags.get(SIGNED, 1)):
-        return "signed 8-bit pixels: convert to unsigned 8 bit"
+    if 2 in np.atleast_1d(tags.get(SIGNED, 1)):
+        return "signed pixels: it is not known which value is white; convert to unsigned 8 or 16 bit"
     if bits[0] == 16 and tags.get(PLANES, 1) == 2 and tags.get(COMPRESSION, 1) == 1 and not one:
         return "16-bit channels that are stored one after another: save them interleaved, or as 8 bit"
     return ""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from glomfeat.data.tables.delimited import refuse_repeated
 from glomfeat.data.tables.read import (
     FOLD_COLUMNS,
     LABEL_COLUMNS,
@@ -148,7 +149,8 @@ def sort_columns(frame, asked, where="the table", texts=None):
     Raises
     ------
     TableError
-        A pattern fits no column, or a column that was asked for cannot describe.
+        A pattern fits no column, a column that was asked for cannot describe, columns share a name, or it is not clear
+        whether a column that describes holds thousands.
 
     Examples
     --------
@@ -158,7 +160,10 @@ def sort_columns(frame, asked, where="the table", texts=None):
     (('area',), {'Unnamed: 0': 'numbers the rows', 'x': 'a place', 'y': 'a place'})
     """
     if asked.learnt:
-        return asked.learnt.sort(frame, asked, where)
+        found = asked.learnt.sort(frame, asked, where)
+        _refuse_unclear(frame, found.used, where)
+        return found
+    refuse_repeated(frame.columns, where)
     told = set(find_names(frame, where, asked.name)) | {label_column(frame, where, asked.label)}
     words, but, uses = {*map(plain, frame.columns)}, {*map(plain, asked.but)} - {""}, _uses(asked)
     dropped, named = matching(frame.columns, asked.drop, "--drop"), {c for c in asked.keep if c in frame.columns}
@@ -188,11 +193,26 @@ def sort_columns(frame, asked, where="the table", texts=None):
     if asked.keep:
         used, left = _kept(frame, used, left, asked.keep, named)
     kept = set(used)
+    _refuse_unclear(frame, used, where, ", or leave the column out with --drop {!r}")
     left = {c: "; ".join(filter(None, (why, *uses.get(plain(c), ())))) for c, why in left.items()}
     of_options = {c: "; ".join(uses[plain(c)]) for c in frame.columns if c not in told and plain(c) in {*uses} & but}
     left = of_options | left
     spoilt, levels = ({c: found[c] for c in found if c in kept} for found in (spoilt, levels))
     return Sorted(tuple(used), left, spoilt, levels)
+
+
+def _refuse_unclear(frame, used, where, otherwise=""):
+    """Refuse columns whose numbers may be thousands; see `glomfeat.data.tables.decimals`."""
+    used = {*used}
+    wrong = {column: why for column, why in frame.attrs.get("unclear", {}).items() if column in used}
+    if not wrong:
+        return
+    column, (cell, why, remedy) = next(iter(wrong.items()))
+    more = f" ({listed([*wrong][1:])} likewise)" if len(wrong) > 1 else ""
+    either = f"{cell.replace(',', '.')} or {re.sub('[,.]', '', cell)}"
+    raise TableError(
+        f"{where}: {cell!r} in column {column!r}{more} may be {either}, for {why}: {remedy}{otherwise.format(column)}"
+    )
 
 
 def _uses(asked):
@@ -279,6 +299,8 @@ def _why_not_texts(values, kind, named):
     cells = values.dropna()
     if cells.empty:
         return "it is empty" if len(values) else "texts", [], []
+    if cells.map(pd.api.types.is_list_like).any():
+        return "lists: save each number as a column", [], []
     numbers = pd.to_numeric(cells, errors="coerce").notna()
     if numbers.mean() >= 0.5:
         return "", np.flatnonzero(values.index.isin(cells.index[~numbers])).tolist(), []

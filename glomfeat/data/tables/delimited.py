@@ -3,6 +3,7 @@
 import codecs
 import csv
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,12 @@ import pandas as pd
 from glomfeat.core.csvs import EXACT
 from glomfeat.core.errors import UserError
 from glomfeat.data.files import open_bytes
+from glomfeat.data.tables.decimals import decide_decimals
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "upright bars"}
 SAMPLE_BYTES, SAMPLE_LINES, BLOCK_BYTES = 2**18, 100, 2**20
 MOST_COLUMNS = 50_000  # more take over half a minute to read as text
-WIDE = 1000
+WIDE, MOST_SAID = 1000, 3
 EMPTY = "it is empty; save it again, with a header that names the columns"
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 ENCODINGS = {
@@ -27,13 +29,23 @@ ENCODINGS = {
     "cp1252": "latin-1 (Windows-1252)",
     "latin-1": "latin-1",
 }
-COMMA = r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d*),\d+(?:[eE][+-]?\d+)?"
-NUMBER = rf"\s*(?:{COMMA}|[+-]?\d+(?:[eE][+-]?\d+)?)\s*"
 FIELDS = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
 
 
 class TableError(UserError, ValueError):
     """A table cannot be read or lacks a column; the message says what it should look like."""
+
+
+def refuse_repeated(columns, where):
+    """Refuse a table in which several columns have the same name.
+
+    Raises
+    ------
+    TableError
+        Names them.
+    """
+    if twice := [name for name, times in Counter(map(str, columns)).items() if times > 1]:
+        raise TableError(f"{where} has several columns called {', '.join(twice[:10])}: give each column its own name")
 
 
 @dataclass(frozen=True)
@@ -188,13 +200,14 @@ def read_text(path, form, text=(), rows=None, only=None):
         Columns to read as text, whatever they hold.
     rows : int, optional
         Read only this many.
-    only : sequence of str, optional
-        Read only these columns, as texts without missing values.
+    only : sequence of str or of int, optional
+        Read only these columns, by name or by position, as texts without missing values.
 
     Returns
     -------
     pandas.DataFrame
-        Numbers with decimal commas are converted.
+        Numbers with decimal commas are converted. ``attrs["decimal"]`` says so; ``attrs["unclear"]`` holds the columns
+        that may hold thousands, see `glomfeat.data.tables.decimals.decide_decimals`.
 
     Raises
     ------
@@ -219,7 +232,9 @@ def read_text(path, form, text=(), rows=None, only=None):
         frame = frame.drop(columns=[""])
     if frame.shape[1] > WIDE:  # a block for each column makes all that follows slow
         frame = frame.copy()
-    return frame if form.separator == "," or only is not None else _without_commas(frame, text)
+    if form.separator == "," or only is not None:
+        return frame
+    return _decide_decimals(path, form, frame, text, rows)
 
 
 def _in_words(error, form):
@@ -238,22 +253,17 @@ def _in_words(error, form):
     )
 
 
-def _without_commas(frame, text):
-    """Convert numbers written with decimal commas; columns that also hold decimal points are left alone."""
-    found = {}
-    for column in frame.columns:
-        values = frame[column]
-        if column in text or pd.api.types.is_numeric_dtype(values) or not values.notna().any():
-            continue
-        cells = values.dropna().astype(str)
-        numbers = cells.str.fullmatch(NUMBER)
-        if not numbers.mean() >= 0.5 or not cells.str.fullmatch(rf"\s*{COMMA}\s*").any():
-            continue
-        plain = cells.where(~numbers, cells.str.replace(".", "", regex=False).str.replace(",", ".", regex=False))
-        whole = plain.reindex(frame.index)
-        found[column] = pd.to_numeric(whole) if numbers.all() else whole.astype(object)
-    for column, values in found.items():
-        frame[column] = values
-    if found:
-        frame.attrs["decimal"] = "decimal commas"
+def _decide_decimals(path, form, frame, text, rows):
+    """Convert decimal commas; `attrs` say so, and which columns may hold thousands."""
+
+    def texts_of(places):
+        found = read_text(path, form, rows=rows, only=places)
+        return [found.iloc[:, k] for k in range(len(places))]
+
+    converted, unclear = decide_decimals(frame, text, form.separator, texts_of)
+    said = [f"{cell!r} in {column} as {cell.replace(',', '.')}" for column, (cell, *_) in unclear.items()]
+    if converted or unclear:
+        frame.attrs["decimal"] = ", ".join(["decimal commas"] * converted + said[:MOST_SAID])
+    if unclear and rows is None:  # the first rows alone may lack what makes it clear
+        frame.attrs["unclear"] = unclear
     return frame

@@ -194,7 +194,8 @@ def read_frame(path, text=(), rows=None):
     Returns
     -------
     pandas.DataFrame
-        ``attrs["said"]`` says how it is written, if that is unusual.
+        ``attrs["said"]`` says how it is written, if that is unusual; ``attrs["unclear"]`` is that of
+        `glomfeat.data.tables.delimited.read_text`.
 
     Raises
     ------
@@ -223,7 +224,7 @@ def read_frame(path, text=(), rows=None):
     if labels and frame[labels].isna().to_numpy().any():
         frame[labels] = read_text(path, form, rows=rows, only=labels)[labels]
     said = ", ".join(part for part in (form.said, frame.attrs.pop("decimal", "")) if part)
-    frame.attrs = {"said": said} if said else {}
+    frame.attrs |= {"said": said} if said else {}
     return frame
 
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+from itertools import count
 from pathlib import Path
 
 import pandas as pd
@@ -22,7 +23,8 @@ def read_workbook(path, rows=None):
     Returns
     -------
     pandas.DataFrame
-        The first row that is not empty names the columns. Cells shown with leading zeros are texts.
+        The first row that is not empty names the columns; repeated names are numbered, as pandas does for CSVs. Whole
+        numbers that are shown with leading zeros are texts.
 
     Raises
     ------
@@ -60,7 +62,17 @@ def _value(cell):
     if isinstance(value, float) and value.is_integer() and cell.number_format == "General":
         return int(value)
     padded = re.fullmatch(r"0{2,}", str(cell.number_format or ""))
-    return f"{int(value):0{len(padded[0])}d}" if padded and isinstance(value, int | float) else value
+    is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return f"{int(value):0{len(padded[0])}d}" if padded and is_whole else value
+
+
+def _numbered(names):
+    """Add a number to each name that was there before, as pandas does."""
+    given, found = {*names}, {}
+    for name in names:
+        more = (f"{name}.{k}" for k in count(1))
+        found[name if name not in found else next(one for one in more if one not in given and one not in found)] = None
+    return list(found)
 
 
 def _frame(found, said):
@@ -70,7 +82,7 @@ def _frame(found, said):
     width = len(names)
     columns = list(zip(*[(row + [None] * width)[:width] for row in body], strict=True))
     frame = pd.DataFrame({k: pd.Series(list(values)).infer_objects() for k, values in enumerate(columns)})
-    frame.columns = names
+    frame.columns = _numbered(names)
     if said:
         frame.attrs["said"] = said
     return frame
