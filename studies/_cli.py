@@ -58,7 +58,19 @@ def parse_options(cls, arguments, program, as_written=False):
         refuse_no_numbers(cls, written, f"--config {config}: ")
         values = _parsed(cls, written, {}, prog=f"{program} --config {config}")
     refuse_no_numbers(cls, arguments)
-    return cls(**_parsed(cls, arguments, values, prog=program, description=description))
+    settings = {"prog": program, "description": description}
+    found = _parsed(cls, arguments, values, **settings)
+    if own := _own_table(values, found):
+        found = _parsed(cls, arguments, values | own, **settings)
+    return cls(**found)
+
+
+def _own_table(written, now):
+    """Features for other DATA than those of a file, if the only one there is DATA itself, as older versions wrote."""
+    if not {"data", "features"} <= written.keys() or now["data"] in (None, written["data"]):
+        return {}
+    there, new = (Path(str(one["data"]).removeprefix("file:")).expanduser() for one in (written, now))
+    return {"features": (f"file:{new}",)} if written["features"] == (f"file:{there}",) else {}
 
 
 def _parsed(cls, arguments, values, **settings):
