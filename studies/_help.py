@@ -164,8 +164,23 @@ def _option(one, hint, text, values):
     markers = [marker for marker in markers if marker not in of_its_own]
     name = next((marker.name for marker in of_its_own if marker.name), None)
     how = tyro.conf.arg(name=name, metavar=shown, help=text, help_behavior_hint=_default_in_words(default, text))
+    if set(_alternatives(plain)) == {str, NoneType}:
+        markers.append(_text_as_it_stands())
     hint = Annotated[(plain, *markers, how)]
     return (one.name, hint) if default is MISSING else (one.name, hint, field(default=default))
+
+
+def _text_as_it_stands():
+    """How tyro reads a text that may be left out: "None" is a text like any other, such as the name of a class."""
+    from tyro.constructors import PrimitiveConstructorSpec
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=OF_TYPES[str],
+        instance_from_str=lambda given: given[0],
+        is_instance=lambda value: value is None or isinstance(value, str),
+        str_from_instance=lambda value: [str(value)],
+    )
 
 
 def _default_in_words(default, text):
