@@ -214,5 +214,27 @@ def value_of(name, hint):
     return f"{shown} ..." if lists else shown
 
 
+def names_of_texts(cls):
+    """The names of options whose values are texts of any kind, as they stand in files.
+
+    Parameters
+    ----------
+    cls : type
+        A dataclass of options.
+
+    Returns
+    -------
+    set of str
+
+    Examples
+    --------
+    >>> from glomfeat.comparison.options import Study
+    >>> sorted(names_of_texts(Study) & {"positive", "drop", "with", "folds", "padding"})
+    ['drop', 'positive', 'with']
+    """
+    kinds = {name: _alternatives(hint) for name, hint in get_type_hints(cls).items()}
+    return {name.rstrip("_") for name, of in kinds.items() if any(one in (str, tuple[str, ...]) for one in of)}
+
+
 def _alternatives(hint):
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)

@@ -70,6 +70,15 @@ def test_a_class_may_be_called_none(tmp_path):
     assert parse("--config", str(tmp_path / "study.yaml")) == Study()
 
 
+def test_texts_of_a_file_may_begin_with_a_dash(tmp_path):
+    texts = {"data": "-foo.csv", "labels": "--folds", "positive": "-", "threshold": "-1", "drop": ("-x", "y", "--seed")}
+    study = Study(**texts, with_=("-age",), seed=-3, prevalence=(0.1,))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study.plain()))
+    assert parse("--config", str(tmp_path / "study.yaml")) == study
+    again = parse("--config", str(tmp_path / "study.yaml"), "--drop=-z", "--", "-bar.csv")
+    assert again == Study(**{**vars(study), "drop": ("-z",), "data": "-bar.csv"})
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
