@@ -1,6 +1,7 @@
 """The user's own modules: which they are, and what else of the user's they import. Nothing is imported to find out."""
 
 import dis
+import functools
 import hashlib
 import importlib.util
 import sys
@@ -10,6 +11,8 @@ from importlib.machinery import PathFinder
 from itertools import accumulate
 from pathlib import Path
 from types import CodeType
+
+STDLIB = sysconfig.get_path("stdlib")
 
 
 def is_own_module(name):
@@ -81,16 +84,17 @@ def files_needed(code, names, modules=()):
     {}
     """
     package = getattr(names.get("__spec__"), "parent", None) or names.get("__package__")
-    found, left = {}, [*_imported(code, package), *_reached(code, modules)]
+    find = functools.cache(_find)  # for this call, because files may change before the next one
+    found, left = {}, [*_imported(code, package, find), *_reached(code, modules, find)]
     while left:
         name = left.pop()
-        if name in found or (spec := _find(name)) is None:
+        if name in found or (spec := find(name)) is None:
             continue
         found[name] = None
         if spec.has_location:
             content = _content(spec.origin, spec.loader)
             found[name] = hashlib.sha256(content).hexdigest()
-            left += _imported(_compiled(content), spec.parent)
+            left += _imported(_compiled(content), spec.parent, find)
     return {name: digest for name, digest in sorted(found.items()) if digest}
 
 
@@ -111,15 +115,17 @@ def every_code(code):
             yield from every_code(part)
 
 
-def _imported(code, package):
+def _imported(code, package, find):
     """Names of all modules that code may import: with the packages that they are in, and with what is reached there."""
     names = set()
     for part in every_code(code):
+        if dis.opmap["IMPORT_NAME"] not in part.co_code[::2]:  # most functions: to read their steps takes long
+            continue
         steps = [step for step in dis.get_instructions(part) if step.opname != "EXTENDED_ARG"]
         for level, listed, step in zip(steps, steps[1:], steps[2:], strict=False):
             if step.opname == "IMPORT_NAME" and (base := _absolute(step.argval, level.argval, package)):
                 names.update(*map(_with_packages, [base, *(f"{base}.{one}" for one in listed.argval or ())]))
-    return names.union(_reached(code, names))
+    return names.union(_reached(code, names, find))
 
 
 def _absolute(name, level, package):
@@ -134,15 +140,21 @@ def _with_packages(name):
     return accumulate(name.split("."), "{}.{}".format)
 
 
-def _reached(code, modules):
+def _reached(code, modules, find):
     """Names of submodules that code reaches as attributes, such as ``lab.colours`` in ``lab.colours.red()``."""
     attributes, left = {name for part in every_code(code) for name in part.co_names}, list(modules)
     while left:
         package = left.pop()
-        if (spec := _find(package)) and spec.submodule_search_locations is not None:
-            new = [name for one in attributes if _find(name := f"{package}.{one}")]
-            yield from new
-            left += new
+        folders = (spec.submodule_search_locations or ()) if (spec := find(package)) else ()
+        there = {name for folder in folders for name in _names_in(folder)}
+        new = [name for one in attributes & there if find(name := f"{package}.{one}")]
+        yield from new
+        left += new
+
+
+def _names_in(folder):
+    """Names that modules in a folder may have."""
+    return {path.name.partition(".")[0] for path in Path(folder).iterdir()} if Path(folder).is_dir() else ()
 
 
 def _find(name):
@@ -186,4 +198,4 @@ def _compiled(content):
 def _is_own_place(path):
     place = Path(path)
     installed = {"site-packages", "dist-packages"} & set(place.parts)
-    return not installed and not place.is_relative_to(sysconfig.get_path("stdlib"))
+    return not installed and not place.is_relative_to(STDLIB)
