@@ -10,11 +10,12 @@ from pathlib import Path
 from glomfeat import __version__
 from glomfeat.core.errors import LOOK, InputError, UserError
 from glomfeat.core.words import printable
-from studies._help import gathered, parser_of
+from studies._help import gathered, names_of_texts, parser_of
 from studies._numbers import refuse_no_numbers
 from studies._signals import signals_heard, stopped
 
 DONE, INCOMPLETE, BAD_INPUT, FAULT = 0, 1, 2, 3
+TEXT = "\0"  # precedes texts of a file that would be taken for options
 
 
 def parse_options(cls, arguments, program, as_written=False):
@@ -57,8 +58,21 @@ def parse_options(cls, arguments, program, as_written=False):
         written = _as_arguments(cls, config, as_written)
         refuse_no_numbers(cls, written, f"--config {config}: ")
         values = _parsed(cls, written, {}, prog=f"{program} --config {config}")
+        values = {name: _without_mark(value) for name, value in values.items()}
     refuse_no_numbers(cls, arguments)
-    return cls(**_parsed(cls, arguments, values, prog=program, description=description))
+    settings = {"prog": program, "description": description}
+    found = _parsed(cls, arguments, values, **settings)
+    if own := _own_table(values, found):
+        found = _parsed(cls, arguments, values | own, **settings)
+    return cls(**found)
+
+
+def _own_table(written, now):
+    """Features for other DATA than those of a file, if the only one there is DATA itself, as older versions wrote."""
+    if not {"data", "features"} <= written.keys() or now["data"] in (None, written["data"]):
+        return {}
+    there, new = (Path(str(one["data"]).removeprefix("file:")).expanduser() for one in (written, now))
+    return {"features": (f"file:{new}",)} if written["features"] == (f"file:{there}",) else {}
 
 
 def _parsed(cls, arguments, values, **settings):
@@ -66,6 +80,12 @@ def _parsed(cls, arguments, values, **settings):
     import tyro
 
     return gathered(tyro.cli(parser_of(cls, values), args=arguments, **settings))
+
+
+def _without_mark(value):
+    if isinstance(value, tuple):
+        return tuple(map(_without_mark, value))
+    return value.removeprefix(TEXT) if isinstance(value, str) else value
 
 
 def _as_arguments(cls, path, as_written):
@@ -86,20 +106,23 @@ def _as_arguments(cls, path, as_written):
     # a field whose name would be a Python keyword ends in an underscore
     known, found, last = [field.name.rstrip("_") for field in fields(cls)], [], []
     several = [field.name for field in fields(cls) if field.default is False and field.type is not bool]
+    texts = names_of_texts(cls)
     for name, value in options.items():
         name = str(name).replace("-", "_")
         if name not in known:
             raise InputError(f"--config {path}: no option {name!r}, {did_you_mean(name, known)}; correct the file")
         if value is None:
             continue
-        option = "--" + name.replace("_", "-")
+        option, given = "--" + name.replace("_", "-"), list(map(str, value if isinstance(value, list) else [value]))
+        if name in texts:
+            given = [f"{TEXT}{one}" if one.startswith("-") else one for one in given]
         if name in ("data", "slides", "annotations"):
-            last.append(str(value))
+            last += given
         elif isinstance(value, bool):
             no = [option, "False"] if name in several else [option.replace("--", "--no-", 1)]
             found += [option] if value else no
         else:
-            found += [option, *map(str, value)] if isinstance(value, list) else [option, str(value)]
+            found += [option, *given]
     return last + found
 
 

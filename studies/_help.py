@@ -164,8 +164,23 @@ def _option(one, hint, text, values):
     markers = [marker for marker in markers if marker not in of_its_own]
     name = next((marker.name for marker in of_its_own if marker.name), None)
     how = tyro.conf.arg(name=name, metavar=shown, help=text, help_behavior_hint=_default_in_words(default, text))
+    if set(_alternatives(plain)) == {str, NoneType}:
+        markers.append(_text_as_it_stands())
     hint = Annotated[(plain, *markers, how)]
     return (one.name, hint) if default is MISSING else (one.name, hint, field(default=default))
+
+
+def _text_as_it_stands():
+    """How tyro reads a text that may be left out: "None" is a text like any other, such as the name of a class."""
+    from tyro.constructors import PrimitiveConstructorSpec
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=OF_TYPES[str],
+        instance_from_str=lambda given: given[0],
+        is_instance=lambda value: value is None or isinstance(value, str),
+        str_from_instance=lambda value: [str(value)],
+    )
 
 
 def _default_in_words(default, text):
@@ -197,6 +212,28 @@ def value_of(name, hint):
     else:
         shown = OF_TYPES[kind] if kind is int else VALUES.get(name, OF_TYPES[kind])
     return f"{shown} ..." if lists else shown
+
+
+def names_of_texts(cls):
+    """The names of options whose values are texts of any kind, as they stand in files.
+
+    Parameters
+    ----------
+    cls : type
+        A dataclass of options.
+
+    Returns
+    -------
+    set of str
+
+    Examples
+    --------
+    >>> from glomfeat.comparison.options import Study
+    >>> sorted(names_of_texts(Study) & {"positive", "drop", "with", "folds", "padding"})
+    ['drop', 'positive', 'with']
+    """
+    kinds = {name: _alternatives(hint) for name, hint in get_type_hints(cls).items()}
+    return {name.rstrip("_") for name, of in kinds.items() if any(one in (str, tuple[str, ...]) for one in of)}
 
 
 def _alternatives(hint):

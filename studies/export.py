@@ -139,6 +139,7 @@ def _extract(options, cache, say):
     import joblib
 
     from glomfeat.comparison.budget import free_bytes
+    from glomfeat.comparison.own_table import without_own_features
     from glomfeat.core.cache import Store
     from glomfeat.core.memory import budget_bytes
     from glomfeat.data.images.decode import Preprocess
@@ -152,11 +153,11 @@ def _extract(options, cache, say):
     if data is None:
         data = built_in(cache, jobs, say)
     manifest = read_manifest(data, options.labels, None, options.groups, None, options.show_names, options.layout)
-    for line in manifest.lines:
-        say(line)
     names = options.features
     if manifest.source and names == DEFAULT_FEATURES:
         names = (f"file:{manifest.source}",)
+    for line in without_own_features(manifest, names).lines:
+        say(line)
     asked = options.layer, options.device, options.precision, options.asked, manifest.table["name"], options.size
     features = [make_feature(name, weights, *asked) for name in names]
     refuse_blind(manifest, features, data)

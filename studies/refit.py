@@ -83,9 +83,9 @@ def _prepare(out, options, say):
             f"{out} was compared from Python with parts of that session ({own}): call glomfeat.compare there once more "
             "with the same out and save_models=True"
         )
-    given = ["--config", str(out / "study.yaml")]
+    given = [f"--config={out / 'study.yaml'}", *(["--", options.data] if options.data else [])]
     study = parse_options(Study, given, "python -m studies.refit", as_written=True)
-    moved = {name: getattr(options, name) for name in ("data", "weights", "cache", "jobs", "device", "memory")}
+    moved = {name: getattr(options, name) for name in ("weights", "cache", "jobs", "device", "memory")}
     given = {name: value for name, value in moved.items() if value is not None}
     study = replace(study, out=str(out), readers=None, **given)
     arm = Arm.parse(options.arm)

@@ -4,6 +4,7 @@ from glomfeat.comparison.beside import run_on
 from glomfeat.comparison.folder import about_run, journal_of, open_out
 from glomfeat.comparison.on_cluster import opened
 from glomfeat.comparison.outcome import find_aside, read_again
+from glomfeat.comparison.own_table import written
 from glomfeat.comparison.plans import check_all
 from glomfeat.core.cache_listing import in_use
 from glomfeat.core.environment import environment
@@ -63,7 +64,7 @@ def _compare(prepared, journal, say):
         say(line)
     note_about(journal, about_run(prepared))
     note_reference(journal, prepared.reference, study.margin)
-    write_settings(study.plain(), out / "study.yaml")
+    write_settings(written(study, prepared.manifest), out / "study.yaml")
     aside = find_aside(prepared, journal, say)
     if aside is None:
         from glomfeat.comparison.carry_out import carry_out  # loads modules that a finished study does not need

@@ -15,6 +15,7 @@ from glomfeat.comparison.named_features import make_features, with_offline_netwo
 from glomfeat.comparison.no_effect import lines_on_no_effect, refuse_empty
 from glomfeat.comparison.objects import EXAMPLES, coded
 from glomfeat.comparison.options import DEFAULT_FEATURES
+from glomfeat.comparison.own_table import with_own_table, without_own_features
 from glomfeat.comparison.perturbed import check_perturb, lines_on_perturb
 from glomfeat.comparison.recall import NOTHING, is_finished, note_networks, read_notes
 from glomfeat.comparison.starts import find_state, lines_on_recipe, refuse_learnt, refuse_training, starts_of
@@ -240,11 +241,10 @@ def prepare(study, say, manifest=None, journal=None, begun=None):
     notes = read_notes(study, journal)
     study, metrics = _with_parts_found(study, notes, say)
     manifest = _manifest_of(study, cache, say, manifest)
-    study = replace(study, folds=study.split.count_folds(manifest))
+    study = with_own_table(replace(study, folds=study.split.count_folds(manifest)), manifest)
+    manifest = without_own_features(manifest, study.features)
     for line in manifest.lines:
         say(line)
-    if manifest.source and study.features == DEFAULT_FEATURES:
-        study = replace(study, features=(f"file:{manifest.source}",))
     _refuse_leak_price(study, manifest)
     study = replace(study, ordinal=_ordered(study.ordinal, manifest.classes))
     check_perturb(study, manifest)

@@ -9,14 +9,14 @@ import functools
 import hashlib
 import re
 import sys
-import sysconfig
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 
 import joblib
 import numpy as np
 
 from glomfeat.core.errors import UserError
+from glomfeat.core.own_modules import digest_of_module, every_code, files_needed, is_own_module
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), range, slice, PurePath, np.dtype)
 OF_CLASSES = {
@@ -31,8 +31,9 @@ class UnstableError(UserError, ValueError):
 def digest_of_thing(thing):
     """A digest of what a function, class, estimator or plain value does, as far as it depends on the user's own code.
 
-    Functions count by their bytecode, their defaults, their closures and the global names that they use; comments and
-    places change nothing. What is installed counts by its name, an estimator by its class and parameters.
+    Functions count by their bytecode, their defaults, their closures, the global names that they use and the files of
+    the user's own modules that they import; comments and places change nothing. What is installed counts by its name,
+    an estimator by its class and parameters.
 
     Parameters
     ----------
@@ -130,7 +131,10 @@ def _inside(thing):
     if isinstance(thing, FunctionType):
         used = {name: thing.__globals__[name] for name in _global_names(thing.__code__) if name in thing.__globals__}
         cells = [cell.cell_contents for cell in thing.__closure__ or ()]
-        return [thing.__code__, thing.__defaults__, thing.__kwdefaults__, cells, used]
+        modules = [value.__name__ for value in used.values() if isinstance(value, ModuleType)]
+        files = files_needed(thing.__code__, thing.__globals__, modules)
+        found = [thing.__code__, thing.__defaults__, thing.__kwdefaults__, cells, used]
+        return [*found, files] if files else found  # without any, the digest is that of older versions
     if isinstance(thing, MethodType | staticmethod | classmethod):
         return [thing.__func__, getattr(thing, "__self__", None)]
     if isinstance(thing, property):
@@ -149,40 +153,30 @@ def _inside(thing):
 
 
 def _global_names(code):
-    """The global names that code uses, including those of the functions in it."""
-    names = {entry.argval for entry in dis.get_instructions(code) if entry.opname == "LOAD_GLOBAL"}
-    inner = (part for part in code.co_consts if isinstance(part, CodeType))
-    return sorted(names.union(*map(_global_names, inner)))
+    """The global names that code uses, including those of the functions and classes in it."""
+    steps = [step for part in every_code(code) for step in dis.get_instructions(part)]
+    names = {step.argval for step in steps if step.opname == "LOAD_GLOBAL"}
+    # the body of a class asks its own names first, among them those that Python gives it
+    of_classes = {step.argval for step in steps if step.opname in ("LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")}
+    return sorted(names | {name for name in of_classes if not name.startswith("__")})
 
 
 def _of_module(module):
-    """A module's name; for the user's own modules, also the bytes of the file."""
-    path = getattr(module, "__file__", None)
-    if _is_own_module(module.__name__) and path:
-        return f"{module.__name__} {hashlib.sha256(Path(path).read_bytes()).hexdigest()}"
+    """A module's name; for the user's own modules, also the bytes of its file and of those that it needs."""
+    if is_own_module(module.__name__) and getattr(module, "__file__", None):
+        return f"{module.__name__} {digest_of_module(module)}"
     return module.__name__
 
 
 def _is_installed(thing):
     """Whether its name identifies a thing: it can be found there, and its module is not the user's own."""
     name, path = getattr(thing, "__module__", None), getattr(thing, "__qualname__", "")
-    if not isinstance(name, str) or not isinstance(path, str) or not path or _is_own_module(name):
+    if not isinstance(name, str) or not isinstance(path, str) or not path or is_own_module(name):
         return False
     found = sys.modules.get(name)
     for part in path.split("."):
         found = getattr(found, part, None)
     return found is thing
-
-
-def _is_own_module(name):
-    if name.partition(".")[0] == "glomfeat":
-        return False
-    path = getattr(sys.modules.get(name), "__file__", None)
-    if path is None:
-        return name == "__main__" or name not in sys.modules
-    place = Path(path)
-    installed = {"site-packages", "dist-packages"} & set(place.parts)
-    return not installed and not place.is_relative_to(sysconfig.get_path("stdlib"))
 
 
 def _is_plain_object(thing):

@@ -60,6 +60,25 @@ def test_what_is_tuned_is_read_as_a_wish_or_as_a_grid_and_from_yaml_too(tmp_path
     assert parse("--config", str(tmp_path / "study.yaml"), "--tune", "False").tuned is False
 
 
+def test_a_class_may_be_called_none(tmp_path):
+    assert parse("--positive", "None").positive == "None" and parse("--label-column=None").label_column == "None"
+    study = Study(data="None", positive="None", layer="None", subgroups=("None",), heads=("svm", "None"))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study.plain()))
+    assert parse("--config", str(tmp_path / "study.yaml")) == study
+    assert parse("--config", str(tmp_path / "study.yaml"), "--folds", "3") == Study(**{**vars(study), "folds": 3})
+    (tmp_path / "study.yaml").write_text("positive: null\nlayer: ~\n")
+    assert parse("--config", str(tmp_path / "study.yaml")) == Study()
+
+
+def test_texts_of_a_file_may_begin_with_a_dash(tmp_path):
+    texts = {"data": "-foo.csv", "labels": "--folds", "positive": "-", "threshold": "-1", "drop": ("-x", "y", "--seed")}
+    study = Study(**texts, with_=("-age",), seed=-3, prevalence=(0.1,))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study.plain()))
+    assert parse("--config", str(tmp_path / "study.yaml")) == study
+    again = parse("--config", str(tmp_path / "study.yaml"), "--drop=-z", "--", "-bar.csv")
+    assert again == Study(**{**vars(study), "drop": ("-z",), "data": "-bar.csv"})
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -1,6 +1,7 @@
 """Digests of code and settings: equal in every process, other where the numbers could be others."""
 
 import functools
+import importlib
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from glomfeat.core.fingerprint import UnstableError, digest_of_thing
+from glomfeat.core.fingerprint import UnstableError, digest_of_code, digest_of_thing
 
 SOURCE = """
 import re
@@ -118,6 +119,52 @@ def test_own_modules_count_with_their_code(tmp_path, monkeypatch):
         (tmp_path / "mylab_digests.py").write_text("")
     sys.modules.pop("mylab_digests", None)
     assert len(found) == 4
+
+
+CALLS_MID = "from lab_digests import mid\ndef f(): return mid.run()"
+
+
+@pytest.mark.parametrize(
+    ("top", "mid"),
+    [
+        ("def f():\n    from lab_digests.help import value\n    return value()", ""),
+        ("def f():\n    import lab_digests.help as it\n    return it.value()", ""),
+        ("def f():\n    from . import help\n    return help.value()", ""),
+        ("def f():\n    def g():\n        from .help import value\n        return value()\n    return g()", ""),
+        ("def f():\n    from .mid import run\n    return run()", "from .help import value as run"),
+        ("import lab_digests.help\ndef f(): return lab_digests.help.value()", ""),
+        ("import lab_digests.open.deep\ndef f(): return lab_digests.open.deep.value()", ""),
+        (
+            "import lab_digests\nfrom . import mid\ndef f(): return lab_digests.mid.run()",
+            "from .help import value as run",
+        ),
+        (CALLS_MID, "from .help import value as run"),
+        (CALLS_MID, "from lab_digests.help import *\ndef run(): return value()"),
+        (CALLS_MID, "import lab_digests.help\ndef run(): return lab_digests.help.value()"),
+        (CALLS_MID, "def run():\n    from .help import value\n    return value()"),
+        (CALLS_MID, "from . import top, help\ndef run(): return help.value()"),  # they import one another
+        (CALLS_MID, "try:\n    import gone_digests\nexcept ImportError:\n    from .help import value as run"),
+        ("from .help import value\nx = (1 for _ in ())\ndef f(): return value() + len(list(x))", ""),
+        ("from .help import value\ndef f():\n    class K:\n        x = value()\n    return K.x", ""),
+    ],
+)
+def test_own_modules_count_wherever_and_however_they_are_imported(tmp_path, monkeypatch, top, mid):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "lab_digests" / "open").mkdir(parents=True)  # a package without __init__.py
+    found = []
+    for number, unused in ((2, ""), (33, ""), (33, "changed = True")):  # of another length, as above
+        helps = f"from . import mid\ndef value():\n    return {number}\n"
+        files = {"__init__": "", "help": helps, "mid": mid, "top": top, "unused": unused, "open/deep": helps}
+        for name, text in files.items():
+            (tmp_path / "lab_digests" / f"{name}.py").write_text(text.replace(" . ", " .. ") if "/" in name else text)
+        for name in [name for name in sys.modules if name.partition(".")[0] == "lab_digests"]:
+            del sys.modules[name]
+        f = importlib.import_module("lab_digests.top").f
+        before = digest_of_code(f)
+        found.append((f(), before))
+        assert digest_of_code(f) == before, "what was imported meanwhile"
+    assert [number for number, _ in found] == [2, 33, 33]
+    assert found[0][1] != found[1][1] == found[2][1]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,71 @@
+"""A feature table as DATA: it is its own feature, unless the user names other tables."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from glomfeat.comparison.options import DEFAULT_FEATURES
+from glomfeat.data.locate import is_forced, path_of
+from glomfeat.data.tables.read import listed
+
+
+def with_own_table(study, manifest):
+    """The study with the table that it is about as its feature, if no feature is named.
+
+    Parameters
+    ----------
+    study : Study
+    manifest : Manifest
+
+    Returns
+    -------
+    Study
+    """
+    if manifest.source and study.features == DEFAULT_FEATURES:
+        return replace(study, features=(f"file:{manifest.source}",))
+    return study
+
+
+def without_own_features(manifest, features):
+    """The manifest of a table that gives no features, because others are named; a line says so.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    features : sequence of str
+
+    Returns
+    -------
+    Manifest
+        Unchanged if the table is among the features, or if it is no table.
+    """
+    if not manifest.source or not all(map(is_forced, features)) or any(_is_source(name, manifest) for name in features):
+        return manifest
+    name = Path(manifest.source).name
+    columns = re.compile(rf"{re.escape(name)}: (\d+ columns? (is|are) used|left out): ")
+    rest = [line for line in manifest.said if not columns.match(line)]
+    line = (
+        f"{name}: none of its columns is a feature; features are read from {listed(map(str, map(path_of, features)))}"
+    )
+    return replace(manifest, said=(*rest, line))
+
+
+def written(study, manifest):
+    """The options of a study for ``study.yaml``, by which other DATA can be compared in the same way.
+
+    Parameters
+    ----------
+    study : Study
+    manifest : Manifest
+
+    Returns
+    -------
+    dict of str to object
+        As `Study.plain` returns them, without features if the only one is the table that the study is about.
+    """
+    own = manifest.source and len(study.features) == 1 and _is_source(study.features[0], manifest)
+    return study.plain() | ({"features": None} if own and type(study).features == DEFAULT_FEATURES else {})
+
+
+def _is_source(feature, manifest):
+    return is_forced(feature) and path_of(feature).resolve() == Path(manifest.source).resolve()
