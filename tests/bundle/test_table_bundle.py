@@ -145,6 +145,21 @@ def test_evaluate_gives_a_row_a_row_by_name_and_a_report(texture, tmp_path, caps
     assert (tmp_path / "again.csv").read_bytes() == out.read_bytes()
 
 
+def test_labels_apart_from_the_table_leave_its_cases_to_the_limits(texture, tmp_path, capsys):
+    rng, answers = np.random.default_rng(0), []
+    table = table_of(seed=1).assign(name=[f"r{k:02d}" for k in range(48)], case=rng.permutation(np.arange(48) // 6))
+    table.to_csv(tmp_path / "whole.csv", index=False)
+    table.drop(columns="label").to_csv(tmp_path / "rows.csv", index=False)
+    table[["name", "label"]].to_csv(tmp_path / "labels.csv", index=False)
+    for name, *asked in (("whole",), ("rows", "--labels", tmp_path / "labels.csv")):
+        out = tmp_path / "out" / f"{name}.csv"
+        out.parent.mkdir(exist_ok=True)
+        assert run(texture.folders[0], tmp_path / f"{name}.csv", *asked, "--out", out) == 0
+        answers.append(next(line for line in capsys.readouterr().out.splitlines() if line.startswith("On ")))
+        assert "from leaving out each of eight cases" in out.with_suffix(".html").read_text()
+    assert answers[0] == answers[1] and answers[0].startswith("On 48 rows of eight cases")
+
+
 def test_an_ensemble_is_the_mean_of_its_calibrated_members(texture):
     bundle = glomfeat.load_bundle(texture.folders[2])
     members = [member.predict_proba(texture.path)[:, 1] for member in bundle.members]
