@@ -13,20 +13,25 @@ from helpers.planting import plant
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
-from glomfeat.checks.data.candidates import MIRROR, hashes, near_hashes, unit
+from glomfeat.checks.data.candidates import MIRROR, hashes, near_hashes, thumbnail, unit
 from glomfeat.checks.data.cases import check_cases, check_classes, check_folds_possible, check_sizes, most_folds
+from glomfeat.checks.data.duplicates import find_pairs
 from glomfeat.checks.data.files import look
-from glomfeat.checks.data.keypoints import describe, unpack
+from glomfeat.checks.data.keypoints import describe, keypoints, unpack
 from glomfeat.checks.data.leaks import torn
 from glomfeat.checks.data.probe import probe_classes, probe_groups
 from glomfeat.checks.data.register import match, overlay
 from glomfeat.checks.data.sections import likeness, spectra
 from glomfeat.checks.data.write import read_audit
+from glomfeat.core.cache import Store
 from glomfeat.core.cache_listing import list_stored
-from glomfeat.data.images.decode import encode_png
+from glomfeat.data.images.decode import Preprocess, encode_png
 from glomfeat.data.manifest import Manifest, ManifestError, inspect_manifest, read_manifest
 from glomfeat.data.phantom import Phantom, make_phantom
+from glomfeat.features.extract import extract
+from glomfeat.features.make import make_feature
 from studies import audit
 from studies._cli import run_main
 
@@ -89,6 +94,29 @@ def test_planted_copies_are_found_and_little_else(spoilt):
     assert found_share >= 0.95
     assert false_share <= 0.01
     assert len(exact) == 1
+
+
+def test_smooth_images_with_the_same_pixels_are_copies_and_blank_ones_are_not(tmp_path):
+    rng, planted = np.random.default_rng(0), set()
+    for k in range(8):
+        label = ("a", "b")[k % 2]
+        (tmp_path / "data" / label).mkdir(parents=True, exist_ok=True)
+        grey = gaussian_filter(rng.normal(size=(100, 90, 3)), (25, 25, 0))
+        image = Image.fromarray(np.uint8(100 + 120 * (grey - grey.min()) / np.ptp(grey)))
+        names = f"P{k:03d}_PAS_1of1_00.png", f"P{k + 8:03d}_PAS_1of1_00.png"
+        for name, level in zip(names, (9, 1), strict=True):
+            image.save(tmp_path / "data" / label / name, compress_level=level)
+        planted.add(frozenset(names))
+    for case in (3, 12):
+        blank = tmp_path / "data" / "a" / f"P{case:03d}_PAS_1of1_01.png"
+        Image.new("RGB", (90, 100), "white").save(blank, compress_level=case // 2)
+    manifest = read_manifest(tmp_path / "data")
+    features = [make_feature("shortcut"), keypoints(), thumbnail()]
+    extracted = extract(manifest, features, Preprocess.asked(None, "white"), Store(str(tmp_path / "cache")), 1)
+    pairs = find_pairs(extracted, extracted.matrices["shortcut.v1"][:, :2].astype(int), seed=0)
+    name = extracted.manifest.table["name"]
+    assert {frozenset((name[a], name[b])) for a, b in zip(pairs["first"], pairs["second"], strict=True)} == planted
+    assert set(pairs["kind"]) == {"copy: saved again"} and pairs["hard"].all()
 
 
 def test_severe_findings_come_first_and_give_status_1(spoilt):

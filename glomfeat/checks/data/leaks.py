@@ -9,8 +9,8 @@ from glomfeat.data.splits import SplitError, deal
 
 HOW = "SHA-256 of the files"
 HOW_NEAR = (
-    "neighbours by SIFT patches, in a mirror too, and by perceptual hashes in 8 orientations; each pair laid over one "
-    "another, the lower quartile of the correlations of 16 px blocks is at least 0.93"
+    "the same pixels; or neighbours by SIFT patches, in a mirror too, and by perceptual hashes in 8 orientations, with "
+    "each pair laid over one another and a lower quartile of the correlations of 16 px blocks of at least 0.93"
 )
 HOW_ALIKE = "within a case: patches that agree on an overlay, or the band-passed outline at all shifts and small turns"
 
