@@ -2,14 +2,17 @@
 
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from helpers.planting import plant
+from helpers.runs import make_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -32,6 +35,8 @@ from glomfeat.data.manifest import Manifest, ManifestError, inspect_manifest, re
 from glomfeat.data.phantom import Phantom, make_phantom
 from glomfeat.features.extract import extract
 from glomfeat.features.make import make_feature
+from glomfeat.report.page import section_html
+from glomfeat.report.sections import audit as audit_section
 from studies import audit
 from studies._cli import run_main
 
@@ -132,18 +137,37 @@ def test_bad_files_are_named_with_the_reason_and_odd_ones_listed(spoilt):
     _, out, _ = spoilt
     broken = codes(out)["files.broken"]
     assert {row["name"].split("_")[-1] for row in broken["rows"]} == {"empty.png", "text.png", "cut.png"}
-    assert "P96_PAS_1of1_empty.png (empty file)" in broken["what"]
+    assert broken["what"].startswith("3 of 27 files cannot be read: ") and "; empty file (1 file); " in broken["what"]
+    assert "files.csv names them" in broken["remedy"]
     odd = pd.read_csv(out / "files.csv").set_index("name")["detail"]
     assert odd["P96_PAS_1of1_cmyk.jpg"] == "CMYK"
     assert odd["P96_PAS_1of1_deep.png"] == "I;16"
 
 
-def test_names_of_cases_are_shown_nowhere_but_in_csv(spoilt):
+def test_names_of_cases_and_files_are_shown_nowhere_but_in_csv(spoilt):
     _, out, _ = spoilt
-    text = (out / "audit.txt").read_text()
-    kept = json.dumps([f for f in read_audit(out)["findings"] if f["code"] != "files.broken"])
-    assert "P0" not in kept
-    assert "P0" not in "\n".join(line for line in text.splitlines() if "PAS" not in line)
+    findings = read_audit(out)["findings"]
+    told = [{key: value for key, value in one.items() if key != "rows"} for one in findings]  # pages number the files
+    kept = json.dumps([told, [one["rows"] for one in findings if one["code"] != "files.broken"]])
+    in_report = section_html(audit_section, SimpleNamespace(run=make_run(), audit=read_audit(out)))
+    for text in (kept, (out / "audit.txt").read_text(), (out / "audit.html").read_text(), in_report):
+        said = re.sub(r"base64,[\w+/=]+|pairs\.png", "", text)
+        assert not re.search(r"P\d\d|PAS_1of|\.png", said)
+
+
+def test_messages_about_the_data_give_no_names_unless_asked(tmp_path):
+    names = ["MILLER_1.png", *(f"P{k % 6}_{k}.png" for k in range(23))]
+    table = pd.DataFrame({"name": names, "label": np.arange(24) % 2, "site": np.arange(24) % 3, "tone": np.arange(24)})
+    table.to_csv(tmp_path / "tone.csv", index=False)
+    table[["name"]].assign(area=1.0)[1:].to_csv(tmp_path / "area.csv", index=False)
+    given = tmp_path / "tone.csv", "--groups", r"^(?P<case>P\d)_", "--features", f"file:{tmp_path / 'area.csv'}"
+    for asked, told in ((), False), (("--show-names",), True):
+        run(*given, "--out", tmp_path / "out", "--cache", tmp_path / "cache", *asked)
+        findings = codes(tmp_path / "out")
+        text = findings["manifest"]["what"] + findings["feature.failed"]["what"]
+        assert "1 names that --groups" in text and "1 of 24 images have no row: " in text
+        assert ("P0_0.png -> P0" in text) == ("no row: MILLER_1.png" in text) == told
+        assert told or not re.search(r"MILLER|P\d_", text.replace(r"^(?P<case>P\d)_", ""))
 
 
 def test_the_picture_shows_as_many_pairs_as_the_report_is_told(spoilt):
