@@ -158,6 +158,10 @@ def test_a_table_that_names_images_is_a_list_of_them(models, tmp_path, capsys):
     assert np.array_equal(found.loc[names, "score"], own["score"])
     report = out.with_suffix(".html").read_text()
     assert "What 12 images with a label are called" in report and "13 files: " in report
+    again = pd.concat([frame, frame[:2].assign(path=[f"./{frame['path'][0]}", str(tmp_path / frame["path"][1])])])
+    again.to_csv(tmp_path / "again.csv", index=False)
+    said = failed(capsys, models.folders["logreg"], tmp_path / "again.csv", "--out", tmp_path / "f.csv")
+    assert "names 2 images in several ways (" in said and f"./{names[0]} = {names[0]}" in said
     (tmp_path / "list.csv").write_text("size,colour\nlarge,red\n")
     assert "names no images: it needs a column path or name" in failed(
         capsys, models.folders["logreg"], tmp_path / "list.csv", "--out", tmp_path / "f.csv"
