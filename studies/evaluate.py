@@ -319,7 +319,7 @@ def _report(options, bundle, given, facts, labels, notes, predicted, out, consol
     groups, judged, notes = options.groups or bundle.about["trained_on"]["groups"], None, list(notes)
     if labels is not None:
         try:
-            judged = judge(predicted, labels, groups, bundle.about, unit=given.unit)
+            judged = judge(predicted, labels, groups, bundle.about, unit=given.unit, facts=facts)
         except LabelsError as error:
             if options.labels or options.label_column:
                 raise

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from glomfeat.bundle.in_cases import told_of
 from glomfeat.core.arms import Arm, Trial
 from glomfeat.core.errors import UserError
 from glomfeat.core.plugins import did_you_mean
@@ -237,7 +238,7 @@ def cases_of(frame, groups):
     Parameters
     ----------
     frame : pandas.DataFrame
-        From `read_labels`.
+        From `glomfeat.bundle.in_cases.told_of`.
     groups : str
         As ``--groups`` of a study.
 
@@ -258,7 +259,7 @@ def cases_of(frame, groups):
     return np.unique(cases["case"].to_numpy(str), return_inverse=True)[1].astype(np.int64), True, said
 
 
-def judge(predicted, labels, groups, about, seed=0, unit="files"):
+def judge(predicted, labels, groups, about, seed=0, unit="files", facts=None):
     """Compare predictions with labels.
 
     Parameters
@@ -274,6 +275,8 @@ def judge(predicted, labels, groups, about, seed=0, unit="files"):
         For dealing cases to groups, if there are very many of them.
     unit : str
         ``files`` of images, or ``rows`` of a table.
+    facts : pandas.DataFrame, optional
+        What the data themselves say about their images, as for `glomfeat.bundle.in_cases.in_cases`.
 
     Returns
     -------
@@ -293,7 +296,8 @@ def judge(predicted, labels, groups, about, seed=0, unit="files"):
             f"no {unit[:-1]} has both a prediction and a label: names of labels must be those of the {unit}"
         )
     y, called = both["label"].to_numpy(np.int64), both["prediction"].to_numpy(np.int64)
-    codes, by_case, said = cases_of(both, groups)
+    told = told_of(both["name"], (facts, labels), groups)
+    codes, by_case, said = cases_of(told, groups)
     units = resampling_units(codes, seed=seed)[codes]
     number = len(classes)
     score = both[each].to_numpy(float)
@@ -315,16 +319,15 @@ def judge(predicted, labels, groups, about, seed=0, unit="files"):
         notes.append(f"{lost} labelled {unit} have no prediction and are not counted")
     figures = pd.DataFrame(rows, columns=["figure", "value", "low", "high"])
     counts = confusion(y, called, number).astype(int)
-    found = _as_run(both, score, codes, by_case, groups, about)
+    found = _as_run(both, score, find_cases(told, groups)[0] if by_case else None, codes, about)
     return Judged(figures, counts, len(both), len(np.unique(codes)), by_case, notes, *found)
 
 
-def _as_run(both, score, codes, by_case, groups, about):
+def _as_run(both, score, cases, codes, about):
     """The bundle's arm on labelled images, as a run, and its figures beside those of its study."""
-    classes, slides = tuple(about["classes"]), both["name"]
+    classes, slides, by_case = tuple(about["classes"]), both["name"], cases is not None
     names = [f"{code:09d}" for code in codes]  # sorts in the order of the codes
     if by_case:
-        cases = find_cases(both, groups)[0]
         names, slides = cases["case"].astype(str), cases["slide"]
     told = {"path": "", "label": both["label"], "case": list(names), "slide": list(slides), "digest": ""}
     manifest = Manifest(pd.DataFrame({"name": both["name"], **told}), classes, by_case)

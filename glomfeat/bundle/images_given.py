@@ -1,5 +1,6 @@
 """Which images an evaluation reads, and what their folders or a table beside them say about their classes."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def files_listed(path, asked):
     Raises
     ------
     ManifestError
-        The table names no images.
+        The table names no images, or one image in several ways.
     """
     frame = read_asked(path, asked)
     names = row_names(frame, path.name, asked.name)
@@ -104,6 +105,10 @@ def files_listed(path, asked):
     there = table["path"].map(is_there).astype(bool)
     if not there.all():
         table, there = found_below(path.parent, table, there)
+    of_image = table.groupby(table["path"].map(os.path.normpath))["name"]
+    if several := [" = ".join(same) for _, same in of_image if len(same) > 1]:
+        images = number_of(len(several), "image")
+        raise ManifestError(f"{path} names {images} in several ways ({listed(several, SHOWN)}): keep one row of each")
     return Files(path, names, [Path(one) for one in table["path"]]), frame
 
 

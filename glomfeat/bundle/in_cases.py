@@ -3,10 +3,49 @@
 import pandas as pd
 
 from glomfeat.core.words import number_of
-from glomfeat.data.cases import find_cases, why_by_image
+from glomfeat.data.cases import BY_FOLDER, find_cases, why_by_image
 from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column
 
 LEAST = 0.5  # share of the images with a prediction: a pattern that fits only a few names does not count
+
+
+def told_of(names, tables, groups):
+    """Collect what tables say about the cases and slides of images.
+
+    Parameters
+    ----------
+    names : pandas.Series of str
+        The images.
+    tables : sequence of (pandas.DataFrame or None)
+        Each with ``name``. Where several tables fill one column, the first one counts.
+    groups : str
+        As ``--groups`` of a study.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``name`` and the columns that `glomfeat.data.cases.find_cases` may use, a row for each of `names`.
+
+    Examples
+    --------
+    >>> data = pd.DataFrame({"name": ["a", "b"], "case": ["P1", ""], "area": [1, 2]})
+    >>> labels = pd.DataFrame({"name": ["b", "c"], "case": ["P2", "P3"], "slide": ["S2", "S3"]})
+    >>> told_of(pd.Series(["b", "a"]), (data, labels), "auto").fillna("").values.tolist()
+    [['b', 'P2', 'S2'], ['a', 'P1', '']]
+    """
+    frame = pd.DataFrame({"name": names.to_numpy()})
+    for table in tables:
+        if table is None:
+            continue
+        kinds = {find_column(table, kind) for kind in (CASE_COLUMNS, SLIDE_COLUMNS, ("image",), (groups,))}
+        rows = table.drop_duplicates("name").set_index("name")
+        for column in (column for column in rows.columns if column in kinds | {BY_FOLDER}):
+            values = frame["name"].map(rows[column].astype(object))
+            if column in frame:
+                first = frame[column]
+                values = first.where(first.notna() & (first.astype(str).str.strip() != ""), values)
+            frame[column] = values
+    return frame
 
 
 def in_cases(predicted, facts, labels, groups, unit="files"):
@@ -33,19 +72,13 @@ def in_cases(predicted, facts, labels, groups, unit="files"):
     said : str
         Why cases are not known, or for how many images they are; empty if they are known for all.
     """
-    frame = predicted[["name", "prediction"]]
-    for told in (facts, labels):
-        if told is not None:
-            named = {find_column(told, kind) for kind in (CASE_COLUMNS, SLIDE_COLUMNS, ("image",), (groups,))}
-            own = [column for column in told.columns if column in named - {*frame.columns}]
-            frame = frame.merge(told[["name", *own]].drop_duplicates("name"), on="name", how="left")
-    cases, by_case, _, _ = find_cases(frame, groups)
-    told, known = frame["prediction"].notna(), cases["case"].notna().to_numpy()
+    cases, by_case, _, _ = find_cases(told_of(predicted["name"], (facts, labels), groups), groups)
+    told, known = predicted["prediction"].notna(), cases["case"].notna().to_numpy()
     if not by_case or known[told].sum() <= LEAST * told.sum():
         return None, f"no percentages by case, because {why_by_image(groups)}"
     truth = pd.Series(dtype=float) if labels is None else labels.set_index("name")["label"].astype(float)
-    frame = frame[["name", "prediction"]].assign(
-        truth=frame["name"].map(truth), case=cases["case"].to_numpy(), slide=cases["slide"].to_numpy()
+    frame = predicted[["name", "prediction"]].assign(
+        truth=predicted["name"].map(truth), case=cases["case"].to_numpy(), slide=cases["slide"].to_numpy()
     )
     lost = int((told & ~known).sum())
     return frame, f"{number_of(lost, unit[:-1])} of no known case: left out of percentages" if lost else ""

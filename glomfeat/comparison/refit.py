@@ -59,7 +59,7 @@ def read_outcome(out, arm):
     Returns
     -------
     expected : dict
-        The arm's row of results.csv, its ``rank``, and in ``of`` the number of arms.
+        The arm's row of results.csv, its ``rank``, and in ``of`` the number of finished arms without the floor.
     out_of_fold : pandas.DataFrame
         Its rows of predictions.parquet.
 
@@ -83,7 +83,8 @@ def read_outcome(out, arm):
         raise BundleError(
             f"{arm} is {row['status']} in {out}: finish the study first, because its figures go with the model"
         )
-    ranked = [name for name, status in zip(names, results["status"], strict=True) if status == "done"]
+    finished = (results["status"] == "done") & (results["arm"] != FLOOR)
+    ranked = results["arm"][finished].tolist()
     predictions = pd.read_parquet(files[1], filters=[("arm", "==", arm)])
     return {**row, "rank": ranked.index(arm) + 1, "of": len(ranked)}, predictions
 

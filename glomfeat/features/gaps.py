@@ -98,7 +98,7 @@ def with_indicators(named, gaps):
         return np.hstack([values, np.isnan(values[:, places])])
 
     names = [*columns, *(columns[k] + SUFFIX for k in places)]
-    return Named(named.names, names, read, named.left | empty, named.spoilt, coarse=named.coarse)
+    return Named(named.names, names, read, named.left | empty, named.spoilt, named.levels, named.coarse)
 
 
 def gaps_in_words(named, gaps, what):

@@ -111,15 +111,14 @@ def _by_section(findings):
 
 def _shown(finding, show_names):
     """A finding with its rows as tables; files are numbered where names are not to be shown."""
-    what, rows = finding["what"], [dict(row) for row in finding["rows"]]
+    rows = [dict(row) for row in finding["rows"]]
     for number, row in enumerate(rows, 1):
         if "name" in row and not show_names:
-            for name in (row["name"], printable(row["name"])):
-                what = what.replace(name, f"file {number}")
             row["name"] = f"file {number}"
     drawn = finding["code"].startswith("duplicates.")  # these are shown as pairs of pictures, which say all of it
     alike = itertools.groupby([] if drawn else rows, key=list)
-    return finding | {"what": printable(what), "tables": [_table(columns, list(of)) for columns, of in alike]}
+    tables = [_table(columns, list(of)) for columns, of in alike]
+    return finding | {"what": printable(finding["what"]), "tables": tables}
 
 
 def _table(columns, rows):

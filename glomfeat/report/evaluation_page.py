@@ -198,7 +198,9 @@ def _per_case(templates, evaluation, tables, content):
 
 
 def _shown(evaluation, by, table):
-    """Prepare a table of percentages for the page."""
+    """Prepare a table of percentages for the page; rows in the order of names would tell which pseudonym is whose."""
+    if not evaluation.show_names:
+        table = table.sort_values("pseudonym", key=lambda shown: shown.str.partition(" slide ")[0], kind="stable")
     names = table[by] if evaluation.show_names else table["pseudonym"]
     table = table.assign(shown=names, kind=table["of_class"].map(plain_class))
     return {

@@ -30,6 +30,7 @@ from glomfeat.bundle.inputs import Files
 from glomfeat.core.csvs import read_csv
 from glomfeat.data.labels.corrections import digest_of_name
 from glomfeat.data.tables.columns import Asked
+from glomfeat.metrics.resampling import jackknife_limits
 from studies import crops as cut_crops
 from studies import evaluate
 
@@ -157,6 +158,10 @@ def test_a_table_that_names_images_is_a_list_of_them(models, tmp_path, capsys):
     assert np.array_equal(found.loc[names, "score"], own["score"])
     report = out.with_suffix(".html").read_text()
     assert "What 12 images with a label are called" in report and "13 files: " in report
+    again = pd.concat([frame, frame[:2].assign(path=[f"./{frame['path'][0]}", str(tmp_path / frame["path"][1])])])
+    again.to_csv(tmp_path / "again.csv", index=False)
+    said = failed(capsys, models.folders["logreg"], tmp_path / "again.csv", "--out", tmp_path / "f.csv")
+    assert "names 2 images in several ways (" in said and f"./{names[0]} = {names[0]}" in said
     (tmp_path / "list.csv").write_text("size,colour\nlarge,red\n")
     assert "names no images: it needs a column path or name" in failed(
         capsys, models.folders["logreg"], tmp_path / "list.csv", "--out", tmp_path / "f.csv"
@@ -436,6 +441,25 @@ def test_without_cases_limits_are_of_images_and_say_so():
     assert "1 file has no label and is not counted" in found.notes
     with pytest.raises(LabelsError, match="no file has both a prediction and a label"):
         judge(table, labels.assign(name="q"), "auto", ABOUT)
+
+
+def test_cases_that_only_the_data_tell_give_the_limits_as_if_the_labels_told_them():
+    rng, cases = np.random.default_rng(0), np.repeat(["P1", "P2", "P3", "P4"], 5)
+    names = [f"r{k:02d}" for k in range(20)]
+    labels = pd.DataFrame({"name": names, "label": np.tile([0, 1, 1, 0, 1], 4)})
+    table = predicted(rng.random(20)).assign(name=names)
+    data = pd.DataFrame({"name": names, "Patient": cases}).sample(frac=1, random_state=0)
+    found = judge(table, labels, "auto", ABOUT, facts=data)
+    expected = judge(table, labels.assign(Patient=cases), "auto", ABOUT)
+    pd.testing.assert_frame_equal(found.figures, expected.figures)
+    assert found.by_case and found.cases == 4 and found.notes == ["cases: column Patient"]
+    assert found.beside == pytest.approx(expected.beside, nan_ok=True)
+    right = (table["prediction"] == labels["label"]).to_numpy()
+    without = np.array([right[cases != case].mean() for case in np.unique(cases)])
+    accuracy = found.figures.set_index("figure").loc["accuracy"]
+    assert (accuracy["low"], accuracy["high"]) == pytest.approx(jackknife_limits(right.mean(), without))
+    halves = data.assign(Patient=data["Patient"].where(data["Patient"] < "P3", "")), labels.assign(Patient=cases)
+    assert judge(table, halves[1], "auto", ABOUT, facts=halves[0]).figures.equals(expected.figures)
 
 
 def test_labels_are_names_of_classes_or_their_numbers(tmp_path):

@@ -145,6 +145,21 @@ def test_evaluate_gives_a_row_a_row_by_name_and_a_report(texture, tmp_path, caps
     assert (tmp_path / "again.csv").read_bytes() == out.read_bytes()
 
 
+def test_labels_apart_from_the_table_leave_its_cases_to_the_limits(texture, tmp_path, capsys):
+    rng, answers = np.random.default_rng(0), []
+    table = table_of(seed=1).assign(name=[f"r{k:02d}" for k in range(48)], case=rng.permutation(np.arange(48) // 6))
+    table.to_csv(tmp_path / "whole.csv", index=False)
+    table.drop(columns="label").to_csv(tmp_path / "rows.csv", index=False)
+    table[["name", "label"]].to_csv(tmp_path / "labels.csv", index=False)
+    for name, *asked in (("whole",), ("rows", "--labels", tmp_path / "labels.csv")):
+        out = tmp_path / "out" / f"{name}.csv"
+        out.parent.mkdir(exist_ok=True)
+        assert run(texture.folders[0], tmp_path / f"{name}.csv", *asked, "--out", out) == 0
+        answers.append(next(line for line in capsys.readouterr().out.splitlines() if line.startswith("On ")))
+        assert "from leaving out each of eight cases" in out.with_suffix(".html").read_text()
+    assert answers[0] == answers[1] and answers[0].startswith("On 48 rows of eight cases")
+
+
 def test_an_ensemble_is_the_mean_of_its_calibrated_members(texture):
     bundle = glomfeat.load_bundle(texture.folders[2])
     members = [member.predict_proba(texture.path)[:, 1] for member in bundle.members]
@@ -356,6 +371,31 @@ def test_texts_are_columns_of_their_own(tmp_path):
     assert np.array_equal(loaded.predict(only)["score"], own[only.index])
     table.loc[4, "stain"] = "silver"
     assert loaded.predict(table)["status"][4] == "stain is none of HE, PAS"
+
+
+def test_texts_beside_missing_values_are_read_again(tmp_path):
+    table = table_of().assign(stain=np.array(["HE", "PAS", "PAS"])[np.arange(48) % 3], empty=np.nan)
+    table.loc[[2, 9, 30], "extent"] = np.nan
+    table.to_csv(tmp_path / "t.csv", index=False)
+    given = {"columns": ("*", "stain"), "missing": "impute", "heads": ("logreg",), "reducers": ("none",)}
+    made = learnt(tmp_path / "t.csv", tmp_path, **given).made[0]
+    save_bundle(made, tmp_path / "bundle")
+    about = json.loads((tmp_path / "bundle" / "bundle.json").read_text())["feature"]["table"]
+    assert about["columns"] == [*COLUMNS, "stain"] and about["levels"] == {"stain": ["HE", "PAS"]}
+    numbers = table[COLUMNS].to_numpy(np.float32)
+    gaps = np.isnan(numbers)
+    filled = np.where(gaps, np.nanmedian(numbers, axis=0), numbers)
+    X = np.column_stack([filled, table["stain"] == "HE", table["stain"] == "PAS", gaps[:, 1]])
+    C, y = made.about["chosen"]["params"]["logisticregression__C"], table["label"] == "ill"
+    scaler = StandardScaler().fit(X)
+    head = LogisticRegression(class_weight="balanced", max_iter=2000, C=C).fit(scaler.transform(X), y)
+    found = glomfeat.load_bundle(tmp_path / "bundle").predict(table)
+    assert np.abs(found["score"] - head.predict_proba(scaler.transform(X))[:, 1]).max() < 1e-5
+    table.loc[4, "stain"] = "silver"
+    table.drop(columns="empty").to_csv(tmp_path / "new.csv", index=False)
+    assert run(tmp_path / "bundle", tmp_path / "new.csv", "--out", tmp_path / "e.csv") == 1
+    status = pd.read_csv(tmp_path / "e.csv")["status"]
+    assert status[4] == "stain is none of HE, PAS" and status.str.startswith(("ok", "unlike")).sum() == 47
 
 
 def test_columns_of_names_and_classes_are_those_that_the_study_was_told(tmp_path):

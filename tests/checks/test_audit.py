@@ -2,31 +2,41 @@
 
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from helpers.planting import plant
+from helpers.runs import make_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
-from glomfeat.checks.data.candidates import MIRROR, hashes, near_hashes, unit
+from glomfeat.checks.data.candidates import MIRROR, hashes, near_hashes, thumbnail, unit
 from glomfeat.checks.data.cases import check_cases, check_classes, check_folds_possible, check_sizes, most_folds
+from glomfeat.checks.data.duplicates import find_pairs
 from glomfeat.checks.data.files import look
-from glomfeat.checks.data.keypoints import describe, unpack
+from glomfeat.checks.data.keypoints import describe, keypoints, unpack
 from glomfeat.checks.data.leaks import torn
 from glomfeat.checks.data.probe import probe_classes, probe_groups
 from glomfeat.checks.data.register import match, overlay
 from glomfeat.checks.data.sections import likeness, spectra
 from glomfeat.checks.data.write import read_audit
+from glomfeat.core.cache import Store
 from glomfeat.core.cache_listing import list_stored
-from glomfeat.data.images.decode import encode_png
+from glomfeat.data.images.decode import Preprocess, encode_png
 from glomfeat.data.manifest import Manifest, ManifestError, inspect_manifest, read_manifest
 from glomfeat.data.phantom import Phantom, make_phantom
+from glomfeat.features.extract import extract
+from glomfeat.features.make import make_feature
+from glomfeat.report.page import section_html
+from glomfeat.report.sections import audit as audit_section
 from studies import audit
 from studies._cli import run_main
 
@@ -91,6 +101,29 @@ def test_planted_copies_are_found_and_little_else(spoilt):
     assert len(exact) == 1
 
 
+def test_smooth_images_with_the_same_pixels_are_copies_and_blank_ones_are_not(tmp_path):
+    rng, planted = np.random.default_rng(0), set()
+    for k in range(8):
+        label = ("a", "b")[k % 2]
+        (tmp_path / "data" / label).mkdir(parents=True, exist_ok=True)
+        grey = gaussian_filter(rng.normal(size=(100, 90, 3)), (25, 25, 0))
+        image = Image.fromarray(np.uint8(100 + 120 * (grey - grey.min()) / np.ptp(grey)))
+        names = f"P{k:03d}_PAS_1of1_00.png", f"P{k + 8:03d}_PAS_1of1_00.png"
+        for name, level in zip(names, (9, 1), strict=True):
+            image.save(tmp_path / "data" / label / name, compress_level=level)
+        planted.add(frozenset(names))
+    for case in (3, 12):
+        blank = tmp_path / "data" / "a" / f"P{case:03d}_PAS_1of1_01.png"
+        Image.new("RGB", (90, 100), "white").save(blank, compress_level=case // 2)
+    manifest = read_manifest(tmp_path / "data")
+    features = [make_feature("shortcut"), keypoints(), thumbnail()]
+    extracted = extract(manifest, features, Preprocess.asked(None, "white"), Store(str(tmp_path / "cache")), 1)
+    pairs = find_pairs(extracted, extracted.matrices["shortcut.v1"][:, :2].astype(int), seed=0)
+    name = extracted.manifest.table["name"]
+    assert {frozenset((name[a], name[b])) for a, b in zip(pairs["first"], pairs["second"], strict=True)} == planted
+    assert set(pairs["kind"]) == {"copy: saved again"} and pairs["hard"].all()
+
+
 def test_severe_findings_come_first_and_give_status_1(spoilt):
     status, out, _ = spoilt
     severities = [finding["severity"] for finding in read_audit(out)["findings"]]
@@ -104,18 +137,37 @@ def test_bad_files_are_named_with_the_reason_and_odd_ones_listed(spoilt):
     _, out, _ = spoilt
     broken = codes(out)["files.broken"]
     assert {row["name"].split("_")[-1] for row in broken["rows"]} == {"empty.png", "text.png", "cut.png"}
-    assert "P96_PAS_1of1_empty.png (empty file)" in broken["what"]
+    assert broken["what"].startswith("3 of 27 files cannot be read: ") and "; empty file (1 file); " in broken["what"]
+    assert "files.csv names them" in broken["remedy"]
     odd = pd.read_csv(out / "files.csv").set_index("name")["detail"]
     assert odd["P96_PAS_1of1_cmyk.jpg"] == "CMYK"
     assert odd["P96_PAS_1of1_deep.png"] == "I;16"
 
 
-def test_names_of_cases_are_shown_nowhere_but_in_csv(spoilt):
+def test_names_of_cases_and_files_are_shown_nowhere_but_in_csv(spoilt):
     _, out, _ = spoilt
-    text = (out / "audit.txt").read_text()
-    kept = json.dumps([f for f in read_audit(out)["findings"] if f["code"] != "files.broken"])
-    assert "P0" not in kept
-    assert "P0" not in "\n".join(line for line in text.splitlines() if "PAS" not in line)
+    findings = read_audit(out)["findings"]
+    told = [{key: value for key, value in one.items() if key != "rows"} for one in findings]  # pages number the files
+    kept = json.dumps([told, [one["rows"] for one in findings if one["code"] != "files.broken"]])
+    in_report = section_html(audit_section, SimpleNamespace(run=make_run(), audit=read_audit(out)))
+    for text in (kept, (out / "audit.txt").read_text(), (out / "audit.html").read_text(), in_report):
+        said = re.sub(r"base64,[\w+/=]+|pairs\.png", "", text)
+        assert not re.search(r"P\d\d|PAS_1of|\.png", said)
+
+
+def test_messages_about_the_data_give_no_names_unless_asked(tmp_path):
+    names = ["MILLER_1.png", *(f"P{k % 6}_{k}.png" for k in range(23))]
+    table = pd.DataFrame({"name": names, "label": np.arange(24) % 2, "site": np.arange(24) % 3, "tone": np.arange(24)})
+    table.to_csv(tmp_path / "tone.csv", index=False)
+    table[["name"]].assign(area=1.0)[1:].to_csv(tmp_path / "area.csv", index=False)
+    given = tmp_path / "tone.csv", "--groups", r"^(?P<case>P\d)_", "--features", f"file:{tmp_path / 'area.csv'}"
+    for asked, told in ((), False), (("--show-names",), True):
+        run(*given, "--out", tmp_path / "out", "--cache", tmp_path / "cache", *asked)
+        findings = codes(tmp_path / "out")
+        text = findings["manifest"]["what"] + findings["feature.failed"]["what"]
+        assert "1 names that --groups" in text and "1 of 24 images have no row: " in text
+        assert ("P0_0.png -> P0" in text) == ("no row: MILLER_1.png" in text) == told
+        assert told or not re.search(r"MILLER|P\d_", text.replace(r"^(?P<case>P\d)_", ""))
 
 
 def test_the_picture_shows_as_many_pairs_as_the_report_is_told(spoilt):

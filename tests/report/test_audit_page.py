@@ -24,7 +24,7 @@ FOUND = {
         finding(
             "files.broken",
             "warning",
-            "2 of 5 files cannot be read: P7_a.png (empty file); P8\\nb.png (no <image>)",
+            "2 of 5 files cannot be read: empty file (1 file); no <image> (1 file)",
             {"name": "P7_a.png", "reason": "empty file"},
             {"name": "P8\nb.png", "reason": "no <image>"},
         ),
@@ -78,7 +78,7 @@ def test_what_was_found_stands_first(text):
 def test_no_file_is_named_unless_asked(text, pairs):
     said = Page(text).said
     assert "P7" not in text and "P8" not in text and "secret" not in text
-    assert "2 of 5 files cannot be read: file 1 (empty file); file 2 (no <image>)" in said
+    assert "2 of 5 files cannot be read: empty file (1 file); no <image> (1 file)" in said
     assert "file 1 empty file" in said
     told = Page(audit_html(FOUND, *pairs, show_names=True)).said
     assert "P7_a.png empty file" in told and "P1_secret.png | P2_secret.png" in told and "P8\\nb.png" in told

@@ -75,6 +75,9 @@ def test_the_page_has_all_figures_and_no_names(tmp_path):
     cases = pd.read_csv(tables[0])
     assert cases["case"].tolist() == [f"Smith{k}" for k in range(10)] and (cases["images"] == 6).all()
     assert cases["without_prediction"].tolist() == [1] + [0] * 9
+    rows = re.findall(r'<th scope="row">(C\d{3}(?: slide \d)?)</th>', text)
+    order = [f"C{k:03d}" for k in range(1, 11)]  # that of the names would tell which pseudonym is whose
+    assert rows == order + [f"{case} slide {k}" for case in order for k in (1, 2)]
     counts = evaluation.judged.confusion
     first, second = answer(evaluation)
     assert first.startswith("On 60 images of ten cases, resnet18 + SVM tells sclerotic from open with an AUROC of 0.")

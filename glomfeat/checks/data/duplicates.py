@@ -1,5 +1,6 @@
 """Pairs of images that show the same thing: exact copies, changed copies, and likely sections of one glomerulus."""
 
+import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +15,7 @@ from glomfeat.checks.data.sections import likenesses, may_be_sections
 from glomfeat.core.memory import Need
 from glomfeat.core.progress import track
 from glomfeat.core.seeds import seed_for
+from glomfeat.features.handcrafted.shortcut import interior
 
 COPY = 0.93  # of `agreement`; copies saved as JPEG, turned, cropped and recoloured reach 0.97
 ALIKE = 0.4
@@ -23,6 +25,7 @@ COMPARED = 300
 MOST_SECTIONS = 15_000
 COLUMNS = ("first", "second", "kind", "hard", "similarity", "shared", "degrees", "mirrored", "scale", "found_by")
 EXACT, SAME = "exact copy", "copy"
+RESAVED = f"{SAME}: saved again"
 LIKELY = "alike: may be serial sections"
 UPRIGHT = 3.0  # degrees
 WHOLE = 0.93  # of the image's area
@@ -62,9 +65,10 @@ def pair_seconds(keypoints):
 def find_pairs(extracted, sizes, seed, jobs=1, embedding=None, across=None):
     """Find all pairs of images that show the same thing.
 
-    Candidates are neighbours by local patches (as they are and mirrored), by perceptual hashes in 8 orientations and,
-    if given, by an embedding; each candidate is laid over the other and compared point by point. Remaining pairs within
-    a case are compared coarsely, because sections of one glomerulus are alike.
+    Images with the same pixels are copies, even if they are too smooth for anything else to tell. Other candidates are
+    neighbours by local patches (as they are and mirrored), by perceptual hashes in 8 orientations and, if given, by an
+    embedding; each candidate is laid over the other and compared point by point. Remaining pairs within a case are
+    compared coarsely, because sections of one glomerulus are alike.
 
     Parameters
     ----------
@@ -91,9 +95,12 @@ def find_pairs(extracted, sizes, seed, jobs=1, embedding=None, across=None):
     exact = _exact(manifest.table["digest"].tolist())
     copies = {j for _, j in exact}  # one of several exact copies is enough
     rows = np.array([row for row in range(n) if row not in copies], np.int64)
+    thumbs = extracted.matrices["thumbnail.v1"][rows]
+    same = [tuple(rows[[a, b]].tolist()) for a, b in _exact(_pixel_digests(rows, thumbs, pixels, sizes))]
+    resaved, kept = _whole(same, RESAVED, "pixels"), ~np.isin(rows, [j for _, j in same])
+    rows, thumbs, keypoints = rows[kept], thumbs[kept], extracted.matrices["keypoints.v1"]
     if len(rows) < 2:
-        return _frame(exact, [])
-    keypoints, thumbs = extracted.matrices["keypoints.v1"], extracted.matrices["thumbnail.v1"][rows]
+        return _frame(exact, resaved)
     parts = [unpack(keypoints[rows[part]]) for part in gen_batches(len(rows), 256)]
     places, patches = (np.concatenate(side) for side in zip(*parts, strict=True))
     del parts
@@ -104,7 +111,7 @@ def find_pairs(extracted, sizes, seed, jobs=1, embedding=None, across=None):
     known = {frozenset(pair["rows"]) for pair in found}
     if manifest.by_case:
         found += _sections(rows, cases, sizes, pixels, known, seed, jobs, patches)
-    return _frame(exact, found)
+    return _frame(exact, resaved + found)
 
 
 def _exact(digests):
@@ -113,6 +120,24 @@ def _exact(digests):
         if first.setdefault(digest, row) != row:
             pairs.append((first[digest], row))
     return pairs
+
+
+def _pixel_digests(rows, thumbs, pixels, sizes):
+    """Digests that are equal only for images with the same pixels; those of a single colour equal no other image.
+
+    Pixels are read only where thumbnails and sizes are equal. An image of one colour shows nothing that a copy could
+    share.
+    """
+    digests = [
+        hashlib.sha256(thumb.tobytes() + np.asarray(sizes[row], np.int64).tobytes()).hexdigest()
+        for row, thumb in zip(rows, thumbs, strict=True)
+    ]
+    for place in sorted({place for pair in _exact(digests) for place in pair}):
+        image = pixels[rows[[place]]][0]
+        inner = interior(image, sizes[rows[place]])
+        plain = (inner == inner[0, 0]).all()
+        digests[place] += str(place) if plain else hashlib.sha256(image.tobytes()).hexdigest()
+    return digests
 
 
 def _candidates(patches, thumbs, seed, embedding):
@@ -197,7 +222,7 @@ def _kind(pair, images):
     means = [image.reshape(-1, 3).mean(axis=0) for image in images]
     if pair["shared"] >= WHOLE and np.abs(means[0] - means[1]).max() > RECOLOURED:
         parts.append("recoloured")
-    return f"{SAME}: {', '.join(parts)}" if parts else f"{SAME}: saved again"
+    return f"{SAME}: {', '.join(parts)}" if parts else RESAVED
 
 
 def _sections(rows, cases, sizes, pixels, known, seed, jobs, patches):
@@ -231,9 +256,14 @@ def _sections(rows, cases, sizes, pixels, known, seed, jobs, patches):
     ]  # fmt: skip
 
 
-def _frame(exact, found):
+def _whole(pairs, kind, way):
+    """Rows for pairs of images that are equal from edge to edge."""
     same = {"hard": True, "similarity": 1.0, "shared": 1.0, "degrees": 0.0, "mirrored": False, "scale": 1.0}
-    rows = [{"rows": pair, "kind": EXACT, "found_by": "SHA-256"} | same for pair in exact] + found
+    return [{"rows": pair, "kind": kind, "found_by": way} | same for pair in pairs]
+
+
+def _frame(exact, found):
+    rows = _whole(exact, EXACT, "SHA-256") + found
     frame = pd.DataFrame(rows, columns=["rows", *COLUMNS[2:]])
     ends = np.array(frame.pop("rows").tolist(), np.int64).reshape(-1, 2)
     frame.insert(0, "first", ends.min(axis=1))

@@ -1,5 +1,6 @@
 """Files that cannot be read, and files that can be read but are odd."""
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from glomfeat.data.images.decode import FORMATS, MAX_PIXELS, SUFFIX_OF
 from glomfeat.data.images.icc import is_converted
 from glomfeat.data.unread import counted
 
+SHOWN = 5
 USUAL = ("RGB", "RGBA")
 ORIENTATION = 0x0112
 CONVERTED = "colours become those of sRGB"
@@ -133,18 +135,19 @@ def check_files(manifest, broken, odd):
     """
     found = _unread(manifest.unread)
     if broken:
-        named = "; ".join(f"{printable(row['name'])} ({row['reason']})" for row in broken[:5])
-        more = f"; and {len(broken) - 5} more" if len(broken) > 5 else ""
+        reasons = Counter(printable(row["reason"]) for row in broken).most_common()
+        told = [f"{reason} ({number_of(count, 'file')})" for reason, count in reasons[:SHOWN]]
+        told += ["other reasons"] if len(reasons) > SHOWN else []
         unopened = sum(row["reason"] == UNOPENED for row in broken)
         text = f"{len(broken)} of {len(manifest) + unopened} files cannot be read"
         found.append(
             Finding(
                 "files.broken",
                 "warning",
-                f"{text}: {named}{more}",
+                f"{text}: {'; '.join(told)}",
                 "every file was decoded",
                 "what is set aside is missing in every table; broken files of one class or case shift the results",
-                "restore them from the source, or remove them from the data set",
+                "restore them from the source, or remove them from the data set; files.csv names them",
                 tuple(broken),
                 (("files", len(broken)),),
             )

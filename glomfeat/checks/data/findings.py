@@ -1,7 +1,11 @@
 """What an audit finds, as plain data."""
 
+import re
 from dataclasses import asdict, dataclass
 
+from glomfeat.core.words import printable
+
+SHORTEST = 4  # names with fewer letters stand in ordinary words
 SEVERITIES = ("severe", "warning", "info")
 
 
@@ -60,3 +64,32 @@ def worst_first(findings):
     ['b', 'a']
     """
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def without_names(text, names):
+    """Replace the names of images in a message.
+
+    Parameters
+    ----------
+    text : str
+    names : sequence of str
+        Names with fewer than four letters, and numbers, are replaced only in brackets.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> without_names("2 images have no row: P1_a.png, P1_aa.png", ["P1_a.png", "P1_aa.png", "2"])
+    '2 images have no row: (name), (name)'
+    >>> without_names("'n.d.' in row 2 (P1)", ["P1"])
+    "'n.d.' in row 2"
+    """
+    for name in sorted({*names, *map(printable, names)}, key=len, reverse=True):
+        if name not in text:
+            continue
+        text = text.replace(f" ({name})", "")
+        if len(name) >= SHORTEST and not name.isdigit():
+            text = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", "(name)", text)
+    return text

@@ -2,17 +2,20 @@
 
 import numpy as np
 
-from glomfeat.checks.data.duplicates import EXACT
+from glomfeat.checks.data.duplicates import EXACT, MOST_SECTIONS
 from glomfeat.checks.data.findings import Finding
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.splits import SplitError, deal
 
 HOW = "SHA-256 of the files"
 HOW_NEAR = (
-    "neighbours by SIFT patches, in a mirror too, and by perceptual hashes in 8 orientations; each pair laid over one "
-    "another, the lower quartile of the correlations of 16 px blocks is at least 0.93"
+    "the same pixels; or neighbours by SIFT patches, in a mirror too, and by perceptual hashes in 8 orientations, with "
+    "each pair laid over one another and a lower quartile of the correlations of 16 px blocks of at least 0.93"
 )
-HOW_ALIKE = "within a case: patches that agree on an overlay, or the band-passed outline at all shifts and small turns"
+HOW_ALIKE = (
+    "within a case: patches that agree on an overlay, or the band-passed outline at all shifts and small turns, "
+    f"compared in at most {MOST_SECTIONS:,} pairs, drawn at random if there are more"
+)
 
 
 def torn(manifest, pairs, folds, seed):

@@ -11,7 +11,7 @@ from glomfeat.checks.data.cases import check_cases, check_classes, check_folds_p
 from glomfeat.checks.data.columns import check_columns
 from glomfeat.checks.data.duplicates import find_pairs, pairs_need
 from glomfeat.checks.data.files import UNOPENED, check_files, odd_files
-from glomfeat.checks.data.findings import Finding, worst_first
+from glomfeat.checks.data.findings import Finding, without_names, worst_first
 from glomfeat.checks.data.keypoints import keypoints
 from glomfeat.checks.data.leaks import check_pairs, described
 from glomfeat.checks.data.probe import probe_classes, probe_groups, probe_sites
@@ -31,6 +31,7 @@ PROBLEM = {
     "files without a label": "warning",
     "images without a label": "warning",
 }
+EXAMPLES = ", which fits the others ("  # before names of images and their cases
 
 
 class Asking(Protocol):
@@ -134,7 +135,8 @@ def audit(options, cache, jobs, free):
     columns = find_sites(inspected.frame, options.sites, inspected.data)
     others = _others(options, inspected.manifest, columns)
     manifest, frame, findings = _completed(inspected)
-    findings += [_problem(what, rows) for what, rows in inspected.problems if not _told_elsewhere(what)]
+    hidden = () if options.show_names else tuple(manifest.table["name"])
+    findings += [_problem(what, rows, hidden) for what, rows in inspected.problems if not _told_elsewhere(what)]
     opened = (manifest.table["digest"] != "").to_numpy()
     broken = [{"name": name, "reason": UNOPENED} for name in manifest.table["name"][~opened]]
     manifest, frame = manifest.keep(opened), frame[opened].reset_index(drop=True)
@@ -151,7 +153,7 @@ def audit(options, cache, jobs, free):
     odd += [{"code": "broken", "name": row["name"], "case": "", "label": "", "detail": row["reason"]} for row in broken]
     said = manifest.said
     if not extracted.matrices:
-        tables, failed = _rows_of(others, manifest)
+        tables, failed = _rows_of(others, manifest, hidden)
         found, more = _probe_sites(manifest, frame, columns, tables, options) if tables else (None, [])
         return Audited(said, worst_first([*findings, *failed, *more]), None, odd, [], found)
     readable = manifest.table["name"].isin(extracted.manifest.table["name"]).to_numpy()
@@ -159,7 +161,7 @@ def audit(options, cache, jobs, free):
     shortcut = extracted.matrices["shortcut.v1"][:]
     sizes = shortcut[:, :2].astype(np.int64)
     embedding = extracted.matrices[extra.name][:] if extra and extra.name in extracted.matrices else None
-    findings += [_failed(name, reason) for name, reason in extracted.failed.items()]
+    findings += [_failed(name, reason, hidden) for name, reason in extracted.failed.items()]
     with threadpool_limits(1):  # products are small, so more threads would only wait for each other
         pairs = find_pairs(extracted, sizes, options.seed, jobs, embedding)
         shown = pseudonyms(manifest.table["case"])
@@ -194,14 +196,14 @@ def _others(options, manifest, columns):
     return [make_feature(name, *given, options.size) for name in names]
 
 
-def _rows_of(tables, manifest):
+def _rows_of(tables, manifest, hidden):
     """The numbers in tables by their names, and findings on those that cannot be read."""
     rows, failed = {}, []
     for table in tables:
         try:
             rows[table.name] = table.rows(manifest.table["name"])
         except FeatureError as error:
-            failed.append(_failed(table.name, str(error)))
+            failed.append(_failed(table.name, str(error), hidden))
     return rows, failed
 
 
@@ -244,7 +246,9 @@ def _told_elsewhere(what):
     return what.startswith(apart)
 
 
-def _problem(what, rows):
+def _problem(what, rows, hidden):
+    if hidden:
+        what = without_names(what.partition(EXAMPLES)[0], hidden)
     severity = next((level for start, level in PROBLEM.items() if start in what), "severe")
     severity = "warning" if what.startswith(("labels of", "files without")) else severity
     return Finding(
@@ -264,8 +268,8 @@ def _no_images(manifest):
     return Finding("files.none", "info", text, "DATA is a table", "these are the usual leaks", "audit the images too")
 
 
-def _failed(name, reason):
-    text = f"{name} cannot be computed: {reason}"
+def _failed(name, reason, hidden):
+    text = f"{name} cannot be computed: {without_names(reason, hidden)}"
     return Finding("feature.failed", "warning", text, "computed", "what it would find is not found", "see the reason")
 
 
