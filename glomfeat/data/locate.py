@@ -5,10 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from glomfeat.core.words import number_of
 from glomfeat.data.archives import ArchiveError
-from glomfeat.data.embeddings import find_rows, names_of
-from glomfeat.data.embeddings.parquet import sorted_parquet
 from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.files import OUTPUT, FolderError, is_there, walk_files
 from glomfeat.data.folders.facts import add_facts
@@ -17,7 +14,7 @@ from glomfeat.data.images import dicom
 from glomfeat.data.images.decode import READ
 from glomfeat.data.images.decode import SUFFIXES as OF_IMAGES
 from glomfeat.data.labels.classes import clean_label, labelled, one_label_each, refuse_no_rows
-from glomfeat.data.labels.find import find_labels, join_labels, tables_beside
+from glomfeat.data.labels.find import find_labels, join_labels, refuse_unused, tables_beside
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.sources import (
     archive_problems,
@@ -29,16 +26,15 @@ from glomfeat.data.sources import (
     places_of,
     sample_labels,
 )
-from glomfeat.data.tables.columns import USUAL, Asked, label_column, sort_columns, spoilt_in_words
+from glomfeat.data.tables.columns import USUAL, Asked, sort_columns
 from glomfeat.data.tables.joining import as_parts, find_names_among
 from glomfeat.data.tables.read import (
     HEAD_ROWS,
-    NAME_COLUMNS,
     PATH_COLUMNS,
     PER_IMAGE,
     SHEETS,
     SUFFIXES,
-    TABLES,
+    as_spelt,
     listed,
     plain,
     row_names,
@@ -48,69 +44,6 @@ from glomfeat.data.unread import counted, is_left_out, is_picture, note_on, rows
 MOST_FILES = 200_000
 FORCED = "file:"
 GIVE = "give a folder of images, a zip or tar, a CSV or a feature table"
-
-
-def from_table(path, labels, asked, problems, notes):
-    """The rows of a feature table, or of a feature table and a table of labels."""
-    if labels is None and path.is_dir():
-        labels = find_labels(path, [], names_of(path, asked)["name"].tolist(), asked)
-    if labels is not None:
-        return _join_rows(path, labels, asked, problems, notes)
-    frame = names_of(path, asked)
-    suffix = path.suffix.lower()
-    if label_column(frame, path.name, asked.label) is None and suffix not in TABLES:
-        raise ManifestError(
-            f"{path} holds {number_of(len(frame), 'row')} and does not say which class each has: give --labels FILE"
-        )
-    _say_columns(path, frame, asked, problems, notes)
-    frame = labelled(path, asked, notes, frame)
-    repeated = frame["name"][frame["name"].duplicated()].unique().tolist()
-    if repeated:
-        problems.append(("names with several rows in the feature table", repeated))
-    return frame.drop_duplicates("name").assign(path="")
-
-
-def _say_columns(path, frame, asked, problems, notes):
-    """Say which columns of a table describe; report cells that hold no number as a problem."""
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        found, _, frame = sorted_parquet(path, asked)
-    elif suffix in SHEETS:
-        found = sort_columns(frame, asked, path.name)
-    else:
-        return
-    notes += found.lines(path.name)
-    if found.spoilt and asked.missing == "refuse":
-        names = row_names(frame, path.name, asked.name)
-        problems += [(line, []) for line in spoilt_in_words(frame, found, [*(frame.index if names is None else names)])]
-
-
-def _join_rows(path, labels, asked, problems, notes):
-    """The rows of a CSV of labels that have a row of features under the same name."""
-    if not Path(labels).is_file():
-        raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
-    frame = one_label_each(labelled(labels, asked, notes), problems)
-    known = names_of(path, asked, frame["name"].tolist())
-    _say_columns(path, known, asked, problems, notes)
-    known = row_names(known, path.name, asked.name if asked.name in known.columns else "")
-    if known is None:
-        called = ", ".join(NAME_COLUMNS[:5])
-        raise ManifestError(
-            f"{path} does not name its rows: it needs a column {called}, or say which with --name-column"
-        )
-    known = known.tolist()
-    places, missing = find_rows(frame["name"].tolist(), known)
-    if missing:
-        problems.append((f"labels of {Path(labels).name} without a row of features", missing))
-        frame = frame[~frame["name"].isin(missing)]
-    elif places is None:
-        problems.append(("images of one name in several folders, which need their folder in the features too", []))
-    if len(known) > len(frame):
-        lack = len(known) - len(frame)
-        notes.append(
-            f"{lack} of {len(known)} rows {'has' if lack == 1 else 'have'} no label in {Path(labels).name}: left out"
-        )
-    return frame.assign(path="")
 
 
 def from_files(source, labels, problems, notes, unread, layout=None, asked=USUAL):
@@ -182,6 +115,8 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     relative, paths = [relative[row] for row in order], [paths[row] for row in order]
     _check_dicom(relative, problems)
     labels = labels or find_labels(folder, places, relative, asked)
+    if labels is None:
+        refuse_unused(Path(folder), asked, notes)
     if labels is None and (samples := sample_labels(relative, paths)) is not None:
         return samples.assign(raw=samples["raw"].map(clean_label), name=_shown(samples["name"].tolist()))
     seen = relative if layout else [*relative, *filter(is_picture, others)]
@@ -290,7 +225,7 @@ def is_feature_table(path, asked=USUAL, notes=None, forced=False):
         return path.suffix.lower() in SUFFIXES
     head = read_asked(path, asked, HEAD_ROWS)
     refuse_no_rows(path, head)
-    asked = Asked(asked.name if asked.name in head else "", asked.label if asked.label in head else "", but=asked.but)
+    asked = Asked(as_spelt(head, asked.name), as_spelt(head, asked.label), but=asked.but)
     if not sort_columns(head, asked, path.name).used:
         return False
     names = row_names(head, path.name, asked.name)

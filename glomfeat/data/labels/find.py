@@ -11,9 +11,9 @@ from glomfeat.data.labels.classes import labelled, one_label_each
 from glomfeat.data.labels.corrections import hold_changes
 from glomfeat.data.labels.two_tables import clinical_table
 from glomfeat.data.problems import ManifestError
-from glomfeat.data.tables.columns import USUAL, Asked, label_column
+from glomfeat.data.tables.columns import USUAL, label_column
 from glomfeat.data.tables.joining import find_names_among
-from glomfeat.data.tables.read import SHEETS, TableError, find_column, listed, plain, read_head, row_names
+from glomfeat.data.tables.read import SHEETS, TableError, as_spelt, find_column, listed, plain, read_head, row_names
 
 AGREE = 0.8  # the share of images whose folder fits their class, from which on folders stand for classes
 OLD_LABELS = ("label", "ground truth", "class")
@@ -109,6 +109,44 @@ def tables_beside(folder):
     ----------
     folder : pathlib.Path
     """
+    lines = _tables_in(folder)
+    more = ", and --name-column and --label-column say which names images and which holds classes" if lines else ""
+    return "; ".join([""] + lines) + more
+
+
+def refuse_unused(folder, asked, notes):
+    """Refuse columns of names or labels that the user names although no table of labels has been found.
+
+    If tables other than those of DATA are read too, the columns may be for these alone, and a line says so.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    asked : glomfeat.data.tables.columns.Asked
+    notes : list of str
+        More are added.
+
+    Raises
+    ------
+    ManifestError
+        Names the tables that are there, and their columns.
+    """
+    options = ("--label-column", asked.label), ("--name-column", asked.name)
+    named = " with ".join(f"{option} {column!r}" for option, column in options if column)
+    if not named:
+        return
+    if asked.others:
+        notes.append(f"no table of labels in {folder} fits {named}, which is used for other tables alone")
+        return
+    there = "; ".join(_tables_in(folder)) or "there is none"
+    raise ManifestError(
+        f"no table of labels in {folder} fits {named}: {there}; correct the name, give the table with --labels, or "
+        "leave the option out"
+    )
+
+
+def _tables_in(folder):
+    """Describe the first few tables in a folder that may hold labels, a text each."""
     lines = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if not path.is_file() or path.name.startswith((".", "~$")):
@@ -118,8 +156,7 @@ def tables_beside(folder):
         elif _may_be_labels(path):
             with contextlib.suppress(TableError):
                 lines.append(f"{path.name} has the columns {listed(read_head(path).columns, 6)}")
-    more = ", and --name-column and --label-column say which names images and which holds classes" if lines else ""
-    return "; ".join([""] + lines[:3]) + more
+    return lines[:3]
 
 
 def _may_be_labels(path):
@@ -146,12 +183,13 @@ def _holds_labels(path, relative, asked):
         return False
     if hold_changes(head.columns):  # from an earlier study: changes are applied only if --labels names them
         return False
+    if any(one and not as_spelt(head, one) for one in (asked.name, asked.label)):
+        return False
     usual = find_column(head, OLD_LABELS) is not None and find_column(head, OLD_NAMES) is not None
     if usual and path.suffix.lower() == ".csv":
         return True
-    given = Asked(*(name if name in head.columns else "" for name in (asked.name, asked.label)))
-    names = row_names(head, path.name, given.name)
-    if names is None or label_column(head, path.name, given.label) is None:
+    names = row_names(head, path.name, asked.name)
+    if names is None or label_column(head, path.name, asked.label) is None:
         return False
     found, _ = find_names_among(names.tolist(), relative)
     return 2 * len(found) >= len(set(names))

@@ -101,6 +101,20 @@ def find_column(frame, known):
     return next(iter(find_columns(frame, known)), None)
 
 
+def as_spelt(frame, asked):
+    """The column that the user names, as a table spells it; empty if none is named or the table has none.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> as_spelt(pd.DataFrame(columns=["Name", "Grade"]), "grade")
+    'Grade'
+    """
+    if not asked or asked in frame.columns:
+        return asked
+    return find_column(frame, (asked,)) or ""
+
+
 def named_by_user(frame, asked, option, where, ours=(), others=()):
     """Find the column that the user names with an option.
 

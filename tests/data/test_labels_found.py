@@ -1,0 +1,70 @@
+"""Which table gives the classes: the one whose columns the user names, or the only one that there is."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.images import put
+
+from glomfeat import Study
+from glomfeat.data.locate import is_feature_table
+from glomfeat.data.manifest import ManifestError, read_manifest
+from glomfeat.data.tables.columns import Asked
+
+SCANNERS = [f"{scanner}/case{k}_{scanner[0]}.png" for scanner in ("Aperio", "Hamamatsu") for k in range(8)]
+NAMES = [name.partition("/")[2] for name in SCANNERS]
+GRADES = ["low", "high"] * 8
+
+
+def classes_of(manifest):
+    return {row.name: manifest.classes[row.label] for row in manifest.table.itertuples(index=False)}
+
+
+@pytest.mark.parametrize("spelt", ["Grade", "grade", " GRADE"])
+def test_a_named_column_is_found_however_it_is_spelt(tmp_path, spelt):
+    put(tmp_path, SCANNERS)
+    pd.DataFrame({"file": NAMES, "Grade": GRADES}).to_csv(tmp_path / "patients.csv", index=False)
+    manifest = read_manifest(tmp_path, asked=Asked(label=spelt))
+    assert classes_of(manifest) == dict(zip(NAMES, GRADES, strict=True))
+
+
+def test_a_named_column_that_no_table_has_does_not_leave_the_classes_to_folders(tmp_path):
+    put(tmp_path, SCANNERS)
+    asked = Asked(label="Grad")
+    with pytest.raises(ManifestError) as alone:
+        read_manifest(tmp_path, asked=asked)
+    there = f"no table of labels in {tmp_path} fits --label-column 'Grad': "
+    remedy = "; correct the name, give the table with --labels, or leave the option out"
+    assert str(alone.value) == f"{there}there is none{remedy}"
+    pd.DataFrame({"file": NAMES, "Grade": GRADES}).to_csv(tmp_path / "patients.csv", index=False)
+    with pytest.raises(ManifestError) as beside:
+        read_manifest(tmp_path, asked=asked)
+    assert str(beside.value) == f"{there}patients.csv has the columns file, Grade{remedy}"
+    assert read_manifest(tmp_path).classes == ("Aperio", "Hamamatsu")
+
+
+def test_a_named_column_may_be_for_other_tables_alone(tmp_path):
+    put(tmp_path, SCANNERS)
+    study = Study(str(tmp_path), label_column="outcome", features=("shortcut",))
+    with pytest.raises(ManifestError, match="fits --label-column 'outcome': there is none"):
+        read_manifest(tmp_path, asked=study.asked)
+    study = Study(str(tmp_path), label_column="outcome", features=("shortcut", "file:t.csv"))
+    manifest = read_manifest(tmp_path, asked=study.asked)
+    said = f"no table of labels in {tmp_path} fits --label-column 'outcome', which is used for other tables alone"
+    assert said in manifest.said and manifest.classes == ("Aperio", "Hamamatsu")
+
+
+def test_of_two_tables_the_one_with_the_named_column_is_taken(tmp_path):
+    put(tmp_path, NAMES)
+    pd.DataFrame({"name": NAMES, "label": ["0", "1"] * 8}).to_csv(tmp_path / "labels.csv", index=False)
+    pd.DataFrame({"name": NAMES, "Grade": GRADES[::-1]}).to_csv(tmp_path / "grades.csv", index=False)
+    manifest = read_manifest(tmp_path, asked=Asked(label="grade"))
+    assert classes_of(manifest) == dict(zip(NAMES, GRADES[::-1], strict=True))
+
+
+@pytest.mark.parametrize("spelt", ["Crop", "crop"])
+def test_a_named_column_of_images_makes_a_table_of_labels_however_it_is_spelt(tmp_path, spelt):
+    put(tmp_path, NAMES)
+    table = tmp_path / "table.csv"
+    pd.DataFrame({"Crop": NAMES, "label": GRADES, "age": np.arange(16) * 1.5}).to_csv(table, index=False)
+    assert not is_feature_table(table, Asked(spelt))
+    assert classes_of(read_manifest(table, asked=Asked(spelt))) == dict(zip(NAMES, GRADES, strict=True))
