@@ -2,14 +2,28 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from glomfeat.core.words import number_of
 from glomfeat.data.embeddings import find_rows, names_of
 from glomfeat.data.embeddings.parquet import sorted_parquet
 from glomfeat.data.labels.classes import labelled, one_label_each
 from glomfeat.data.labels.find import find_labels
 from glomfeat.data.problems import ManifestError
-from glomfeat.data.tables.columns import label_column, sort_columns, spoilt_in_words
-from glomfeat.data.tables.read import NAME_COLUMNS, SHEETS, TABLES, as_spelt, row_names
+from glomfeat.data.tables.columns import SITES, SPLITS, label_column, sort_columns, spoilt_in_words
+from glomfeat.data.tables.read import (
+    CASE_COLUMNS,
+    NAME_COLUMNS,
+    SHEETS,
+    TABLES,
+    as_spelt,
+    find_column,
+    known_kind,
+    listed,
+    plain,
+    read_values,
+    row_names,
+)
 
 
 def from_table(path, labels, asked, problems, notes):
@@ -52,9 +66,9 @@ def _join_rows(path, labels, asked, problems, notes):
     if not Path(labels).is_file():
         raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
     frame = one_label_each(labelled(labels, asked, notes), problems)
-    known = names_of(path, asked, frame["name"].tolist())
-    _say_columns(path, known, asked, problems, notes)
-    known = row_names(known, path.name, as_spelt(known, asked.name))
+    told = names_of(path, asked, frame["name"].tolist())
+    _say_columns(path, told, asked, problems, notes)
+    known = row_names(told, path.name, as_spelt(told, asked.name))
     if known is None:
         called = ", ".join(NAME_COLUMNS[:5])
         raise ManifestError(
@@ -65,6 +79,7 @@ def _join_rows(path, labels, asked, problems, notes):
     if missing:
         problems.append((f"labels of {Path(labels).name} without a row of features", missing))
         frame = frame[~frame["name"].isin(missing)]
+        places = find_rows(frame["name"].tolist(), known)[0]
     elif places is None:
         problems.append(("images of one name in several folders, which need their folder in the features too", []))
     if len(known) > len(frame):
@@ -72,4 +87,44 @@ def _join_rows(path, labels, asked, problems, notes):
         notes.append(
             f"{lack} of {len(known)} rows {'has' if lack == 1 else 'have'} no label in {Path(labels).name}: left out"
         )
+    if places is not None:
+        told = told.iloc[places].set_axis(frame.index)
+        frame = _with_facts(frame, told, path.name, Path(labels).name, asked, notes)
     return frame.assign(path="")
+
+
+def _with_facts(frame, told, where, labels, asked, notes):
+    """Add what only the features' own table says of its rows: cases, slides, sites, splits and what options name."""
+    options = {*map(plain, asked.but), *(plain(column) for column, _ in asked.uses)}
+    own, kinds = {*map(plain, frame.columns)}, {*map(_kind, frame.columns)}
+    more = [
+        column
+        for column in told.columns
+        if plain(column) not in own and (plain(column) in options or _kind(column) not in {*kinds, ""})
+    ]
+    if more:
+        notes.append(f"{where} gives {listed(more)}, which {labels} does not have")
+    _warn_of_cases(frame, told, where, labels, asked, notes)
+    return frame.assign(**{str(column): told[column] for column in more})
+
+
+def _kind(column):
+    """What a column says of rows besides their names, classes and numbers; empty if nothing that is known."""
+    kind, word = known_kind(column), plain(column)
+    if kind in ("case", "slide"):
+        return kind
+    return "site" if word in SITES else "split" if word in SPLITS else ""
+
+
+def _warn_of_cases(frame, told, where, labels, asked, notes):
+    """Warn if the cases of a table of labels, which are taken, tear those that the features' own table gives."""
+    ours, theirs = (find_column(table, CASE_COLUMNS) for table in (frame, told))
+    if ours is None or theirs is None or plain("auto") not in map(plain, asked.but):
+        return
+    pairs = pd.DataFrame({"ours": read_values(frame[ours].to_numpy()), "theirs": read_values(told[theirs].to_numpy())})
+    if torn := int((pairs[pairs["theirs"] != ""].groupby("theirs")["ours"].nunique() > 1).sum()):
+        of = number_of(torn, f"case of column {theirs!r} of {where} is", f"cases of column {theirs!r} of {where} are")
+        notes.append(
+            f"warning: {of} several cases of column {ours!r} of {labels}, which is taken: if {theirs!r} tells patients "
+            f"apart, take {ours!r} out of {labels}"
+        )
