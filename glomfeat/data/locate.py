@@ -114,7 +114,7 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     order = sorted(range(len(relative)), key=lambda row: relative[row].split("/"))
     relative, paths = [relative[row] for row in order], [paths[row] for row in order]
     _check_dicom(relative, problems)
-    labels = labels or find_labels(folder, places, relative, asked)
+    given, labels = labels, labels or find_labels(folder, places, relative, asked, notes)
     if labels is None:
         refuse_unused(Path(folder), asked, notes)
     if labels is None and (samples := sample_labels(relative, paths)) is not None:
@@ -142,6 +142,7 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
         first = next((kind for kind in tree.levels if kind not in ("split", "case")), "")
         files["folder"] = [tree.of(first, one) for one in folders]
         frame = join_labels(files, labels, relative, problems, asked, notes)
+        notes += [f"{Path(labels).name} gives the classes"] if given is None and not tree.levels else []
         _tell_unread(problems, unread)
     by = "" if labels is None else Path(labels).name
     return add_facts(frame.drop(columns="in"), frame["in"].tolist(), tree, notes, by)

@@ -29,7 +29,8 @@ from glomfeat.data.tables.read import (
 def from_table(path, labels, asked, problems, notes):
     """The rows of a feature table, or of a feature table and a table of labels."""
     if labels is None and path.is_dir():
-        labels = find_labels(path, [], names_of(path, asked)["name"].tolist(), asked)
+        labels = find_labels(path, [], names_of(path, asked)["name"].tolist(), asked, notes)
+        notes += [f"{labels.name} gives the classes"] if labels else []
     if labels is not None:
         return _join_rows(path, labels, asked, problems, notes)
     frame = names_of(path, asked)

@@ -68,3 +68,30 @@ def test_a_named_column_of_images_makes_a_table_of_labels_however_it_is_spelt(tm
     pd.DataFrame({"Crop": NAMES, "label": GRADES, "age": np.arange(16) * 1.5}).to_csv(table, index=False)
     assert not is_feature_table(table, Asked(spelt))
     assert classes_of(read_manifest(table, asked=Asked(spelt))) == dict(zip(NAMES, GRADES, strict=True))
+
+
+def save(frame, path):
+    if path.suffix == ".xlsx":
+        frame.to_excel(path, index=False)
+    else:
+        frame.to_csv(path, index=False, sep="," if path.suffix == ".csv" else "\t")
+
+
+@pytest.mark.parametrize("suffix", [".xlsx", ".tsv", ".txt"])
+def test_tables_of_other_formats_do_not_lose_against_a_csv_without_a_word(tmp_path, suffix):
+    frame = pd.DataFrame({"name": NAMES, "label": GRADES, "age": range(16)})
+    save(frame, put(tmp_path, NAMES) / "labels.csv")
+    assert "labels.csv gives the classes" in read_manifest(tmp_path).said
+    corrected = tmp_path / f"corrected{suffix}"
+    save(frame.assign(label=GRADES[::-1]), corrected)
+    said = rf"holds several tables of labels \(labels\.csv, corrected\{suffix}\): say with --labels which one is right$"
+    with pytest.raises(ManifestError, match=said):
+        read_manifest(tmp_path)
+    assert classes_of(read_manifest(tmp_path, corrected)) == dict(zip(NAMES, GRADES[::-1], strict=True))
+    save(frame.assign(age=range(1, 17)), corrected)
+    with pytest.raises(ManifestError, match=said):
+        read_manifest(tmp_path)
+    save(frame.iloc[::-1][["age", "label", "name"]], corrected)  # the same cells
+    manifest = read_manifest(tmp_path)
+    assert f"corrected{suffix} says the same as labels.csv, which is read" in manifest.said
+    assert classes_of(manifest) == dict(zip(NAMES, GRADES, strict=True))

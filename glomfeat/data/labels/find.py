@@ -13,7 +13,18 @@ from glomfeat.data.labels.two_tables import clinical_table
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.tables.columns import USUAL, label_column
 from glomfeat.data.tables.joining import find_names_among
-from glomfeat.data.tables.read import SHEETS, TableError, as_spelt, find_column, listed, plain, read_head, row_names
+from glomfeat.data.tables.read import (
+    SHEETS,
+    TableError,
+    as_spelt,
+    find_column,
+    listed,
+    plain,
+    read_frame,
+    read_head,
+    read_values,
+    row_names,
+)
 
 AGREE = 0.8  # the share of images whose folder fits their class, from which on folders stand for classes
 OLD_LABELS = ("label", "ground truth", "class")
@@ -71,7 +82,7 @@ def join_labels(files, labels, relative, problems, asked=USUAL, notes=None):
     return _agree(merged[merged["raw"].notna()].copy(), problems)
 
 
-def find_labels(folder, places, relative=(), asked=USUAL):
+def find_labels(folder, places, relative=(), asked=USUAL, notes=None):
     """The only table of labels in a folder, or None.
 
     Parameters
@@ -82,24 +93,44 @@ def find_labels(folder, places, relative=(), asked=USUAL):
     relative : sequence of str
         Images; a table must name some of them, unless its columns have the usual names for labels.
     asked : glomfeat.data.tables.columns.Asked
+    notes : list of str, optional
+        A line is added if further tables say the same.
 
     Raises
     ------
     ManifestError
-        There are several.
+        There are several that differ.
     """
     packed = [place for place in places if place != folder or split(place)[0]]
     inside = [place / name for place in packed for name in names_below(place) if "/" not in name]
     beside = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
     sheets = [path for path in sorted([*beside, *inside]) if _may_be_labels(path)]
-    for kinds in ((".csv",), SHEETS[1:]):
-        found = [path for path in sheets if path.suffix.lower() in kinds and _holds_labels(path, relative, asked)]
-        if len(found) > 1:
+    found = [path for path in sheets if _holds_labels(path, relative, asked)]
+    found.sort(key=lambda path: SHEETS.index(path.suffix.lower()))
+    if len(found) > 1:
+        if len({path.suffix.lower() for path in found}) < len(found) or not _say_the_same(found):
             names = ", ".join(path.name for path in found)
-            raise ManifestError(f"{folder} holds several CSVs of labels ({names}): use --labels")
-        if found:
-            return found[0]
+            raise ManifestError(
+                f"{folder} holds several tables of labels ({names}): say with --labels which one is right"
+            )
+        if notes is not None:
+            others = " and ".join(path.name for path in found[1:])
+            say = "says" if len(found) == 2 else "say"
+            notes.append(f"{others} {say} the same as {found[0].name}, which is read")
+    if found:
+        return found[0]
     return clinical_table([path for path in sheets if not _holds_percentages(path)], asked)
+
+
+def _say_the_same(paths):
+    """Whether tables of several formats hold the same cells, in any order of rows and columns."""
+    try:
+        frames = [read_frame(path) for path in paths]
+    except TableError:
+        return False
+    cells = [{plain(column): read_values(frame[column].to_numpy(object)) for column in frame} for frame in frames]
+    rows = [sorted(zip(*(held[word] for word in sorted(held)), strict=True)) for held in cells]
+    return all({*held} == {*cells[0]} and row == rows[0] for held, row in zip(cells, rows, strict=True))
 
 
 def tables_beside(folder):
