@@ -13,7 +13,7 @@ from glomfeat.data.folders.layout import folder_of, read_tree
 from glomfeat.data.images import dicom
 from glomfeat.data.images.decode import READ
 from glomfeat.data.images.decode import SUFFIXES as OF_IMAGES
-from glomfeat.data.labels.classes import clean_label, labelled, one_label_each, refuse_no_rows
+from glomfeat.data.labels.classes import clean_label, labelled, one_row_each, refuse_no_rows
 from glomfeat.data.labels.find import find_labels, join_labels, refuse_unused, tables_beside
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.sources import (
@@ -55,8 +55,9 @@ def from_files(source, labels, problems, notes, unread, layout=None, asked=USUAL
     if not {*map(plain, frame.attrs["named by"])} & {*map(plain, PATH_COLUMNS)}:
         return _from_folder(source.parent, source, problems, notes, unread, layout, asked)
     notes += said
-    frame = one_label_each(frame, problems)
     frame = frame.assign(path=[str(source.parent / name) for name in frame["name"]])
+    same = frame["path"].map(os.path.abspath)  # one file may be named in several ways
+    frame = one_row_each(frame, problems, asked, notes, source.name, same)
     there = frame["path"].map(is_there).astype(bool)
     if not there.all():
         frame, there = found_below(source.parent, frame, there)
@@ -83,7 +84,8 @@ def found_below(folder, frame, there):
     relative, paths = images_of(places_of(folder))
     found, _ = find_names_among(frame["name"][~there].tolist(), relative)
     moved = frame["name"].map(lambda name: paths[found[name]] if name in found else "")
-    use = ~there & (moved != "") & ~moved.isin(frame["path"][there])
+    taken = frame["path"][there].map(os.path.abspath)
+    use = ~there & (moved != "") & ~moved.map(os.path.abspath).isin(taken)
     told = {name: relative[found[name]] for name in frame["name"][use] if "\\" in name}  # elsewhere it names no case
     names = frame["name"].map(lambda name: told.get(name, name))
     return frame.assign(name=names, path=frame["path"].where(~use, moved)), there | use

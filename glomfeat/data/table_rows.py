@@ -7,10 +7,11 @@ import pandas as pd
 from glomfeat.core.words import number_of
 from glomfeat.data.embeddings import find_rows, names_of
 from glomfeat.data.embeddings.parquet import sorted_parquet
-from glomfeat.data.labels.classes import labelled, one_label_each
+from glomfeat.data.labels.classes import labelled, one_row_each
 from glomfeat.data.labels.find import find_labels
 from glomfeat.data.problems import ManifestError
-from glomfeat.data.tables.columns import SITES, SPLITS, label_column, sort_columns, spoilt_in_words
+from glomfeat.data.tables.columns import label_column, sort_columns, spoilt_in_words
+from glomfeat.data.tables.facts import fact_of, words_of_options
 from glomfeat.data.tables.read import (
     CASE_COLUMNS,
     NAME_COLUMNS,
@@ -18,7 +19,6 @@ from glomfeat.data.tables.read import (
     TABLES,
     as_spelt,
     find_column,
-    known_kind,
     listed,
     plain,
     read_values,
@@ -66,7 +66,7 @@ def _join_rows(path, labels, asked, problems, notes):
     """The rows of a CSV of labels that have a row of features under the same name."""
     if not Path(labels).is_file():
         raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
-    frame = one_label_each(labelled(labels, asked, notes), problems)
+    frame = one_row_each(labelled(labels, asked, notes), problems, asked, notes, Path(labels).name)
     told = names_of(path, asked, frame["name"].tolist())
     _say_columns(path, told, asked, problems, notes)
     known = row_names(told, path.name, as_spelt(told, asked.name))
@@ -96,25 +96,16 @@ def _join_rows(path, labels, asked, problems, notes):
 
 def _with_facts(frame, told, where, labels, asked, notes):
     """Add what only the features' own table says of its rows: cases, slides, sites, splits and what options name."""
-    options = {*map(plain, asked.but), *(plain(column) for column, _ in asked.uses)}
-    own, kinds = {*map(plain, frame.columns)}, {*map(_kind, frame.columns)}
+    options, own, kinds = words_of_options(asked), {*map(plain, frame.columns)}, {*map(fact_of, frame.columns)}
     more = [
         column
         for column in told.columns
-        if plain(column) not in own and (plain(column) in options or _kind(column) not in {*kinds, ""})
+        if plain(column) not in own and (plain(column) in options or fact_of(column) not in {*kinds, ""})
     ]
     if more:
         notes.append(f"{where} gives {listed(more)}, which {labels} does not have")
     _warn_of_cases(frame, told, where, labels, asked, notes)
     return frame.assign(**{str(column): told[column] for column in more})
-
-
-def _kind(column):
-    """What a column says of rows besides their names, classes and numbers; empty if nothing that is known."""
-    kind, word = known_kind(column), plain(column)
-    if kind in ("case", "slide"):
-        return kind
-    return "site" if word in SITES else "split" if word in SPLITS else ""
 
 
 def _warn_of_cases(frame, told, where, labels, asked, notes):

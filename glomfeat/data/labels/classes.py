@@ -12,6 +12,7 @@ from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.labels.two_tables import read_two
 from glomfeat.data.problems import SHOWN, ManifestError
 from glomfeat.data.tables.columns import USUAL, label_column
+from glomfeat.data.tables.facts import fact_of, words_of_options
 from glomfeat.data.tables.read import (
     LABEL_COLUMNS,
     NAME_COLUMNS,
@@ -20,6 +21,7 @@ from glomfeat.data.tables.read import (
     find_names,
     listed,
     plain,
+    read_values,
     row_names,
 )
 
@@ -118,13 +120,49 @@ def _check_second(frame, where, label, asked, notes):
         )
 
 
-def one_label_each(frame, problems):
-    """Drop repeated rows; report names that have two labels."""
-    frame = frame.assign(spelt=frame["raw"].map(spelling)).drop_duplicates(["name", "spelt"]).drop(columns="spelt")
-    twice = frame["name"].duplicated(keep=False)
-    if twice.any():
-        problems.append(("rows of images under two labels", sorted(set(frame["name"][twice]))))
-    return frame.drop_duplicates("name")
+def one_row_each(frame, problems, asked, notes, where, same=None):
+    """Keep the first row of each image; report images whose rows differ in their label or in a column that is used.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        From `labelled`.
+    problems, notes : list
+        More are added.
+    asked : glomfeat.data.tables.columns.Asked
+        Names the columns that options use; those of cases, slides and sites are always compared.
+    where : str
+        The table, for messages.
+    same : pandas.Series, optional
+        What rows of one image share; by default its name.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    same = frame["name"] if same is None else same
+    twice = same.duplicated(keep=False)
+    if not twice.any():
+        return frame
+    rows, of = frame[twice], same[twice]
+    options, found = words_of_options(asked), len(problems)
+    used = [
+        column for column in frame.columns if fact_of(column) in ("case", "slide", "site") or plain(column) in options
+    ]
+    for column in ("raw", *used):
+        texts = rows["raw"].map(spelling) if column == "raw" else read_values(rows[column].to_numpy(object))
+        differ = texts.set_axis(rows.index).groupby(of).transform("nunique") > 1
+        what = "rows of images under two labels"
+        if column != "raw":
+            what = f"images with several rows in {where} that differ in column {column!r}: keep one row of each"
+        if differ.any():
+            problems.append((what, sorted(set(rows["name"][differ]))))
+    again = int(same.duplicated().sum())
+    if len(problems) == found:
+        notes.append(
+            f"{number_of(again, 'row', 'rows')} of {where} {'repeats' if again == 1 else 'repeat'} an image: left out"
+        )
+    return frame[~same.duplicated()]
 
 
 def spelling(label):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from glomfeat.data.files import names_below, split
 from glomfeat.data.folders.names import are_sites
-from glomfeat.data.labels.classes import labelled, one_label_each
+from glomfeat.data.labels.classes import labelled, one_row_each
 from glomfeat.data.labels.corrections import hold_changes
 from glomfeat.data.labels.two_tables import clinical_table
 from glomfeat.data.problems import ManifestError
@@ -62,9 +62,8 @@ def join_labels(files, labels, relative, problems, asked=USUAL, notes=None):
     where, left_out, shown = Path(labels).name, frame.attrs["left out"], files["name"].tolist()
     found, unclear = find_names_among([*frame["name"], *left_out], relative)
     left_out = {shown[found[name]] for name in left_out if name in found}
-    frame = one_label_each(
-        frame.assign(name=[shown[found[name]] if name in found else name for name in frame["name"]]), problems
-    )
+    frame = frame.assign(name=[shown[found[name]] if name in found else name for name in frame["name"]])
+    frame = one_row_each(frame, problems, asked, [] if notes is None else notes, where)
     gone = frame["name"][~frame["name"].isin(files["name"])]
     several = gone.isin(unclear)
     if several.any():
