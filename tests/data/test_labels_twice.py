@@ -85,3 +85,27 @@ def test_a_file_that_is_named_in_several_ways_counts_once(tmp_path, monkeypatch,
     assert complaint(source)[0].startswith(r"1 label without a file: D:\x")
     frame.iloc[:-1].assign(label=[*LABELS, "no", *LABELS[1:3]]).to_csv(folder / "labels.csv", index=False)
     assert complaint(source) == [f"2 rows of images under two labels: ./{NAMES[0]}, {NAMES[0]}"]
+
+
+@pytest.mark.parametrize(
+    "header", ["name,label,label", "name,label,Label", "name,Class,CLASS", "name,label,Metadata_label"]
+)
+@pytest.mark.parametrize("prefix", ["", "file:"])
+def test_columns_of_one_header_that_disagree_stop_the_run(tmp_path, header, prefix):
+    first, second = header.split(",")[1:]
+    second = "label.1" if first == second else second  # as pandas calls it
+    path = put(tmp_path, NAMES) / "labels.csv"
+
+    def write(others):
+        pairs = zip(NAMES, LABELS, others, strict=True)
+        path.write_text("\n".join([f"{header},f0", *(f"{','.join(pair)},{k * 1.5}" for k, pair in enumerate(pairs))]))
+
+    write(LABELS)
+    assert read_manifest(f"{prefix}{path}").classes == ("GS", "no")
+    write([*LABELS[:6], "no", "no"])
+    with pytest.raises(ManifestError) as error:
+        read_manifest(f"{prefix}{path}")
+    assert str(error.value) == (
+        f"labels.csv: columns {first!r} and {second!r} are both classes and disagree in 1 row (row 7: GS and no); say "
+        "with --label-column which one is right, or take the other out"
+    )

@@ -17,12 +17,13 @@ from glomfeat.data.tables.read import (
     LABEL_COLUMNS,
     NAME_COLUMNS,
     TableError,
-    find_columns,
     find_names,
+    known_kind,
     listed,
     plain,
     read_values,
     row_names,
+    word_of,
 )
 
 SURE = {"label", "groundtruth", "class"}
@@ -100,15 +101,15 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
 def _check_second(frame, where, label, asked, notes):
     """Refuse a second column of classes that contradicts the first."""
     first = frame[label].map(clean_label)
-    for other in find_columns(frame, LABEL_COLUMNS):
-        if other == label or asked.label:
+    for other in [] if asked.label else [column for column in frame.columns if known_kind(column) == "label"]:
+        if other == label:
             continue
         second = frame[other].map(clean_label)
         pairs = pd.DataFrame({"first": first, "second": second})[(first != "") & (second != "")]
         distinct, count = pairs.drop_duplicates(), pairs.nunique()
         if len(distinct) <= max(count):  # one can be told from the other
             continue
-        if count["first"] != count["second"] and not {plain(label), plain(other)} <= SURE:
+        if count["first"] != count["second"] and not {word_of(label), word_of(other)} <= SURE:
             notes.append(f"column {other!r} of {where} tells something else than {label!r}, which is used as the class")
             continue
         usual = pairs.groupby("second")["first"].agg(lambda texts: texts.mode()[0])

@@ -338,6 +338,17 @@ def _as_names(values):
     return values.astype(object).where(values.notna(), "").map(lambda value: str(value).strip())
 
 
+def word_of(column):
+    """A header as `plain` compares it, without the number that pandas appends to repeated headers.
+
+    Examples
+    --------
+    >>> word_of("Label.1"), word_of("T1.5")
+    ('label', 't1')
+    """
+    return plain(re.sub(r"\.\d+$", "", str(column)))
+
+
 def known_kind(column):
     """What a column is by its header: ``name``, ``label``, ``case``, ``slide``, or nothing.
 
@@ -346,5 +357,5 @@ def known_kind(column):
     >>> known_kind("Patient No."), known_kind("area")
     ('case', '')
     """
-    word = plain(re.sub(r"\.\d+$", "", str(column)))  # pandas appends a number to repeated headers
+    word = word_of(column)
     return next((kind for kind, words in KINDS.items() if {word, word.removeprefix("metadata")} & words), "")
