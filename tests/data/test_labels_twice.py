@@ -109,3 +109,15 @@ def test_columns_of_one_header_that_disagree_stop_the_run(tmp_path, header, pref
         f"labels.csv: columns {first!r} and {second!r} are both classes and disagree in 1 row (row 7: GS and no); say "
         "with --label-column which one is right, or take the other out"
     )
+
+
+@pytest.mark.parametrize("swapped", [8, 6])
+def test_rows_are_named_in_which_columns_of_the_same_classes_disagree(tmp_path, swapped):
+    other = {"GS": "no", "no": "GS"}
+    second = [other[label] if k < swapped else label for k, label in enumerate(LABELS)]
+    table(put(tmp_path, NAMES) / "labels.csv", **{"ground truth": second})
+    shown = "; ".join(f"row {k + 1}: {LABELS[k]} and {second[k]}" for k in range(5))
+    with pytest.raises(ManifestError, match=rf"are both classes and disagree in {swapped} rows \({shown}\); say with"):
+        read_manifest(tmp_path)
+    table(tmp_path / "labels.csv", **{"ground truth": [label.lower() for label in LABELS]})
+    assert read_manifest(tmp_path).classes == ("GS", "no")

@@ -106,14 +106,19 @@ def _check_second(frame, where, label, asked, notes):
             continue
         second = frame[other].map(clean_label)
         pairs = pd.DataFrame({"first": first, "second": second})[(first != "") & (second != "")]
-        distinct, count = pairs.drop_duplicates(), pairs.nunique()
-        if len(distinct) <= max(count):  # one can be told from the other
+        spelt, distinct, count = pairs.map(spelling), pairs.drop_duplicates(), pairs.nunique()
+        if {*spelt["first"]} == {*spelt["second"]}:  # one set of classes, so that each row can be compared by itself
+            rows = pairs[spelt["first"] != spelt["second"]]
+        elif len(distinct) <= max(count):  # one can be told from the other
             continue
-        if count["first"] != count["second"] and not {word_of(label), word_of(other)} <= SURE:
+        elif count["first"] != count["second"] and not {word_of(label), word_of(other)} <= SURE:
             notes.append(f"column {other!r} of {where} tells something else than {label!r}, which is used as the class")
             continue
-        usual = pairs.groupby("second")["first"].agg(lambda texts: texts.mode()[0])
-        rows = pairs[pairs["first"] != pairs["second"].map(usual)]
+        else:
+            usual = pairs.groupby("second")["first"].agg(lambda texts: texts.mode()[0])
+            rows = pairs[pairs["first"] != pairs["second"].map(usual)]
+        if rows.empty:
+            continue
         shown = "; ".join(f"row {row + 1}: {one} and {two}" for row, one, two in rows.head(SHOWN).itertuples())
         raise ManifestError(
             f"{where}: columns {label!r} and {other!r} are both classes and disagree in {number_of(len(rows), 'row')} "
