@@ -27,7 +27,7 @@ from glomfeat.data.sources import (
     sample_labels,
 )
 from glomfeat.data.tables.columns import USUAL, Asked, sort_columns
-from glomfeat.data.tables.joining import as_parts, find_names_among
+from glomfeat.data.tables.joining import as_parts, find_names_among, without_suffix
 from glomfeat.data.tables.read import (
     HEAD_ROWS,
     PATH_COLUMNS,
@@ -41,7 +41,7 @@ from glomfeat.data.tables.read import (
 )
 from glomfeat.data.unread import counted, is_left_out, is_picture, note_on, rows_of, vanished
 
-MOST_FILES = 200_000
+MOST_FILES, MOST_UNSURE = 200_000, 20_000
 FORCED = "file:"
 GIVE = "give a folder of images, a zip or tar, a CSV or a feature table"
 
@@ -241,19 +241,27 @@ def is_feature_table(path, asked=USUAL, notes=None, forced=False):
 
 
 def _names_images(folder, names):
-    """Whether most of some names belong to images below a folder; a search among very many files stops early."""
+    """Whether most of some names belong to images below a folder, whose suffix they may lack.
+
+    A search among very many files stops early, sooner if nothing but a search can tell that names may be images.
+    """
+    names = {*names} - {""}
     paths = {name for name in names if is_image(name)}
-    if 2 * len(paths) < len(set(names)):
-        return False
-    if 2 * sum(is_there(folder / path) for path in paths) >= len(paths):
+    sure = 0 < len(names) <= 2 * len(paths)
+    if sure and 2 * sum(is_there(folder / path) for path in paths) >= len(paths):
         return True
-    wanted, found, seen = {as_parts(path)[-1] for path in paths}, set(), 0
-    for _, files in walk_files(folder):
-        found |= wanted.intersection(files)
-        seen += len(files)
-        if 2 * len(found) >= len(wanted) or seen > MOST_FILES:
-            break
-    return 2 * len(found) >= len(wanted)
+    wanted, found, seen = {as_parts(name)[-1] for name in (paths if sure else names)}, set(), 0
+    try:
+        for _, files in walk_files(folder):
+            images = {*filter(is_image, files)}
+            found |= wanted & (images | {*map(without_suffix, images)})
+            seen += len(files)
+            if 2 * len(found) >= len(wanted) or seen > (MOST_FILES if sure else MOST_UNSURE):
+                break
+    except FolderError:  # nothing says that a table has to do with the folders beside it
+        if sure:
+            raise
+    return 2 * len(found) >= len(wanted) > 0
 
 
 def _holds_rows(folder):

@@ -95,3 +95,31 @@ def test_tables_of_other_formats_do_not_lose_against_a_csv_without_a_word(tmp_pa
     manifest = read_manifest(tmp_path)
     assert f"corrected{suffix} says the same as labels.csv, which is read" in manifest.said
     assert classes_of(manifest) == dict(zip(NAMES, GRADES, strict=True))
+
+
+def without(suffix, names=NAMES):
+    return [name.removesuffix(suffix) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("images", "names"),
+    [(NAMES, without(".png")), (SCANNERS, without(".png")), (SCANNERS, without(".png", SCANNERS)), (NAMES, NAMES)],
+)
+def test_a_table_of_labels_with_numbers_is_known_by_its_images_however_they_are_named(tmp_path, images, names):
+    put(tmp_path, images)
+    path = tmp_path / "labels.csv"
+    pd.DataFrame({"name": names, "label": GRADES, "age": np.arange(16) * 1.5}).to_csv(path, index=False)
+    manifest = read_manifest(path)
+    assert manifest.source == "" and classes_of(manifest) == dict(zip(NAMES, GRADES, strict=True))
+    said = f"labels.csv names images below its folder and is read as their labels; file:{path} reads its numbers"
+    assert said in manifest.said and read_manifest(f"file:{path}").source == str(path)
+
+
+def test_a_table_of_other_rows_than_images_beside_it_is_a_feature_table(tmp_path):
+    put(tmp_path, [f"figures/plot{k}.png" for k in range(16)])
+    (tmp_path / "loop").symlink_to(tmp_path)  # which no search gets through
+    pd.DataFrame({"name": without(".png"), "label": GRADES, "area": np.arange(16) * 1.5}).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    manifest = read_manifest(tmp_path / "t.csv")
+    assert manifest.source == str(tmp_path / "t.csv") and len(manifest) == 16
