@@ -27,11 +27,16 @@ from glomfeat.data.tables.read import (
 )
 
 SURE = {"label", "groundtruth", "class"}
+# texts that programs write where there is no value; some of them are classes too, such as no lesion
+NO_LABEL = {"nan", "-nan", "<na>", "#n/a", "#na", "#ref!", "#value!", "#div/0!", "#name?", "#num!", "#null!"}
+DOUBTED = {"na", "n/a", "none", "null"}
 
 
 def clean_label(value):
-    """A label as text; 1, 1.0 and ' 1 ' are one class."""
+    """A label as text; 1, 1.0 and ' 1 ' are one class, and NaN and #N/A are none."""
     text = "" if pd.isna(value) else str(value).strip()
+    if text.casefold() in NO_LABEL:
+        return ""
     return text[:-2] if text.endswith(".0") and text[:-2].lstrip("-").isdigit() else text
 
 
@@ -94,6 +99,11 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
     _check_second(frame, where, label, asked, notes)
     called = find_names(frame, where, asked.name)
     frame = frame.assign(name=names, raw=frame[label].map(clean_label))
+    for text, rows in frame["raw"][frame["raw"].str.casefold().isin(DOUBTED)].value_counts().items():
+        of = number_of(rows, "row")
+        notes.append(
+            f"warning: {text!r} in {of} of {where} is taken for a class: if it means no label, empty the cells"
+        )
     frame.attrs = {"named by": called, "left out": left_out}
     return frame
 
