@@ -77,7 +77,8 @@ class Options:
         """The user's choices about columns of tables, as `glomfeat.data.tables.columns.Asked`."""
         from glomfeat.data.tables.columns import Asked
 
-        return Asked(self.name_column or "", self.label_column or "", self.columns, self.drop, (self.groups,))
+        words = self.name_column or "", self.label_column or "", self.columns, self.drop
+        return Asked(*words, (self.groups,), others=any(str(name).startswith("file:") for name in self.features))
 
     def check(self):
         """Refuse values that no audit can have.

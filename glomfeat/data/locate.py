@@ -48,6 +48,7 @@ GIVE = "give a folder of images, a zip or tar, a CSV or a feature table"
 
 def from_files(source, labels, problems, notes, unread, layout=None, asked=USUAL):
     """The images below a folder, in archives, or that a table names."""
+    _refuse_columns(source, asked, notes)
     if source.is_dir() or find_archives(source):
         return _from_folder(source, labels, problems, notes, unread, layout, asked)
     said = []
@@ -63,6 +64,24 @@ def from_files(source, labels, problems, notes, unread, layout=None, asked=USUAL
         frame, there = found_below(source.parent, frame, there)
         problems += [("labels without a file", frame["name"][~there].tolist())] if not there.all() else []
     return frame[there]
+
+
+def _refuse_columns(source, asked, notes):
+    """Refuse a choice of columns, and say that missing values are none, if no table of numbers is read."""
+    if asked.others:
+        return
+    chosen = [
+        f"--{name} {' '.join(map(str, words))}"
+        for name, words in (("columns", asked.keep), ("drop", asked.drop))
+        if words
+    ]
+    if chosen:
+        raise ManifestError(
+            f"{source} holds images, and {' and '.join(chosen)} is for tables of numbers: leave it out, or give such a "
+            "table with --features file:PATH"
+        )
+    if asked.missing != "refuse":
+        notes.append(f"--missing {asked.missing} changes nothing: it is for tables of numbers, and there is none")
 
 
 def found_below(folder, frame, there):

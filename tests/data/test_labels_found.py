@@ -1,5 +1,7 @@
 """Which table gives the classes: the one whose columns the user names, or the only one that there is."""
 
+import importlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -123,3 +125,30 @@ def test_a_table_of_other_rows_than_images_beside_it_is_a_feature_table(tmp_path
     )
     manifest = read_manifest(tmp_path / "t.csv")
     assert manifest.source == str(tmp_path / "t.csv") and len(manifest) == 16
+
+
+def test_columns_of_numbers_are_for_tables_of_numbers(tmp_path):
+    put(tmp_path, SCANNERS)
+    for options, said in (
+        ({"drop": ("lot",)}, "--drop lot"),
+        ({"columns": ("area*", "sd")}, "--columns area* sd"),
+        ({"columns": ("a",), "drop": ("b",)}, "--columns a and --drop b"),
+    ):
+        with pytest.raises(ManifestError) as error:
+            read_manifest(tmp_path, asked=Study(str(tmp_path), features=("shortcut",), **options).asked)
+        assert str(error.value) == (
+            f"{tmp_path} holds images, and {said} is for tables of numbers: leave it out, or give such a table with "
+            "--features file:PATH"
+        )
+        read_manifest(tmp_path, asked=Study(str(tmp_path), features=("shortcut", "file:t.csv"), **options).asked)
+    said = "--missing impute changes nothing: it is for tables of numbers, and there is none"
+    assert said in read_manifest(tmp_path, asked=Study(str(tmp_path), missing="impute").asked).said
+    both = Study(str(tmp_path), missing="impute", features=("file:t.csv",)).asked
+    assert said not in read_manifest(tmp_path, asked=both).said
+
+
+@pytest.mark.parametrize("command", ["audit", "export"])
+def test_other_commands_leave_columns_to_other_tables_too(command):
+    options = importlib.import_module(f"studies.{command}").Options
+    assert options(features=("file:t.csv", "shortcut")).asked.others
+    assert not options(features=("shortcut",)).asked.others
