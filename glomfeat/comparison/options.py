@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from glomfeat import __version__
-from glomfeat.comparison.option_checks import READING, check_options, plainly
+from glomfeat.comparison.option_checks import READING, check_options, name_tables, plainly
 from glomfeat.core.plugins import Coded
 from glomfeat.data.schemes import Given, find_scheme, schemes_in_words
 
@@ -315,7 +315,7 @@ class Study:
         uses += [(name, "--with joins it") for name in self.with_]
         for one in self.subgroups:  # with or without the numbers that cut it into groups
             uses += [(name, "--subgroups groups by it") for name in {one, one.rpartition(":")[0]}]
-        return Asked(*words, but, self.missing, tuple(uses), others=any(str(f)[:5] == "file:" for f in self.features))
+        return Asked(*words, but, self.missing, tuple(uses), others=name_tables(self.features))
 
     @property
     def tuned(self):
