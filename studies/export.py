@@ -77,9 +77,11 @@ class Options:
     @property
     def asked(self):
         """The user's choices about columns of tables, as `glomfeat.data.tables.columns.Asked`."""
+        from glomfeat.comparison.option_checks import name_tables
         from glomfeat.data.tables.columns import Asked
 
-        return Asked(self.name_column or "", self.label_column or "", self.columns, self.drop, (self.groups,))
+        words = self.name_column or "", self.label_column or "", self.columns, self.drop
+        return Asked(*words, (self.groups,), others=name_tables(self.features))
 
     def check(self):
         """Refuse values that no export can have.

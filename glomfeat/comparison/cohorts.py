@@ -183,7 +183,8 @@ def _read(study, manifest, features, name, place, called, seen, say):
     _refuse_other_kind(study, manifest, name, place)
     known, how = _Watched(manifest.classes, called), (study.groups, None, study.show_names, study.layout)
     try:
-        theirs = read_manifest(place, None, None, *how, study.asked, known=known, joined=study.with_)
+        asked = replace(study.asked, others=True)  # a cohort's classes may lie in folders, those of DATA in a table
+        theirs = read_manifest(place, None, None, *how, asked, known=known, joined=study.with_)
     except (JoinedError, TableError) as error:
         raise ManifestError(
             f"cohort {name}: {error}; a cohort needs the columns of --with, so that arms that read them can score it"

@@ -20,6 +20,17 @@ def plainly(name):
     return name.rstrip("_")
 
 
+def name_tables(features):
+    """Whether any of some features is read from a table or another file of numbers.
+
+    Examples
+    --------
+    >>> name_tables(["classical", "file:t.csv"]), name_tables(["classical"])
+    (True, False)
+    """
+    return any(str(name).startswith("file:") for name in features)
+
+
 def check_options(study):
     """Refuse values that no study can have.
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from glomfeat import __version__
-from glomfeat.comparison.option_checks import READING, check_options, plainly
+from glomfeat.comparison.option_checks import READING, check_options, name_tables, plainly
 from glomfeat.core.plugins import Coded
 from glomfeat.data.schemes import Given, find_scheme, schemes_in_words
 
@@ -309,13 +309,13 @@ class Study:
         """The user's choices about columns of tables, as `glomfeat.data.tables.columns.Asked`."""
         from glomfeat.data.tables.columns import Asked
 
-        words = self.name_column or "", self.label_column or ""
+        words = self.name_column or "", self.label_column or "", self.columns, self.drop
         but = self.groups, *filter(None, [self.split.column]), *self.with_
         uses = [(self.groups, "the case, by --groups"), (self.split.column, "--scheme splits by it")]
         uses += [(name, "--with joins it") for name in self.with_]
         for one in self.subgroups:  # with or without the numbers that cut it into groups
             uses += [(name, "--subgroups groups by it") for name in {one, one.rpartition(":")[0]}]
-        return Asked(*words, self.columns, self.drop, but, self.missing, tuple(uses))
+        return Asked(*words, but, self.missing, tuple(uses), others=name_tables(self.features))
 
     @property
     def tuned(self):

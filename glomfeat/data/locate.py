@@ -5,10 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from glomfeat.core.words import number_of
 from glomfeat.data.archives import ArchiveError
-from glomfeat.data.embeddings import find_rows, names_of
-from glomfeat.data.embeddings.parquet import sorted_parquet
 from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.files import OUTPUT, FolderError, is_there, walk_files
 from glomfeat.data.folders.facts import add_facts
@@ -16,8 +13,8 @@ from glomfeat.data.folders.layout import folder_of, read_tree
 from glomfeat.data.images import dicom
 from glomfeat.data.images.decode import READ
 from glomfeat.data.images.decode import SUFFIXES as OF_IMAGES
-from glomfeat.data.labels.classes import clean_label, labelled, one_label_each, refuse_no_rows
-from glomfeat.data.labels.find import find_labels, join_labels, tables_beside
+from glomfeat.data.labels.classes import clean_label, labelled, one_row_each, refuse_no_rows
+from glomfeat.data.labels.find import find_labels, join_labels, refuse_unused, tables_beside
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.sources import (
     archive_problems,
@@ -29,92 +26,29 @@ from glomfeat.data.sources import (
     places_of,
     sample_labels,
 )
-from glomfeat.data.tables.columns import USUAL, Asked, label_column, sort_columns, spoilt_in_words
-from glomfeat.data.tables.joining import as_parts, find_names_among
+from glomfeat.data.tables.columns import USUAL, Asked, sort_columns
+from glomfeat.data.tables.joining import as_parts, find_names_among, without_suffix
 from glomfeat.data.tables.read import (
     HEAD_ROWS,
-    NAME_COLUMNS,
     PATH_COLUMNS,
     PER_IMAGE,
     SHEETS,
     SUFFIXES,
-    TABLES,
+    as_spelt,
     listed,
     plain,
     row_names,
 )
 from glomfeat.data.unread import counted, is_left_out, is_picture, note_on, rows_of, vanished
 
-MOST_FILES = 200_000
+MOST_FILES, MOST_UNSURE = 200_000, 20_000
 FORCED = "file:"
 GIVE = "give a folder of images, a zip or tar, a CSV or a feature table"
 
 
-def from_table(path, labels, asked, problems, notes):
-    """The rows of a feature table, or of a feature table and a table of labels."""
-    if labels is None and path.is_dir():
-        labels = find_labels(path, [], names_of(path, asked)["name"].tolist(), asked)
-    if labels is not None:
-        return _join_rows(path, labels, asked, problems, notes)
-    frame = names_of(path, asked)
-    suffix = path.suffix.lower()
-    if label_column(frame, path.name, asked.label) is None and suffix not in TABLES:
-        raise ManifestError(
-            f"{path} holds {number_of(len(frame), 'row')} and does not say which class each has: give --labels FILE"
-        )
-    _say_columns(path, frame, asked, problems, notes)
-    frame = labelled(path, asked, notes, frame)
-    repeated = frame["name"][frame["name"].duplicated()].unique().tolist()
-    if repeated:
-        problems.append(("names with several rows in the feature table", repeated))
-    return frame.drop_duplicates("name").assign(path="")
-
-
-def _say_columns(path, frame, asked, problems, notes):
-    """Say which columns of a table describe; report cells that hold no number as a problem."""
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        found, _, frame = sorted_parquet(path, asked)
-    elif suffix in SHEETS:
-        found = sort_columns(frame, asked, path.name)
-    else:
-        return
-    notes += found.lines(path.name)
-    if found.spoilt and asked.missing == "refuse":
-        names = row_names(frame, path.name, asked.name)
-        problems += [(line, []) for line in spoilt_in_words(frame, found, [*(frame.index if names is None else names)])]
-
-
-def _join_rows(path, labels, asked, problems, notes):
-    """The rows of a CSV of labels that have a row of features under the same name."""
-    if not Path(labels).is_file():
-        raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
-    frame = one_label_each(labelled(labels, asked, notes), problems)
-    known = names_of(path, asked, frame["name"].tolist())
-    _say_columns(path, known, asked, problems, notes)
-    known = row_names(known, path.name, asked.name if asked.name in known.columns else "")
-    if known is None:
-        called = ", ".join(NAME_COLUMNS[:5])
-        raise ManifestError(
-            f"{path} does not name its rows: it needs a column {called}, or say which with --name-column"
-        )
-    known = known.tolist()
-    places, missing = find_rows(frame["name"].tolist(), known)
-    if missing:
-        problems.append((f"labels of {Path(labels).name} without a row of features", missing))
-        frame = frame[~frame["name"].isin(missing)]
-    elif places is None:
-        problems.append(("images of one name in several folders, which need their folder in the features too", []))
-    if len(known) > len(frame):
-        lack = len(known) - len(frame)
-        notes.append(
-            f"{lack} of {len(known)} rows {'has' if lack == 1 else 'have'} no label in {Path(labels).name}: left out"
-        )
-    return frame.assign(path="")
-
-
 def from_files(source, labels, problems, notes, unread, layout=None, asked=USUAL):
     """The images below a folder, in archives, or that a table names."""
+    _refuse_columns(source, asked, notes)
     if source.is_dir() or find_archives(source):
         return _from_folder(source, labels, problems, notes, unread, layout, asked)
     said = []
@@ -122,13 +56,32 @@ def from_files(source, labels, problems, notes, unread, layout=None, asked=USUAL
     if not {*map(plain, frame.attrs["named by"])} & {*map(plain, PATH_COLUMNS)}:
         return _from_folder(source.parent, source, problems, notes, unread, layout, asked)
     notes += said
-    frame = one_label_each(frame, problems)
     frame = frame.assign(path=[str(source.parent / name) for name in frame["name"]])
+    same = frame["path"].map(os.path.abspath)  # one file may be named in several ways
+    frame = one_row_each(frame, problems, asked, notes, source.name, same)
     there = frame["path"].map(is_there).astype(bool)
     if not there.all():
         frame, there = found_below(source.parent, frame, there)
         problems += [("labels without a file", frame["name"][~there].tolist())] if not there.all() else []
     return frame[there]
+
+
+def _refuse_columns(source, asked, notes):
+    """Refuse a choice of columns, and say that missing values are none, if no table of numbers is read."""
+    if asked.others:
+        return
+    chosen = [
+        f"--{name} {' '.join(map(str, words))}"
+        for name, words in (("columns", asked.keep), ("drop", asked.drop))
+        if words
+    ]
+    if chosen:
+        raise ManifestError(
+            f"{source} holds images, and {' and '.join(chosen)} is for tables of numbers: leave it out, or give such a "
+            "table with --features file:PATH"
+        )
+    if asked.missing != "refuse":
+        notes.append(f"--missing {asked.missing} changes nothing: it is for tables of numbers, and there is none")
 
 
 def found_below(folder, frame, there):
@@ -150,7 +103,8 @@ def found_below(folder, frame, there):
     relative, paths = images_of(places_of(folder))
     found, _ = find_names_among(frame["name"][~there].tolist(), relative)
     moved = frame["name"].map(lambda name: paths[found[name]] if name in found else "")
-    use = ~there & (moved != "") & ~moved.isin(frame["path"][there])
+    taken = frame["path"][there].map(os.path.abspath)
+    use = ~there & (moved != "") & ~moved.map(os.path.abspath).isin(taken)
     told = {name: relative[found[name]] for name in frame["name"][use] if "\\" in name}  # elsewhere it names no case
     names = frame["name"].map(lambda name: told.get(name, name))
     return frame.assign(name=names, path=frame["path"].where(~use, moved)), there | use
@@ -181,7 +135,9 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     order = sorted(range(len(relative)), key=lambda row: relative[row].split("/"))
     relative, paths = [relative[row] for row in order], [paths[row] for row in order]
     _check_dicom(relative, problems)
-    labels = labels or find_labels(folder, places, relative, asked)
+    given, labels = labels, labels or find_labels(folder, places, relative, asked, notes)
+    if labels is None:
+        refuse_unused(Path(folder), asked, notes)
     if labels is None and (samples := sample_labels(relative, paths)) is not None:
         return samples.assign(raw=samples["raw"].map(clean_label), name=_shown(samples["name"].tolist()))
     seen = relative if layout else [*relative, *filter(is_picture, others)]
@@ -207,6 +163,7 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
         first = next((kind for kind in tree.levels if kind not in ("split", "case")), "")
         files["folder"] = [tree.of(first, one) for one in folders]
         frame = join_labels(files, labels, relative, problems, asked, notes)
+        notes += [f"{Path(labels).name} gives the classes"] if given is None and not tree.levels else []
         _tell_unread(problems, unread)
     by = "" if labels is None else Path(labels).name
     return add_facts(frame.drop(columns="in"), frame["in"].tolist(), tree, notes, by)
@@ -290,7 +247,7 @@ def is_feature_table(path, asked=USUAL, notes=None, forced=False):
         return path.suffix.lower() in SUFFIXES
     head = read_asked(path, asked, HEAD_ROWS)
     refuse_no_rows(path, head)
-    asked = Asked(asked.name if asked.name in head else "", asked.label if asked.label in head else "", but=asked.but)
+    asked = Asked(as_spelt(head, asked.name), as_spelt(head, asked.label), but=asked.but)
     if not sort_columns(head, asked, path.name).used:
         return False
     names = row_names(head, path.name, asked.name)
@@ -303,19 +260,27 @@ def is_feature_table(path, asked=USUAL, notes=None, forced=False):
 
 
 def _names_images(folder, names):
-    """Whether most of some names belong to images below a folder; a search among very many files stops early."""
+    """Whether most of some names belong to images below a folder, whose suffix they may lack.
+
+    A search among very many files stops early, sooner if nothing but a search can tell that names may be images.
+    """
+    names = {*names} - {""}
     paths = {name for name in names if is_image(name)}
-    if 2 * len(paths) < len(set(names)):
-        return False
-    if 2 * sum(is_there(folder / path) for path in paths) >= len(paths):
+    sure = 0 < len(names) <= 2 * len(paths)
+    if sure and 2 * sum(is_there(folder / path) for path in paths) >= len(paths):
         return True
-    wanted, found, seen = {as_parts(path)[-1] for path in paths}, set(), 0
-    for _, files in walk_files(folder):
-        found |= wanted.intersection(files)
-        seen += len(files)
-        if 2 * len(found) >= len(wanted) or seen > MOST_FILES:
-            break
-    return 2 * len(found) >= len(wanted)
+    wanted, found, seen = {as_parts(name)[-1] for name in (paths if sure else names)}, set(), 0
+    try:
+        for _, files in walk_files(folder):
+            images = {*filter(is_image, files)}
+            found |= wanted & (images | {*map(without_suffix, images)})
+            seen += len(files)
+            if 2 * len(found) >= len(wanted) or seen > (MOST_FILES if sure else MOST_UNSURE):
+                break
+    except FolderError:  # nothing says that a table has to do with the folders beside it
+        if sure:
+            raise
+    return 2 * len(found) >= len(wanted) > 0
 
 
 def _holds_rows(folder):

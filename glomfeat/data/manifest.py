@@ -30,10 +30,11 @@ from glomfeat.data.images.decode import ImageError
 from glomfeat.data.joined import keep_joined
 from glomfeat.data.labels.classes import one_spelling, order_classes
 from glomfeat.data.labels.corrections import changes_beside, read_corrections
-from glomfeat.data.locate import from_files, from_table, is_feature_table, is_forced, source_of
+from glomfeat.data.locate import from_files, is_feature_table, is_forced, source_of
 from glomfeat.data.problems import ManifestError, complain, duplicate_problems
 from glomfeat.data.schemes import Given
 from glomfeat.data.subgroups import keep_columns, kept_columns
+from glomfeat.data.table_rows import from_table
 from glomfeat.data.tables.columns import USUAL
 from glomfeat.data.tables.read import named_by_user
 

@@ -141,8 +141,10 @@ def test_other_tables_in_the_folder_are_found(tmp_path, suffix):
     (tmp_path / "notes.txt").write_bytes(b"\x00\x01 no table")
     manifest = read_manifest(tmp_path)
     assert [manifest.classes[k] for k in manifest.labels] == LABELS
-    write(tmp_path, {"name": NAMES, "label": ["x", "y"] * 4})
-    assert read_manifest(tmp_path).classes == ("x", "y"), "a CSV goes before"
+    other = write(tmp_path, {"name": NAMES, "label": ["x", "y"] * 4}, "others.csv")
+    with pytest.raises(ManifestError, match=rf"several tables of labels \(others\.csv, labels\{suffix}\): say with"):
+        read_manifest(tmp_path)
+    assert read_manifest(tmp_path, other).classes == ("x", "y")
 
 
 def test_a_table_of_something_else_does_not_get_in_the_way(tmp_path):

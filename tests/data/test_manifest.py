@@ -347,7 +347,10 @@ def test_csvs_that_do_not_serve(tmp_path):
         read_manifest(tmp_path, labels=tmp_path / "l.csv")
     for name in ("l1.csv", "l2.csv"):
         (tmp_path / name).write_text("name,label\ncase0_s.png,1\n")
-    with pytest.raises(ManifestError, match=r"holds several CSVs of labels \(l1\.csv, l2\.csv\): use --labels$"):
+    with pytest.raises(
+        ManifestError,
+        match=r"holds several tables of labels \(l1\.csv, l2\.csv\): say with --labels which one is right$",
+    ):
         read_manifest(tmp_path)
 
 

@@ -12,23 +12,31 @@ from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.labels.two_tables import read_two
 from glomfeat.data.problems import SHOWN, ManifestError
 from glomfeat.data.tables.columns import USUAL, label_column
+from glomfeat.data.tables.facts import fact_of, words_of_options
 from glomfeat.data.tables.read import (
     LABEL_COLUMNS,
     NAME_COLUMNS,
     TableError,
-    find_columns,
     find_names,
+    known_kind,
     listed,
     plain,
+    read_values,
     row_names,
+    word_of,
 )
 
 SURE = {"label", "groundtruth", "class"}
+# texts that programs write where there is no value; some of them are classes too, such as no lesion
+NO_LABEL = {"nan", "-nan", "<na>", "#n/a", "#na", "#ref!", "#value!", "#div/0!", "#name?", "#num!", "#null!"}
+DOUBTED = {"na", "n/a", "none", "null"}
 
 
 def clean_label(value):
-    """A label as text; 1, 1.0 and ' 1 ' are one class."""
+    """A label as text; 1, 1.0 and ' 1 ' are one class, and NaN and #N/A are none."""
     text = "" if pd.isna(value) else str(value).strip()
+    if text.casefold() in NO_LABEL:
+        return ""
     return text[:-2] if text.endswith(".0") and text[:-2].lstrip("-").isdigit() else text
 
 
@@ -91,6 +99,11 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
     _check_second(frame, where, label, asked, notes)
     called = find_names(frame, where, asked.name)
     frame = frame.assign(name=names, raw=frame[label].map(clean_label))
+    for text, rows in frame["raw"][frame["raw"].str.casefold().isin(DOUBTED)].value_counts().items():
+        of = number_of(rows, "row")
+        notes.append(
+            f"warning: {text!r} in {of} of {where} is taken for a class: if it means no label, empty the cells"
+        )
     frame.attrs = {"named by": called, "left out": left_out}
     return frame
 
@@ -98,19 +111,24 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
 def _check_second(frame, where, label, asked, notes):
     """Refuse a second column of classes that contradicts the first."""
     first = frame[label].map(clean_label)
-    for other in find_columns(frame, LABEL_COLUMNS):
-        if other == label or asked.label:
+    for other in [] if asked.label else [column for column in frame.columns if known_kind(column) == "label"]:
+        if other == label:
             continue
         second = frame[other].map(clean_label)
         pairs = pd.DataFrame({"first": first, "second": second})[(first != "") & (second != "")]
-        distinct, count = pairs.drop_duplicates(), pairs.nunique()
-        if len(distinct) <= max(count):  # one can be told from the other
+        spelt, distinct, count = pairs.map(spelling), pairs.drop_duplicates(), pairs.nunique()
+        if {*spelt["first"]} == {*spelt["second"]}:  # one set of classes, so that each row can be compared by itself
+            rows = pairs[spelt["first"] != spelt["second"]]
+        elif len(distinct) <= max(count):  # one can be told from the other
             continue
-        if count["first"] != count["second"] and not {plain(label), plain(other)} <= SURE:
+        elif count["first"] != count["second"] and not {word_of(label), word_of(other)} <= SURE:
             notes.append(f"column {other!r} of {where} tells something else than {label!r}, which is used as the class")
             continue
-        usual = pairs.groupby("second")["first"].agg(lambda texts: texts.mode()[0])
-        rows = pairs[pairs["first"] != pairs["second"].map(usual)]
+        else:
+            usual = pairs.groupby("second")["first"].agg(lambda texts: texts.mode()[0])
+            rows = pairs[pairs["first"] != pairs["second"].map(usual)]
+        if rows.empty:
+            continue
         shown = "; ".join(f"row {row + 1}: {one} and {two}" for row, one, two in rows.head(SHOWN).itertuples())
         raise ManifestError(
             f"{where}: columns {label!r} and {other!r} are both classes and disagree in {number_of(len(rows), 'row')} "
@@ -118,13 +136,49 @@ def _check_second(frame, where, label, asked, notes):
         )
 
 
-def one_label_each(frame, problems):
-    """Drop repeated rows; report names that have two labels."""
-    frame = frame.assign(spelt=frame["raw"].map(spelling)).drop_duplicates(["name", "spelt"]).drop(columns="spelt")
-    twice = frame["name"].duplicated(keep=False)
-    if twice.any():
-        problems.append(("rows of images under two labels", sorted(set(frame["name"][twice]))))
-    return frame.drop_duplicates("name")
+def one_row_each(frame, problems, asked, notes, where, same=None):
+    """Keep the first row of each image; report images whose rows differ in their label or in a column that is used.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        From `labelled`.
+    problems, notes : list
+        More are added.
+    asked : glomfeat.data.tables.columns.Asked
+        Names the columns that options use; those of cases, slides and sites are always compared.
+    where : str
+        The table, for messages.
+    same : pandas.Series, optional
+        What rows of one image share; by default its name.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    same = frame["name"] if same is None else same
+    twice = same.duplicated(keep=False)
+    if not twice.any():
+        return frame
+    rows, of = frame[twice], same[twice]
+    options, found = words_of_options(asked), len(problems)
+    used = [
+        column for column in frame.columns if fact_of(column) in ("case", "slide", "site") or plain(column) in options
+    ]
+    for column in ("raw", *used):
+        texts = rows["raw"].map(spelling) if column == "raw" else read_values(rows[column].to_numpy(object))
+        differ = texts.set_axis(rows.index).groupby(of).transform("nunique") > 1
+        what = "rows of images under two labels"
+        if column != "raw":
+            what = f"images with several rows in {where} that differ in column {column!r}: keep one row of each"
+        if differ.any():
+            problems.append((what, sorted(set(rows["name"][differ]))))
+    again = int(same.duplicated().sum())
+    if len(problems) == found:
+        notes.append(
+            f"{number_of(again, 'row', 'rows')} of {where} {'repeats' if again == 1 else 'repeat'} an image: left out"
+        )
+    return frame[~same.duplicated()]
 
 
 def spelling(label):

@@ -7,13 +7,24 @@ import pandas as pd
 
 from glomfeat.data.files import names_below, split
 from glomfeat.data.folders.names import are_sites
-from glomfeat.data.labels.classes import labelled, one_label_each
+from glomfeat.data.labels.classes import labelled, one_row_each
 from glomfeat.data.labels.corrections import hold_changes
 from glomfeat.data.labels.two_tables import clinical_table
 from glomfeat.data.problems import ManifestError
-from glomfeat.data.tables.columns import USUAL, Asked, label_column
+from glomfeat.data.tables.columns import USUAL, label_column
 from glomfeat.data.tables.joining import find_names_among
-from glomfeat.data.tables.read import SHEETS, TableError, find_column, listed, plain, read_head, row_names
+from glomfeat.data.tables.read import (
+    SHEETS,
+    TableError,
+    as_spelt,
+    find_column,
+    listed,
+    plain,
+    read_frame,
+    read_head,
+    read_values,
+    row_names,
+)
 
 AGREE = 0.8  # the share of images whose folder fits their class, from which on folders stand for classes
 OLD_LABELS = ("label", "ground truth", "class")
@@ -51,9 +62,8 @@ def join_labels(files, labels, relative, problems, asked=USUAL, notes=None):
     where, left_out, shown = Path(labels).name, frame.attrs["left out"], files["name"].tolist()
     found, unclear = find_names_among([*frame["name"], *left_out], relative)
     left_out = {shown[found[name]] for name in left_out if name in found}
-    frame = one_label_each(
-        frame.assign(name=[shown[found[name]] if name in found else name for name in frame["name"]]), problems
-    )
+    frame = frame.assign(name=[shown[found[name]] if name in found else name for name in frame["name"]])
+    frame = one_row_each(frame, problems, asked, [] if notes is None else notes, where)
     gone = frame["name"][~frame["name"].isin(files["name"])]
     several = gone.isin(unclear)
     if several.any():
@@ -71,7 +81,7 @@ def join_labels(files, labels, relative, problems, asked=USUAL, notes=None):
     return _agree(merged[merged["raw"].notna()].copy(), problems)
 
 
-def find_labels(folder, places, relative=(), asked=USUAL):
+def find_labels(folder, places, relative=(), asked=USUAL, notes=None):
     """The only table of labels in a folder, or None.
 
     Parameters
@@ -82,24 +92,44 @@ def find_labels(folder, places, relative=(), asked=USUAL):
     relative : sequence of str
         Images; a table must name some of them, unless its columns have the usual names for labels.
     asked : glomfeat.data.tables.columns.Asked
+    notes : list of str, optional
+        A line is added if further tables say the same.
 
     Raises
     ------
     ManifestError
-        There are several.
+        There are several that differ.
     """
     packed = [place for place in places if place != folder or split(place)[0]]
     inside = [place / name for place in packed for name in names_below(place) if "/" not in name]
     beside = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
     sheets = [path for path in sorted([*beside, *inside]) if _may_be_labels(path)]
-    for kinds in ((".csv",), SHEETS[1:]):
-        found = [path for path in sheets if path.suffix.lower() in kinds and _holds_labels(path, relative, asked)]
-        if len(found) > 1:
+    found = [path for path in sheets if _holds_labels(path, relative, asked)]
+    found.sort(key=lambda path: SHEETS.index(path.suffix.lower()))
+    if len(found) > 1:
+        if len({path.suffix.lower() for path in found}) < len(found) or not _say_the_same(found):
             names = ", ".join(path.name for path in found)
-            raise ManifestError(f"{folder} holds several CSVs of labels ({names}): use --labels")
-        if found:
-            return found[0]
+            raise ManifestError(
+                f"{folder} holds several tables of labels ({names}): say with --labels which one is right"
+            )
+        if notes is not None:
+            others = " and ".join(path.name for path in found[1:])
+            say = "says" if len(found) == 2 else "say"
+            notes.append(f"{others} {say} the same as {found[0].name}, which is read")
+    if found:
+        return found[0]
     return clinical_table([path for path in sheets if not _holds_percentages(path)], asked)
+
+
+def _say_the_same(paths):
+    """Whether tables of several formats hold the same cells, in any order of rows and columns."""
+    try:
+        frames = [read_frame(path) for path in paths]
+    except TableError:
+        return False
+    cells = [{plain(column): read_values(frame[column].to_numpy(object)) for column in frame} for frame in frames]
+    rows = [sorted(zip(*(held[word] for word in sorted(held)), strict=True)) for held in cells]
+    return all({*held} == {*cells[0]} and row == rows[0] for held, row in zip(cells, rows, strict=True))
 
 
 def tables_beside(folder):
@@ -109,6 +139,44 @@ def tables_beside(folder):
     ----------
     folder : pathlib.Path
     """
+    lines = _tables_in(folder)
+    more = ", and --name-column and --label-column say which names images and which holds classes" if lines else ""
+    return "; ".join([""] + lines) + more
+
+
+def refuse_unused(folder, asked, notes):
+    """Refuse columns of names or labels that the user names although no table of labels has been found.
+
+    If tables other than those of DATA are read too, the columns may be for these alone, and a line says so.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    asked : glomfeat.data.tables.columns.Asked
+    notes : list of str
+        More are added.
+
+    Raises
+    ------
+    ManifestError
+        Names the tables that are there, and their columns.
+    """
+    options = ("--label-column", asked.label), ("--name-column", asked.name)
+    named = " with ".join(f"{option} {column!r}" for option, column in options if column)
+    if not named:
+        return
+    if asked.others:
+        notes.append(f"no table of labels in {folder} fits {named}, which is used for other tables alone")
+        return
+    there = "; ".join(_tables_in(folder)) or "there is none"
+    raise ManifestError(
+        f"no table of labels in {folder} fits {named}: {there}; correct the name, give the table with --labels, or "
+        "leave the option out"
+    )
+
+
+def _tables_in(folder):
+    """Describe the first few tables in a folder that may hold labels, a text each."""
     lines = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if not path.is_file() or path.name.startswith((".", "~$")):
@@ -118,8 +186,7 @@ def tables_beside(folder):
         elif _may_be_labels(path):
             with contextlib.suppress(TableError):
                 lines.append(f"{path.name} has the columns {listed(read_head(path).columns, 6)}")
-    more = ", and --name-column and --label-column say which names images and which holds classes" if lines else ""
-    return "; ".join([""] + lines[:3]) + more
+    return lines[:3]
 
 
 def _may_be_labels(path):
@@ -146,12 +213,13 @@ def _holds_labels(path, relative, asked):
         return False
     if hold_changes(head.columns):  # from an earlier study: changes are applied only if --labels names them
         return False
+    if any(one and not as_spelt(head, one) for one in (asked.name, asked.label)):
+        return False
     usual = find_column(head, OLD_LABELS) is not None and find_column(head, OLD_NAMES) is not None
     if usual and path.suffix.lower() == ".csv":
         return True
-    given = Asked(*(name if name in head.columns else "" for name in (asked.name, asked.label)))
-    names = row_names(head, path.name, given.name)
-    if names is None or label_column(head, path.name, given.label) is None:
+    names = row_names(head, path.name, asked.name)
+    if names is None or label_column(head, path.name, asked.label) is None:
         return False
     found, _ = find_names_among(names.tolist(), relative)
     return 2 * len(found) >= len(set(names))

@@ -64,6 +64,8 @@ class Asked:
         What to do with cells of numeric columns that hold none: ``refuse`` them, or ``impute`` them in each fold.
     learnt : glomfeat.data.embeddings.learnt.Learnt or None
         Columns that a model reads; these are then the ones that describe.
+    others : bool
+        Whether tables other than those of DATA are read too, so that `name` and `label` may be columns of these alone.
 
     Examples
     --------
@@ -79,6 +81,7 @@ class Asked:
     missing: str = "refuse"
     uses: tuple = ()
     learnt: Any = None
+    others: bool = False
 
     @property
     def key(self):

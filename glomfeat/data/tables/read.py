@@ -101,6 +101,20 @@ def find_column(frame, known):
     return next(iter(find_columns(frame, known)), None)
 
 
+def as_spelt(frame, asked):
+    """The column that the user names, as a table spells it; empty if none is named or the table has none.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> as_spelt(pd.DataFrame(columns=["Name", "Grade"]), "grade")
+    'Grade'
+    """
+    if not asked or asked in frame.columns:
+        return asked
+    return find_column(frame, (asked,)) or ""
+
+
 def named_by_user(frame, asked, option, where, ours=(), others=()):
     """Find the column that the user names with an option.
 
@@ -325,6 +339,17 @@ def _as_names(values):
     return values.astype(object).where(values.notna(), "").map(lambda value: str(value).strip())
 
 
+def word_of(column):
+    """A header as `plain` compares it, without the number that pandas appends to repeated headers.
+
+    Examples
+    --------
+    >>> word_of("Label.1"), word_of("T1.5")
+    ('label', 't1')
+    """
+    return plain(re.sub(r"\.\d+$", "", str(column)))
+
+
 def known_kind(column):
     """What a column is by its header: ``name``, ``label``, ``case``, ``slide``, or nothing.
 
@@ -333,5 +358,5 @@ def known_kind(column):
     >>> known_kind("Patient No."), known_kind("area")
     ('case', '')
     """
-    word = plain(re.sub(r"\.\d+$", "", str(column)))  # pandas appends a number to repeated headers
+    word = word_of(column)
     return next((kind for kind, words in KINDS.items() if {word, word.removeprefix("metadata")} & words), "")

@@ -1,0 +1,41 @@
+"""Texts in a column of labels that may mean that there is no label."""
+
+import pandas as pd
+import pytest
+from helpers.images import complaint, put
+
+from glomfeat.data.manifest import read_manifest
+from glomfeat.data.tables.columns import Asked
+
+NAMES = [f"case{k // 2}_{k}.png" for k in range(8)]
+LABELS = ["GS", "no"] * 4
+
+
+def table(folder, labels, suffix=".csv", column="label"):
+    frame = pd.DataFrame({"name": NAMES, column: labels})
+    path = put(folder, NAMES) / f"labels{suffix}"
+    frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_excel(path, index=False)
+    return folder
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+@pytest.mark.parametrize("text", ["NaN", "nan", "#N/A", " #VALUE!", "<NA>"])
+def test_what_programs_write_for_no_value_is_no_class(tmp_path, text, suffix):
+    said = f"2 images without a label: {NAMES[0]}, {NAMES[7]} (give each a row with its class, or move it out of DATA)"
+    assert complaint(table(tmp_path, [text, *LABELS[1:7], text], suffix)) == [said]
+
+
+@pytest.mark.parametrize("text", ["None", "NA", "n/a", "null"])
+def test_what_may_be_a_class_is_one_with_a_warning(tmp_path, text):
+    manifest = read_manifest(table(tmp_path, [text, *LABELS[1:7], text]))
+    assert set(manifest.classes) == {"GS", "no", text}
+    said = f"warning: {text!r} in 2 rows of labels.csv is taken for a class: if it means no label, empty the cells"
+    assert said in manifest.said
+    others = ["NAT", *LABELS[1:7], "NAT"]  # normal adjacent tissue
+    manifest = read_manifest(table(tmp_path, others))
+    assert "NAT" in manifest.classes and not any(line.startswith("warning") for line in manifest.said)
+
+
+def test_in_a_column_that_the_user_names_it_is_none(tmp_path):
+    table(tmp_path, ["NA", *LABELS[1:]], column="grade")
+    assert complaint(tmp_path, asked=Asked(label="grade"))[0].startswith(f"1 image without a label: {NAMES[0]}")
