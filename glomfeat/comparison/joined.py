@@ -9,6 +9,7 @@ import pandas as pd
 from glomfeat.core.arms import MARKS, Arm, StudyError, split_way, tagged
 from glomfeat.core.words import number_of
 from glomfeat.data.joined import OPTION, JoinedError, lines_on_joined, read_joined, texts_in_words
+from glomfeat.data.lone_values import hide_lone
 from glomfeat.data.splits import fold_rows
 from glomfeat.data.tables.read import listed
 from glomfeat.features.make import FEATURES
@@ -201,12 +202,14 @@ def _in_brackets(text):
     return f" ({text})" if text else ""
 
 
-def _lines_on_parts(joining, manifest, scheme):
+def _lines_on_parts(joining, manifest, scheme, show_names):
     """Warn of texts in a part that is tested which no image that its models learn from has, if a column gives parts."""
     if not scheme.column:
         return []
     folds = pd.DataFrame({"repeat": 0, "fold": scheme.deal(manifest, 1, 0)[0]})
-    given, lines = manifest.table["given"].to_numpy(object), []
+    held = manifest.table.groupby("given")["case"].nunique()
+    shown = dict(zip(held.index, hide_lone(held.index, held, show_names), strict=True))
+    given, lines = manifest.table["given"].map(shown).to_numpy(object), []
     for column in joining.columns.columns:
         parts = []
         for fold in scheme.tested:
@@ -214,9 +217,9 @@ def _lines_on_parts(joining, manifest, scheme):
             unseen = np.zeros(len(manifest), bool)
             unseen[test] = _unseen(column, column.values[train])[test]
             if unseen.any():
-                shown = _in_brackets(texts_in_words(column, manifest.cases, unseen))
+                which = _in_brackets(texts_in_words(column, manifest.cases, unseen))
                 where = f"where {scheme.column} is {given[test[0]]}"
-                parts.append(f"{unseen.sum()} of {number_of(len(test), 'image')}{shown} {where}")
+                parts.append(f"{unseen.sum()} of {number_of(len(test), 'image')}{which} {where}")
         if parts:
             which = listed(parts, 3)
             lines.append(
@@ -225,20 +228,20 @@ def _lines_on_parts(joining, manifest, scheme):
     return lines
 
 
-def lines_on_joining(joining, manifest, nets, scheme, save_models=False):
+def lines_on_joining(joining, manifest, study):
     """Lines for the user on joined columns."""
     if joining.columns is None:
         return []
     lines = lines_on_joined(joining.columns, manifest.labels, manifest.cases, manifest.classes)
-    lines += _lines_on_parts(joining, manifest, scheme)
+    lines += _lines_on_parts(joining, manifest, study.split, study.show_names)
     features = number_of(len(joining.bases) - 1, "feature is", "features are")
     lines.append(
         f"joined columns: {features} also read with them, and {joining.alone} is what they tell alone; filled, scaled "
         "and made 0 and 1 by the training images of each fit, behind the reducer"
     )
-    if nets:
-        lines.append(f"joined columns: networks read only images, so none joins {', '.join(nets)}")
-    if save_models:
+    if study.nets:
+        lines.append(f"joined columns: networks read only images, so none joins {', '.join(study.nets)}")
+    if study.save_models:
         lines.append(
             "warning: --save-models: arms that read joined columns get no bundle, because a bundle is given only "
             "images or rows of features; --test scores places whose tables have the columns"

@@ -373,7 +373,7 @@ def _resolved(study, as_given, manifest, rest, say, notes=NOTHING, begun=None):
     )
     for cohort, name in product(prepared.cohorts, study.nets) if study.init else ():
         refuse_learnt(study.init, name, cohort.manifest)
-    for line in lines_on_joining(joining, manifest, study.nets, study.split, study.save_models):
+    for line in lines_on_joining(joining, manifest, study):
         say(line)
     for line in on_readers:
         say(line)

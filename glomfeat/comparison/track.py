@@ -11,7 +11,7 @@ from PIL import Image
 from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.metrics.table import METRICS, limits_of
 from glomfeat.results.show import to_markdown
-from glomfeat.results.tables import curves_table, own_columns
+from glomfeat.results.tables import curves_table, finished_first, own_columns, with_figure
 
 PACKAGES = {"mlflow": "mlflow", "tensorboard": "tensorboard"}
 LONGEST = 6000  # most characters of a parameter in MLflow
@@ -126,7 +126,7 @@ def _to_mlflow(study, finished, out):
     with mlflow.start_run(run_name=out.name) as run:
         mlflow.log_params(asked_options(study))
         mlflow.set_tag("title", finished.title)
-        known = results[results["auroc"].notna()]
+        known = with_figure(finished_first(results))
         if len(known):
             mlflow.set_tag("best arm", known.iloc[0]["arm"])
             mlflow.log_metrics(figures_of(known.iloc[0], own))

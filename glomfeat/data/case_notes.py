@@ -5,7 +5,7 @@ import re
 import pandas as pd
 
 from glomfeat.core.words import printable
-from glomfeat.data.cases import BELOW, BY_FOLDER, LOOKS, find_cases, pseudonyms, search_name
+from glomfeat.data.cases import BELOW, BY_FOLDER, JOINED, LOOKS, find_cases, pseudonyms, search_name
 from glomfeat.data.tables.columns import SPLITS, label_column
 from glomfeat.data.tables.read import known_kind, listed, plain
 
@@ -49,8 +49,10 @@ def case_examples(table, classes, show_names=False):
 
 
 def _in_brackets(text, case, shown):
-    """A name in which the case stands in brackets, as it is shown."""
-    return printable(str(text).replace(str(case), f"[{shown}]"))
+    """A name in which the case stands in brackets, as it is shown; one of joined cases may hold only one of these."""
+    parts = [str(case), *str(case).split(JOINED)]
+    held = next((part for part in parts if part and part in str(text)), str(case))
+    return printable(str(text).replace(held, f"[{shown}]"))
 
 
 def without_digits(cases):

@@ -22,6 +22,7 @@ LOOKS = re.compile(
 )
 REMEDY = "write one such as '^(?P<case>[^_]+)_', or the name of a column"
 BELOW = "subfolder"  # the column of folders below the classes' folders that mean nothing known
+JOINED = "+"  # between the names of cases that are joined
 BY_FOLDER = "case by folder"  # the column made from the folders, if they give cases better than anything else
 FROM_FOLDERS = "cases: by folder"
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{2,3}$")  # shorter and longer endings may be a part of a case's name

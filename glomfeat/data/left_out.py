@@ -5,6 +5,7 @@ import pandas as pd
 
 from glomfeat.core.words import number_of
 from glomfeat.data.cases import NAMED_BY, pseudonyms
+from glomfeat.data.lone_values import hide_lone
 from glomfeat.data.tables.read import listed, read_values, without_value
 
 MOST_VALUES = 20
@@ -61,8 +62,9 @@ def left_out_problems(table, classes, column, by_case=True, show_names=False):
         what = f"cases have several values of column {column!r}: write one for each case, or name another column"
         what += "" if show_names else NAMED_BY
         problems.append((what, [f"{named[case]} ({', '.join(sorted(held[case]))})" for case in torn]))
-    for value in values:
-        problems += _lacking(table, classes, column, value, (texts == value).to_numpy())
+    shown = hide_lone(values, [table["case"][texts == value].nunique() for value in values], show_names)
+    for value, called in zip(values, shown, strict=True):
+        problems += _lacking(table, classes, column, called, (texts == value).to_numpy())
     return problems
 
 

@@ -174,7 +174,7 @@ def files_of(places):
         paths += [f"{place}{os.sep}{name}" for name in below]
         held += [place if known else split(place)[0]] * len(below)
     if packed:
-        there = {name.rpartition("/")[2] for name in names}
+        there = {end for name in names for end in _ends(name)}
         others = [name for name in others if name not in packed or _holds_more(packed[name], there)]
     if len(places) > 1:
         count = Counter(names)
@@ -184,12 +184,20 @@ def files_of(places):
 
 
 def _holds_more(path, there):
-    """Whether an archive holds images under other names than some; so it seems if it cannot be listed."""
+    """Whether an archive holds images under other names than some; so it seems if it cannot be listed.
+
+    Names count with their folder, because many cases may have a ``1.png``.
+    """
     try:
         members = index_of(path).names
     except OSError:
         return True
-    return any(is_image(name) and name.rpartition("/")[2] not in there for name in members if not is_hidden(name))
+    return any(is_image(name) and _ends(name)[0] not in there for name in members if not is_hidden(name))
+
+
+def _ends(name):
+    """A name with its folder, and without."""
+    return ("/".join(name.rsplit("/", 2)[-2:]), name.rpartition("/")[2])
 
 
 def folders_at(places, depth):

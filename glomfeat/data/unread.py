@@ -102,7 +102,7 @@ def note_on(rows):
     """A line for the user about files that are not read."""
     suffixes = {row["suffix"] for row in rows}
     advice = ["python -m studies.crops cuts crops out of whole slides"] if suffixes & {*SLIDES} else []
-    advice += ["unpack what is packed"] if suffixes & {*PACKED, *ARCHIVES} else []
+    advice += ["unpack what is packed, or move it out of DATA"] if suffixes & {*PACKED, *ARCHIVES} else []
     advice += ["save images as PNG"] if suffixes - {*SLIDES, *PACKED, *ARCHIVES} else []
     return f"not read: {counted(rows)}; {'; '.join(advice)}"
 

@@ -174,7 +174,7 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
         reliability=tables.reliability,
         tables=tables,
         calls=tables.calls if finished else read_calls(run, results),
-        nearest=read_nearest(loaded.find("neighbours.csv"), results["arm"], run.manifest),
+        nearest=read_nearest(loaded.find("neighbours.csv"), finished_first(results)["arm"], run.manifest),
         leak_price=read_leak_price(out) if loaded.find("leak_price.csv") else None,
         importance=_read(loaded.find("importance.csv"), dtype={"group": str}, keep_default_na=False),
         learning_curve=_read(loaded.find("learning_curve.csv")),

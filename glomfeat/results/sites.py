@@ -8,9 +8,9 @@ import pandas as pd
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.seeds import seed_for
 from glomfeat.core.words import number_of
+from glomfeat.data.lone_values import hide_lone
 from glomfeat.metrics.resampling import resampling_units
 from glomfeat.metrics.table import limits_of
-from glomfeat.results.lone_values import hide_lone
 from glomfeat.results.parts import arms_of, find_limits, measure, trial_parts
 from glomfeat.results.terminal import print_cells
 from glomfeat.results.unmoved import without_limits
@@ -91,7 +91,7 @@ def site_cells(table, names=None, show_names=False):
     names : dict of str to str, optional
         What arms are called.
     show_names : bool
-        Whether to show values of a single case as they are; see `glomfeat.results.lone_values.hide_lone`.
+        Whether to show values of a single case as they are; see `glomfeat.data.lone_values.hide_lone`.
 
     Returns
     -------

@@ -1,9 +1,9 @@
 """What a table of subgroups says about the best arm, in words."""
 
 from glomfeat.core.words import joined
+from glomfeat.data.lone_values import hide_lone
 from glomfeat.data.subgroups import MISSING
 from glomfeat.metrics.table import METRICS
-from glomfeat.results.lone_values import hide_lone
 from glomfeat.results.subgroups import COMPARED
 from glomfeat.results.tables import ALPHA, read_written, with_figure
 from glomfeat.results.words import count, figure

@@ -23,7 +23,7 @@ from glomfeat.results.predictions import write_predictions
 from glomfeat.results.readers import reader_pairs_table, readers_table
 from glomfeat.results.robustness import robustness_table
 from glomfeat.results.show import to_markdown
-from glomfeat.results.tables import curves_table
+from glomfeat.results.tables import curves_table, finished_first
 from glomfeat.results.workbook import write_sheets
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ def _leaks(finished: "Finished") -> bool:
 
 
 def _doubt(finished: "Finished", path: Path) -> None:
-    near = read_nearest(path.with_name("neighbours.csv"), finished.results["arm"], finished.manifest)
+    best_first = finished_first(finished.results)["arm"]
+    near = read_nearest(path.with_name("neighbours.csv"), best_first, finished.manifest)
     write_table(doubt_table(finished, finished.doubt, near.of), path)
 
 

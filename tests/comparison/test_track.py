@@ -9,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 from helpers.running import refusal
-from helpers.runs import GOOD, WEAK, make_run
+from helpers.runs import GOOD, WEAK, end, make_run
 from PIL import Image
 
 import glomfeat
@@ -134,6 +134,13 @@ def test_mlflow_has_a_run_of_the_study_and_one_of_each_arm(installed, out, finis
     trials = finished.own_trials.query("arm == @GOOD")["auroc"]
     assert arms[0].steps == [("auroc_of_trial", value, step) for step, value in enumerate(trials)]
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_the_best_arm_is_a_finished_one(installed, out):
+    part = Finished(**end(make_run(), GOOD, "failed", "it broke", folds=[0]).given(), title="made up")
+    assert part.results["arm"].iloc[0] == GOOD, "with its folds it has the highest AUROC"
+    track(Study(data=str(out / "images"), out=str(out), track="mlflow", folds=3), part, [].append)
+    assert installed.runs[0].tags["best arm"] == WEAK
 
 
 def test_tensorboard_has_options_figures_and_metrics(installed, out, finished):

@@ -158,7 +158,7 @@ def test_slides_alone_point_to_their_study(tmp_path):
 
 def test_what_is_packed_is_to_be_unpacked(tmp_path):
     (tmp_path / "camelyonpatch_level_2_split_test_x.h5.gz").write_bytes(b"...")
-    with pytest.raises(ManifestError, match=r"; not read: 1 \.gz; unpack what is packed$"):
+    with pytest.raises(ManifestError, match=r"; not read: 1 \.gz; unpack what is packed, or move it out of DATA$"):
         read_manifest(tmp_path)
 
 

@@ -31,9 +31,21 @@ def test_what_may_be_a_class_is_one_with_a_warning(tmp_path, text):
     assert set(manifest.classes) == {"GS", "no", text}
     said = f"warning: {text!r} in 2 rows of labels.csv is taken for a class: if it means no label, empty the cells"
     assert said in manifest.said
-    others = ["NAT", *LABELS[1:7], "NAT"]  # normal adjacent tissue
-    manifest = read_manifest(table(tmp_path, others))
-    assert "NAT" in manifest.classes and not any(line.startswith("warning") for line in manifest.said)
+
+
+@pytest.mark.parametrize("text", ["NAT", "none"])  # normal adjacent tissue, and no lesion
+def test_a_class_is_one_without_a_warning(tmp_path, text):
+    manifest = read_manifest(table(tmp_path, [text, *LABELS[1:7], text]))
+    assert text in manifest.classes and not any(line.startswith("warning") for line in manifest.said)
+
+
+def test_categories_without_a_row_and_those_that_are_classes_say_nothing(tmp_path):
+    label = pd.Categorical(["no", "GS"] * 6, ["no", "GS", "None"])
+    frame = pd.DataFrame(
+        {"name": [f"i{k}" for k in range(12)], "label": label, "case": list("abcdef") * 2, "x": range(12)}
+    )
+    frame.to_parquet(tmp_path / "t.parquet")
+    assert not any("taken for a class" in line for line in read_manifest(tmp_path / "t.parquet").said)
 
 
 def test_in_a_column_that_the_user_names_it_is_none(tmp_path):

@@ -225,6 +225,7 @@ def test_an_image_in_the_folder_of_another_case_joins_both_instead_of_tearing_ev
     then = "cases that such images connect are joined, 11 are left; move them, or --groups REGEX takes those of names"
     assert f"{said}: {then}; --show-names names them" in manifest.said
     assert f"{said} ({odd}): {then}" in named.said
+    assert not any("P002" in line or "P009" in line for line in manifest.said), "names of joined cases are hidden too"
     by_name = read_manifest(root, groups=r"^(?P<case>P\d+)_")
     assert by_name.table["case"].nunique() == 12 and not any("folders give" in line for line in by_name.said)
 

@@ -180,6 +180,14 @@ def test_a_value_without_a_class_is_refused(tmp_path):
     ]
 
 
+def test_a_value_of_one_case_is_named_only_if_asked(tmp_path):
+    frame = table()
+    frame.loc[frame["case"] == "P00", ["site", "label"]] = "Koch", 0
+    for show_names, shown in ((False, "value 2"), (True, "Koch")):
+        (line,) = refused(tmp_path, frame, show_names)
+        assert line.startswith(f"- {shown} of column 'site' holds no image of 1, ") and line.count("Koch") == show_names
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [

@@ -61,12 +61,25 @@ def test_archives_beside_images_are_counted_if_they_hold_other_images(tmp_path):
     pack(folder / "old" / "older.zip", others)
     (folder / "broken.zip").write_bytes(b"PK")
     manifest = read_manifest(folder)
-    assert "not read: 2 .zip, 1 .zip of old, 1 .tar of sick; unpack what is packed" in manifest.said
+    assert (
+        "not read: 2 .zip, 1 .zip of old, 1 .tar of sick; unpack what is packed, or move it out of DATA"
+        in manifest.said
+    )
     assert len(manifest) == len(tree()) and manifest.classes == ("sick", "well")
     assert {row["name"]: row["reason"] for row in manifest.unread} == {
         name: f".{name[-3:]} beside images is not read: unpack it, or move it out of DATA"
         for name in ("siteB.zip", "sick/more.tar", "old/older.zip", "broken.zip")
     }
+
+
+def test_an_archive_of_other_cases_is_told_although_files_have_the_same_names(tmp_path):
+    names = [f"{kind}/P0{case}/{k}.png" for kind in ("sick", "well") for case in range(3) for k in range(2)]
+    here = {name: image(k) for k, name in enumerate(names)}
+    folder = unpacked(tmp_path / "data", here)
+    pack(folder / "download.zip", {f"data/{name}": data for name, data in here.items()})
+    assert not read_manifest(folder, groups="subfolder").unread
+    pack(folder / "siteB.zip", {name.replace("/P0", "/P5"): data for name, data in here.items()})
+    assert [row["name"] for row in read_manifest(folder, groups="subfolder").unread] == ["siteB.zip"]
 
 
 def test_a_class_of_which_there_is_only_an_archive_is_told_with_the_remedy(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.words import number_of
-from glomfeat.data.cases import BELOW, BY_FOLDER, cases_in_names, connected
+from glomfeat.data.cases import BELOW, BY_FOLDER, JOINED, cases_in_names, connected
 from glomfeat.data.folders.layout import MAYBE
 from glomfeat.data.folders.names import split_of
 from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column, listed
@@ -106,7 +106,7 @@ def _sides(both):
 def _joined(both):
     """The case of each image if folders and names that share an image are of one patient, called as by the coarser."""
     groups = connected(both["folder"], both["name"])
-    return both[_sides(both)[0]].groupby(groups).transform(lambda cases: "+".join(sorted(set(cases))))
+    return both[_sides(both)[0]].groupby(groups).transform(lambda cases: JOINED.join(sorted(set(cases))))
 
 
 def _across(both):

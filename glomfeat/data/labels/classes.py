@@ -27,7 +27,7 @@ from glomfeat.data.tables.read import (
 )
 
 SURE = {"label", "groundtruth", "class"}
-# texts that programs write where there is no value; some of them are classes too, such as no lesion
+# texts that programs write where there is no value; some are classes too, and people write "none" for no lesion
 NO_LABEL = {"nan", "-nan", "<na>", "#n/a", "#na", "#ref!", "#value!", "#div/0!", "#name?", "#num!", "#null!"}
 DOUBTED = {"na", "n/a", "none", "null"}
 
@@ -98,8 +98,9 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
         frame, names = (part[known].reset_index(drop=True) for part in (frame, names))
     _check_second(frame, where, label, asked, notes)
     called = find_names(frame, where, asked.name)
-    frame = frame.assign(name=names, raw=frame[label].map(clean_label))
-    for text, rows in frame["raw"][frame["raw"].str.casefold().isin(DOUBTED)].value_counts().items():
+    frame = frame.assign(name=names, raw=[*map(clean_label, frame[label])])
+    doubted = frame["raw"].str.casefold().isin(DOUBTED) & (frame["raw"] != "none")
+    for text, rows in frame["raw"][doubted].value_counts().items():
         of = number_of(rows, "row")
         notes.append(
             f"warning: {text!r} in {of} of {where} is taken for a class: if it means no label, empty the cells"
