@@ -186,9 +186,8 @@ def _read(study, manifest, features, name, place, called, seen, say):
         asked = replace(study.asked, others=True)  # a cohort's classes may lie in folders, those of DATA in a table
         theirs = read_manifest(place, None, None, *how, asked, known=known, joined=study.with_)
     except (JoinedError, TableError) as error:
-        raise ManifestError(
-            f"cohort {name}: {error}; a cohort needs the columns of --with, so that arms that read them can score it"
-        ) from None
+        needs = "; a cohort needs the columns of --with, so that arms that read them can score it"
+        raise ManifestError(f"cohort {name}: {error}{needs if study.with_ else ''}") from None
     except ManifestError as error:
         raise ManifestError(f"cohort {name}: {error}") from None
     seen |= known.seen
