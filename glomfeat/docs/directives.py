@@ -75,7 +75,7 @@ def groups_of(cls):
         hints, own, inner = typing.get_type_hints(made, include_extras=True), [], []
         for one in fields(made):
             kind, *markers = typing.get_args(hints[one.name])
-            told = next(marker for marker in markers if hasattr(marker, "metavar"))
+            told = next(marker for marker in markers if hasattr(marker, "help_behavior_hint"))
             if one.name.endswith("_group"):
                 inner.append((told.name, kind.__doc__, read(kind)[0]))
                 continue
