@@ -234,7 +234,7 @@ def _started(backend, jobs):
     elif backend == "ray":
         import ray
 
-        with ray.init(num_cpus=jobs, include_dashboard=False, log_to_driver=False, logging_level="error"):
+        with ray.init("local", num_cpus=jobs, include_dashboard=False, log_to_driver=False, logging_level="error"):
             yield None
     else:
         yield None
