@@ -28,7 +28,9 @@ def name_tables(features):
     >>> name_tables(["classical", "file:t.csv"]), name_tables(["classical"])
     (True, False)
     """
-    return any(str(name).startswith("file:") for name in features)
+    from glomfeat.data.locate import is_forced
+
+    return any(map(is_forced, features))
 
 
 def check_options(study):

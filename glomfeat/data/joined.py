@@ -11,6 +11,7 @@ from glomfeat.core.errors import UserError
 from glomfeat.core.words import number_of
 from glomfeat.data.case_notes import OURS
 from glomfeat.data.labels.classes import spelling
+from glomfeat.data.lone_values import are_mostly_lone
 from glomfeat.data.subgroups import OF_USER
 from glomfeat.data.tables.columns import label_column
 from glomfeat.data.tables.read import find_column, known_kind, listed, named_by_user, plain, read_values
@@ -310,7 +311,7 @@ def mostly_of_one_case(column, cases):
     """
     there = ~column.missing
     held = pd.Series(cases[there]).groupby(column.values[there]).nunique()
-    return len(held) > 1 and bool(2 * (held == 1).sum() > len(held))
+    return len(held) > 1 and are_mostly_lone(held)
 
 
 def _doubts(column, labels, cases, classes):

@@ -3,6 +3,22 @@
 import numpy as np
 
 
+def are_mostly_lone(cases):
+    """Whether more than half of the values of a column belong to a single case each.
+
+    Parameters
+    ----------
+    cases : sequence of int
+        How many cases have each value.
+
+    Examples
+    --------
+    >>> are_mostly_lone([1, 2, 1]), are_mostly_lone([1, 2])
+    (True, False)
+    """
+    return bool(2 * (np.asarray(cases) <= 1).sum() > len(cases))
+
+
 def hide_lone(values, cases, show_names=False):
     """Replace values that belong to a single case by numbers, unless names are asked for.
 
@@ -30,6 +46,6 @@ def hide_lone(values, cases, show_names=False):
     lone = np.asarray(cases) <= 1
     if show_names or not lone.any():
         return list(values)
-    hidden = lone | (2 * lone.sum() > len(lone))
+    hidden = lone | are_mostly_lone(cases)
     of = enumerate(zip(values, hidden, strict=True), 1)
     return [f"value {number}" if gone else value for number, (value, gone) in of]

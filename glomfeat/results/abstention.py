@@ -69,7 +69,7 @@ def _rows(parts, units, by, two):
     rates = np.mean(rates, axis=0) if two else np.full((2, len(KEPT)), np.nan)
     for k, share in enumerate(KEPT):
         left = without[kept[:, k] > 0, k]  # nothing is left of a repeat that keeps images of only one case
-        low, high = jackknife_limits(whole[k], left) if np.isfinite(left).all() else (np.nan, np.nan)
+        low, high = jackknife_limits(whole[k], left)
         found = {"handed_over": round(1 - share, 2), "risk": whole[k], "risk_lo": low, "risk_hi": high}
         found |= {"sensitivity": rates[0][k], "specificity": rates[1][k]}
         found |= {"n_images": round(kept[:, k].sum() / len(repeats), 6), "n_cases": int(seen[:, k].sum())}
