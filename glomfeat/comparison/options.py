@@ -315,7 +315,7 @@ class Study:
         uses += [(name, "--with joins it") for name in self.with_]
         for one in self.subgroups:  # with or without the numbers that cut it into groups
             uses += [(name, "--subgroups groups by it") for name in {one, one.rpartition(":")[0]}]
-        return Asked(*words, but, self.missing, tuple(uses), others=name_tables(self.features))
+        return Asked(*words, but, self.missing, tuple(uses), others=name_tables(self.features), joined=self.with_)
 
     @property
     def tuned(self):

@@ -24,6 +24,7 @@ from glomfeat.data.tables.read import (
     read_values,
     row_names,
 )
+from glomfeat.data.tables.unclear import take_unclear
 
 
 def from_table(path, labels, asked, problems, notes):
@@ -105,7 +106,9 @@ def _with_facts(frame, told, where, labels, asked, notes):
     if more:
         notes.append(f"{where} gives {listed(more)}, which {labels} does not have")
     _warn_of_cases(frame, told, where, labels, asked, notes)
-    return frame.assign(**{str(column): told[column] for column in more})
+    found = frame.assign(**{str(column): told[column] for column in more})
+    take_unclear(found, told, more)
+    return found
 
 
 def _warn_of_cases(frame, told, where, labels, asked, notes):

@@ -63,7 +63,7 @@ def names_of(path, asked=USUAL, wanted=()):
 
 def read_asked(path, asked, rows=None):
     """Read a table like `glomfeat.data.tables.read.read_frame`, with the user's names, classes and cases as text."""
-    return read_frame(path, [text for text in (asked.name, asked.label, *asked.but) if text], rows)
+    return read_frame(path, [text for text in (asked.name, asked.label, *asked.but) if text], rows, asked.joined)
 
 
 def open_rows(path, asked=USUAL):

@@ -21,6 +21,7 @@ from glomfeat.data.tables.read import (
     named_by_user,
     plain,
 )
+from glomfeat.data.tables.unclear import refuse_unclear
 
 ROW_NUMBERS = re.compile(r"unnamed\d+|(?:index)?level\d|index|row|rowno|rownumber|rownames|number|nr|no")
 SPLITS = {*map(plain, FOLD_COLUMNS), "folds", "splits", "set", "subset"}
@@ -64,6 +65,8 @@ class Asked:
         What to do with cells of numeric columns that hold none: ``refuse`` them, or ``impute`` them in each fold.
     learnt : glomfeat.data.embeddings.learnt.Learnt or None
         Columns that a model reads; these are then the ones that describe.
+    joined : tuple of str
+        Those of `but` that join features: they are read as texts, and may be used as numbers.
     others : bool
         Whether tables other than those of DATA are read too, so that `name` and `label` may be columns of these alone.
 
@@ -81,6 +84,7 @@ class Asked:
     missing: str = "refuse"
     uses: tuple = ()
     learnt: Any = None
+    joined: tuple = ()
     others: bool = False
 
     @property
@@ -164,7 +168,7 @@ def sort_columns(frame, asked, where="the table", texts=None):
     """
     if asked.learnt:
         found = asked.learnt.sort(frame, asked, where)
-        _refuse_unclear(frame, found.used, where)
+        refuse_unclear(frame, found.used)
         return found
     refuse_repeated(frame.columns, where)
     told = set(find_names(frame, where, asked.name)) | {label_column(frame, where, asked.label)}
@@ -196,26 +200,12 @@ def sort_columns(frame, asked, where="the table", texts=None):
     if asked.keep:
         used, left = _kept(frame, used, left, asked.keep, named)
     kept = set(used)
-    _refuse_unclear(frame, used, where, ", or leave the column out with --drop {!r}")
+    refuse_unclear(frame, used, ", or leave the column out with --drop {!r}")
     left = {c: "; ".join(filter(None, (why, *uses.get(plain(c), ())))) for c, why in left.items()}
     of_options = {c: "; ".join(uses[plain(c)]) for c in frame.columns if c not in told and plain(c) in {*uses} & but}
     left = of_options | left
     spoilt, levels = ({c: found[c] for c in found if c in kept} for found in (spoilt, levels))
     return Sorted(tuple(used), left, spoilt, levels)
-
-
-def _refuse_unclear(frame, used, where, otherwise=""):
-    """Refuse columns whose numbers may be thousands; see `glomfeat.data.tables.decimals`."""
-    used = {*used}
-    wrong = {column: why for column, why in frame.attrs.get("unclear", {}).items() if column in used}
-    if not wrong:
-        return
-    column, (cell, why, remedy) = next(iter(wrong.items()))
-    more = f" ({listed([*wrong][1:])} likewise)" if len(wrong) > 1 else ""
-    either = f"{cell.replace(',', '.')} or {re.sub('[,.]', '', cell)}"
-    raise TableError(
-        f"{where}: {cell!r} in column {column!r}{more} may be {either}, for {why}: {remedy}{otherwise.format(column)}"
-    )
 
 
 def _uses(asked):
