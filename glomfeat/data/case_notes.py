@@ -229,7 +229,7 @@ def unused_columns(frame, asked, said):
     ['columns that are not used: age']
     """
     own = {*OURS, label_column(frame, "", ""), said.removeprefix("cases: column ")}
-    own |= {*frame.attrs.get("by folder", ())} - {"split"} | {*asked.but}
+    own |= {*frame.attrs.get("by folder", ())} - {"split"} | {*asked.named}
     named = {plain(asked.name), plain(asked.label)} - {""}
     left = [
         c for c in frame.columns if c not in own and plain(c) not in named and known_kind(c) not in ("name", "slide")

@@ -249,7 +249,7 @@ def is_feature_table(path, asked=USUAL, notes=None, forced=False):
         return path.suffix.lower() in SUFFIXES
     head = read_asked(path, asked, HEAD_ROWS)
     refuse_no_rows(path, head)
-    asked = Asked(as_spelt(head, asked.name), as_spelt(head, asked.label), but=asked.but)
+    asked = Asked(as_spelt(head, asked.name), as_spelt(head, asked.label), but=asked.but, groups=asked.groups)
     if not sort_columns(head, asked, path.name).used:
         return False
     names = row_names(head, path.name, asked.name)

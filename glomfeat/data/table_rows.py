@@ -114,7 +114,7 @@ def _with_facts(frame, told, where, labels, asked, notes):
 def _warn_of_cases(frame, told, where, labels, asked, notes):
     """Warn if the cases of a table of labels, which are taken, tear those that the features' own table gives."""
     ours, theirs = (find_column(table, CASE_COLUMNS) for table in (frame, told))
-    if ours is None or theirs is None or plain("auto") not in map(plain, asked.but):
+    if ours is None or theirs is None or asked.groups != "auto":
         return
     pairs = pd.DataFrame({"ours": read_values(frame[ours].to_numpy()), "theirs": read_values(told[theirs].to_numpy())})
     if torn := int((pairs[pairs["theirs"] != ""].groupby("theirs")["ours"].nunique() > 1).sum()):

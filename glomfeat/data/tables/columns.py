@@ -42,6 +42,7 @@ CELLPROFILER = (
 ASK = "--columns takes columns that are left out by their full names"
 PLACE = "a place"
 MOST_LEVELS, MOST_SHOWN = 10, 20
+NO_COLUMNS = ("auto", "none")  # values of --groups
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,12 @@ class Asked:
     drop : tuple of str
         Columns that do not describe, by name or pattern.
     but : tuple of str
-        Columns that do not describe because they say something else, such as the case.
+        Columns that do not describe because options name them for something else, such as the split.
     uses : tuple of (str, str)
         Columns that options name, whether in `but` or not, and what they are used for.
+    groups : str
+        Where the case comes from, as for `glomfeat.data.cases.find_cases`; empty if nothing is said. A column that it
+        names does not describe.
     missing : str
         What to do with cells of numeric columns that hold none: ``refuse`` them, or ``impute`` them in each fold.
     learnt : glomfeat.data.embeddings.learnt.Learnt or None
@@ -83,9 +87,15 @@ class Asked:
     but: tuple = ()
     missing: str = "refuse"
     uses: tuple = ()
+    groups: str = ""
     learnt: Any = None
     joined: tuple = ()
     others: bool = False
+
+    @property
+    def named(self):
+        """The columns that options name for something else than to describe; ``auto`` and ``none`` name no case."""
+        return (*([self.groups] if self.groups not in ("", *NO_COLUMNS) else []), *self.but)
 
     @property
     def key(self):
@@ -172,7 +182,7 @@ def sort_columns(frame, asked, where="the table", texts=None):
         return found
     refuse_repeated(frame.columns, where)
     told = set(find_names(frame, where, asked.name)) | {label_column(frame, where, asked.label)}
-    words, but, uses = {*map(plain, frame.columns)}, {*map(plain, asked.but)} - {""}, _uses(asked)
+    words, but, uses = {*map(plain, frame.columns)}, {*map(plain, asked.named)} - {""}, _uses(asked)
     dropped, named = matching(frame.columns, asked.drop, "--drop"), {c for c in asked.keep if c in frame.columns}
     if named & told:
         raise TableError(f"--columns: {listed(named & told)} names the rows or their classes and cannot describe them")
@@ -211,7 +221,8 @@ def sort_columns(frame, asked, where="the table", texts=None):
 def _uses(asked):
     """What options use columns for, by the column's plain name."""
     found = {}
-    for column, use in asked.uses:
+    groups = [(column, "the case, by --groups") for column in asked.named if column == asked.groups]
+    for column, use in (*groups, *asked.uses):
         if plain(column):
             found.setdefault(plain(column), []).append(use)
     return found
