@@ -119,6 +119,12 @@ def test_texts_cases_and_few_numbers_are_taken_as_they_are(tmp_path):
     assert set(make_groups(manifest.table, "texts").names) == {*texts}
 
 
+def test_a_column_is_found_by_the_name_that_options_may_use(tmp_path):
+    write(put(tmp_path, NAMES) / "labels.csv", name=NAMES, label=LABELS, Metadata_Weight=WEIGHTS)
+    with pytest.raises(TableError, match=r"^labels\.csv: '1\.083' in column 'Metadata_Weight' may be "):
+        read(tmp_path, with_=("weight",))
+
+
 @pytest.mark.parametrize("cell", ["1.234,5", "1,234.5", "12,5", "-0,5"])
 def test_a_joined_number_with_a_comma_is_never_a_text(cell):
     table = pd.DataFrame({"of user: weight": [cell, cell, "61", None]})

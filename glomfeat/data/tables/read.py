@@ -235,8 +235,7 @@ def read_frame(path, text=(), rows=None, numbers=()):
     except OSError as error:
         raise TableError(f"{path.name} cannot be read: {error.strerror or error}; {LOOK}") from error
     columns, numbers = [column for column in form.header if _is_text(column, text)], {*map(plain, numbers)} - OF_TEXT
-    numbers = [column for column in columns if plain(column) in numbers]
-    frame = read_text(path, form, columns, rows, numbers=numbers)
+    frame = read_text(path, form, columns, rows, numbers=[column for column in columns if _is_text(column, numbers)])
     labels = [column for column in find_columns(frame, LABEL_COLUMNS) if column in form.header]
     # a class may be called None or NA, which pandas takes for a missing value
     if labels and frame[labels].isna().to_numpy().any():
