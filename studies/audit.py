@@ -79,7 +79,7 @@ class Options:
         from glomfeat.data.tables.columns import Asked
 
         words = self.name_column or "", self.label_column or "", self.columns, self.drop
-        return Asked(*words, (self.groups,), others=name_tables(self.features))
+        return Asked(*words, groups=self.groups, others=name_tables(self.features))
 
     def check(self):
         """Refuse values that no audit can have.

@@ -13,11 +13,12 @@ from sklearn.utils import gen_batches
 
 from glomfeat.bundle.against_labels import labels_within
 from glomfeat.bundle.model import BATCH
-from glomfeat.bundle.of_table import asked_of, digests_of, header_of, open_table, read_matrix
+from glomfeat.bundle.of_table import asked_of, digests_of, open_table, read_matrix
 from glomfeat.core.memory import Need, format_bytes, held_bytes
 from glomfeat.data.embeddings import digest_files, files_of, names_of
 from glomfeat.data.embeddings.files import stem_of
 from glomfeat.data.embeddings.parquet import largest_group
+from glomfeat.data.embeddings.read import header_of
 from glomfeat.data.files import sha256_of, stamp_of
 from glomfeat.data.images.decode import ImageError
 from glomfeat.data.locate import path_of

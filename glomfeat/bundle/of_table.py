@@ -12,13 +12,12 @@ import pandas as pd
 from glomfeat.bundle.ensemble import Ensemble
 from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.model import Bundle
-from glomfeat.data.embeddings.files import names_beside
 from glomfeat.data.embeddings.named import AT_ONCE, Named
-from glomfeat.data.embeddings.parquet import header_of_parquet
+from glomfeat.data.embeddings.read import header_of
 from glomfeat.data.locate import is_feature_table, path_of
 from glomfeat.data.sources import find_archives, is_image
 from glomfeat.data.tables.columns import USUAL, Asked, numbers_of
-from glomfeat.data.tables.read import SHEETS, find_column, read_frame, row_names
+from glomfeat.data.tables.read import find_column, row_names
 from glomfeat.features.base import FeatureError
 from glomfeat.features.table import Table
 from glomfeat.models.ensemble import mean_scores
@@ -72,20 +71,6 @@ def holds_rows(path, asked=USUAL, forced=False):
     """
     path = Path(path)
     return not is_image(path.name) and not find_archives(path) and is_feature_table(path, asked, None, forced)
-
-
-def header_of(path):
-    """The names of a table's columns, including those of the names beside an npy; empty if it has no header."""
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if not path.is_file():
-        return []
-    if suffix == ".parquet":
-        return header_of_parquet(path)
-    if suffix == ".npy":
-        path = names_beside(path)
-        suffix = path.suffix.lower()
-    return [*read_frame(path, rows=1).columns] if suffix in SHEETS else []
 
 
 def asked_of(columns, asked, header):

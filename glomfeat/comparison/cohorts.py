@@ -201,7 +201,7 @@ def _read(study, manifest, features, name, place, called, seen, say):
 def _refuse_other_kind(study, manifest, name, place):
     """Refuse images if DATA is a feature table, or the reverse, before anything else about them is read."""
     try:
-        tabular = holds_features(place, replace(study.asked, but=(*study.asked.but, study.groups)))
+        tabular = holds_features(place, study.asked)
     except (FolderError, ManifestError) as error:
         raise ManifestError(f"cohort {name}: {error}") from None
     if tabular != bool(manifest.source):

@@ -310,12 +310,12 @@ class Study:
         from glomfeat.data.tables.columns import Asked
 
         words = self.name_column or "", self.label_column or "", self.columns, self.drop
-        but = self.groups, *filter(None, [self.split.column]), *self.with_
-        uses = [(self.groups, "the case, by --groups"), (self.split.column, "--scheme splits by it")]
-        uses += [(name, "--with joins it") for name in self.with_]
+        but = *filter(None, [self.split.column]), *self.with_
+        uses = [(self.split.column, "--scheme splits by it"), *((name, "--with joins it") for name in self.with_)]
         for one in self.subgroups:  # with or without the numbers that cut it into groups
             uses += [(name, "--subgroups groups by it") for name in {one, one.rpartition(":")[0]}]
-        return Asked(*words, but, self.missing, tuple(uses), others=name_tables(self.features))
+        others = name_tables(self.features)
+        return Asked(*words, but, self.missing, tuple(uses), self.groups, joined=self.with_, others=others)
 
     @property
     def tuned(self):

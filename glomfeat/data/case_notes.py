@@ -23,7 +23,8 @@ def case_examples(table, classes, show_names=False):
         From a manifest.
     classes : sequence of str
     show_names : bool
-        Whether cases appear under their real names instead of pseudonyms, also within names of images and slides.
+        Whether cases appear under their real names instead of pseudonyms, also within names of images and slides. If
+        not all of these hold the case, they may say in other words who it is, and are numbers within the case.
 
     Returns
     -------
@@ -39,20 +40,33 @@ def case_examples(table, classes, show_names=False):
     rest = table[~table["case"].isin(first["case"])]
     rows = pd.concat([first, rest.drop_duplicates("case")])
     rows = pd.concat([rows, table.drop(rows.index)])[:SHOWN]
-    hidden, lines = pseudonyms(table["case"].unique()), []
-    for name, label, case, slide in zip(*(rows[one] for one in ("name", "label", "case", "slide")), strict=True):
-        shown = case if show_names else hidden[case]
-        name, slide = (_in_brackets(text, case, shown) for text in (name, slide))
-        of_slide = "" if slide == f"[{shown}]" else f", slide {slide}"
-        lines.append(f"  {name} -> class {printable(classes[label])}, case {printable(shown)}{of_slide}")
+    called = {case: case for case in rows["case"]} if show_names else pseudonyms(table["case"].unique())
+    called, lines = rows["case"].map(called), []
+    names, slides = (_texts_shown(table, kind, called, show_names) for kind in ("name", "slide"))
+    for name, label, case, slide in zip(names, rows["label"], called, slides, strict=True):
+        of_slide = "" if slide == f"[{case}]" else f", slide {slide}"
+        lines.append(f"  {name} -> class {printable(classes[label])}, case {printable(case)}{of_slide}")
     return lines
 
 
+def _texts_shown(table, kind, called, show_names):
+    """Names or slides of some rows as they are shown; `called` says how their cases are."""
+    rows = table.loc[called.index]
+    if show_names or all(map(_part_in, table[kind], table["case"])):
+        return list(map(_in_brackets, rows[kind], rows["case"], called))
+    held = table[table["case"].isin(rows["case"])].groupby("case")[kind]
+    numbers = held.transform(lambda texts: pd.factorize(texts)[0] + 1).loc[called.index]
+    return [f"{case} · {number}" for case, number in zip(called, numbers, strict=True)]
+
+
+def _part_in(text, case):
+    """What of a case stands in a text: all of it, one of joined cases, or nothing."""
+    return next((part for part in (str(case), *str(case).split(JOINED)) if part and part in str(text)), "")
+
+
 def _in_brackets(text, case, shown):
-    """A name in which the case stands in brackets, as it is shown; one of joined cases may hold only one of these."""
-    parts = [str(case), *str(case).split(JOINED)]
-    held = next((part for part in parts if part and part in str(text)), str(case))
-    return printable(str(text).replace(held, f"[{shown}]"))
+    """A name in which the case stands in brackets, as it is shown."""
+    return printable(str(text).replace(_part_in(text, case) or str(case), f"[{shown}]"))
 
 
 def without_digits(cases):
@@ -229,7 +243,7 @@ def unused_columns(frame, asked, said):
     ['columns that are not used: age']
     """
     own = {*OURS, label_column(frame, "", ""), said.removeprefix("cases: column ")}
-    own |= {*frame.attrs.get("by folder", ())} - {"split"} | {*asked.but}
+    own |= {*frame.attrs.get("by folder", ())} - {"split"} | {*asked.named}
     named = {plain(asked.name), plain(asked.label)} - {""}
     left = [
         c for c in frame.columns if c not in own and plain(c) not in named and known_kind(c) not in ("name", "slide")

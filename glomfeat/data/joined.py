@@ -14,13 +14,14 @@ from glomfeat.data.labels.classes import spelling
 from glomfeat.data.lone_values import are_mostly_lone
 from glomfeat.data.subgroups import OF_USER
 from glomfeat.data.tables.columns import label_column
+from glomfeat.data.tables.decimals import SHAPE
 from glomfeat.data.tables.read import find_column, known_kind, listed, named_by_user, plain, read_values
+from glomfeat.data.tables.unclear import refuse_unclear
 
 MISSING = "missing"
 OPTION = "--with"
 TOLD = {"label": "the classes", "case": "the case", "slide": "the slide", "name": "the name of the image"}
 MOSTLY = 0.5  # from this share of numbers on, the other values are taken for slips
-DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 
 class JoinedError(UserError, ValueError):
@@ -128,7 +129,8 @@ def keep_joined(table, frame, asked, where, known=()):
     Raises
     ------
     TableError, JoinedError
-        There is no such column, or it is what names, classes or groups the images.
+        There is no such column, it is what names, classes or groups the images, or it is not clear whether its numbers
+        are thousands.
     """
     for one in asked:
         if set(frame.columns) <= {*OURS}:
@@ -144,6 +146,7 @@ def keep_joined(table, frame, asked, where, known=()):
                 f"{OPTION} {one}: the column {str(column)!r} holds {said}, and a model that reads it knows what it is "
                 "asked, or on what it is tested: leave it out"
             )
+        refuse_unclear(frame, [column], f", or leave the column out of {OPTION}")
         table = table.assign(**{OF_USER + str(column): frame[column].to_numpy(object)})
     return table
 
@@ -220,10 +223,10 @@ def _values_of(cells, name, numbers):
     found = pd.to_numeric(texts.where(~bare), errors="coerce").to_numpy(float)
     wrong = ~bare & ~np.isfinite(found)
     truths = cells.map(lambda value: isinstance(value, bool | np.bool_)).any()
-    if commas := [text for text in texts[wrong] if DECIMAL_COMMA.fullmatch(text)]:
+    if commas := [text for text in texts[wrong] if "," in text and SHAPE.fullmatch(text)]:
         raise JoinedError(
             f"{OPTION} {name}: {listed(dict.fromkeys(commas), 3)} would be read as texts: write numbers with a decimal "
-            "point"
+            "point, and thousands without a sign"
         )
     if numbers is None:
         numbers = not truths and (~wrong & ~bare).sum() > MOSTLY * (~bare).sum()

@@ -18,6 +18,7 @@ from glomfeat.data.labels.find import find_labels, join_labels, refuse_unused, t
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.sources import (
     archive_problems,
+    containers_beside,
     files_of,
     find_archives,
     folders_at,
@@ -121,7 +122,8 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     tables = [name for name in others if name.lower().endswith(SUFFIXES)]
     if written := [name.removesuffix(f"/{OUTPUT}") for name in others if name.endswith(OUTPUT)]:
         notes.append(f"left out: {listed(sorted(written), 3)}, which glomfeat wrote itself")
-    others = [name for name in others if is_left_out(name) and not name.endswith(OUTPUT)]
+    holders = {*containers_beside(places, relative, others)}
+    others = [name for name in others if (is_left_out(name) or name in holders) and not name.endswith(OUTPUT)]
     if not relative:
         raise ManifestError(
             f"{folder} holds no image ({READ})"
@@ -247,7 +249,7 @@ def is_feature_table(path, asked=USUAL, notes=None, forced=False):
         return path.suffix.lower() in SUFFIXES
     head = read_asked(path, asked, HEAD_ROWS)
     refuse_no_rows(path, head)
-    asked = Asked(as_spelt(head, asked.name), as_spelt(head, asked.label), but=asked.but)
+    asked = Asked(as_spelt(head, asked.name), as_spelt(head, asked.label), but=asked.but, groups=asked.groups)
     if not sort_columns(head, asked, path.name).used:
         return False
     names = row_names(head, path.name, asked.name)

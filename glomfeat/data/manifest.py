@@ -271,7 +271,7 @@ def inspect_manifest(
         There is nothing to inspect: no such file, no image, no labels.
     """
     source, archives, problems = source_of(data)
-    asked = replace(asked, but=(*asked.but, groups))
+    asked = replace(asked, groups=groups)
     notes, unread = [], []
     corrections = read_corrections(labels)
     labels = corrections.base if corrections else labels

@@ -12,6 +12,7 @@ from glomfeat.data.labels.classes import clean_label, spelling
 from glomfeat.data.tables.delimited import look_at, read_text
 from glomfeat.data.tables.joining import find_names_among
 from glomfeat.data.tables.read import OF_TEXT, TEXTS, TableError, find_names, known_kind, plain, read_frame, row_names
+from glomfeat.data.tables.unclear import refuse_unclear
 
 FORMS = "a column that names the images and one for each reader, or the columns name, reader, call and perhaps score"
 
@@ -102,7 +103,12 @@ def _texts(path):
             frame = read_frame(path).astype(object)
             return frame.where(frame.notna(), "")
         form = look_at(path, OF_TEXT)
-        return read_text(path, form, only=[column for column in form.columns if column])
+        names = [column for column in form.columns if column]
+        columns = {plain(column): column for column in names}
+        if {"reader", "call", "score"} <= {*columns}:
+            numbers = [columns["score"]]
+            refuse_unclear(read_text(path, form, names, numbers=numbers), numbers)
+        return read_text(path, form, only=names)
     except TableError as error:
         raise ReadersError(f"--readers: {error}") from error
     except OSError as error:

@@ -1,6 +1,7 @@
 """Where the images of a data set lie: below a folder, in an archive, or in the shards of a WebDataset."""
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -183,8 +184,35 @@ def files_of(places):
     return list(map(escaped, names)), paths, list(map(escaped, others))
 
 
+def containers_beside(places, names, others):
+    """The containers among other files that hold images under other names than those that lie there.
+
+    Of a folder whose first files of these formats are no containers, no more are opened.
+
+    Parameters
+    ----------
+    places : list of pathlib.Path
+        From `places_of`.
+    names, others : list of str
+        From `files_of`.
+
+    Returns
+    -------
+    list of str
+    """
+    by_folder, found = {}, []
+    for name in others:
+        if name.lower().endswith(CONTAINERS):
+            by_folder.setdefault(name.rpartition("/")[0], []).append(name)
+    there = {end for name in names for end in _ends(name)} if by_folder else {}
+    for place, some in itertools.product(places, by_folder.values()):
+        if any(is_container(place / name) for name in some[:LOOKED_AT]):
+            found += [name for name in some if is_container(place / name) and _holds_more(place / name, there)]
+    return found
+
+
 def _holds_more(path, there):
-    """Whether an archive holds images under other names than some; so it seems if it cannot be listed.
+    """Whether an archive or container holds images under other names than some; so it seems if it cannot be listed.
 
     Names count with their folder, because many cases may have a ``1.png``.
     """
@@ -192,7 +220,8 @@ def _holds_more(path, there):
         members = index_of(path).names
     except OSError:
         return True
-    return any(is_image(name) and _ends(name)[0] not in there for name in members if not is_hidden(name))
+    images = members if is_container(path) else filter(is_image, members)  # names of rows have no suffix
+    return any(_ends(name)[0] not in there for name in images if not is_hidden(name))
 
 
 def _ends(name):

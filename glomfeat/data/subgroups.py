@@ -11,12 +11,14 @@ from glomfeat.core.words import number_of
 from glomfeat.data.case_notes import OURS
 from glomfeat.data.tables.read import find_column, named_by_user, read_values
 from glomfeat.data.tables.read import listed as shown
+from glomfeat.data.tables.unclear import refuse_unclear
 
 OF_USER = "of user: "  # put before the user's column names in a manifest's table, so that they never clash with its own
 OWN = ("case", "slide", "split")  # columns of every manifest that group as well; texts, even if they look like numbers
 MISSING = "(missing)"
 MOST = 50
 QUARTILES = (0.25, 0.5, 0.75)
+MOST_ALONE = len(QUARTILES) + 1  # so many different numbers are taken as they are
 
 
 class SubgroupError(UserError, ValueError):
@@ -111,17 +113,19 @@ def keep_columns(table, frame, asked, where):
     Raises
     ------
     TableError, SubgroupError
-        There is no such column, or one is asked for twice.
+        There is no such column, one is asked for twice, or it is not clear whether one that is cut holds thousands.
     """
     found = {}
     for one in asked:
-        name, _ = split_asked(one, [*frame.columns, *OWN])
+        name, edges = split_asked(one, [*frame.columns, *OWN])
         own = name in OWN and name in table and name not in frame
         others = [one for one in OWN if one in table and (one == "case" or not table[one].equals(table["case"]))]
         column = name if own else named_by_user(frame, name, "--subgroups", where, OURS, others)
         if column in found:
             raise SubgroupError(f"--subgroups {' '.join(map(str, asked))}: give the column {column!r} once")
         found[column] = None if own else frame[column].to_numpy(object)
+        if not own and _is_cut(found[column], column, edges):
+            refuse_unclear(frame, [column], ", or leave the column out of --subgroups")
     return table.assign(**{OF_USER + str(name): values for name, values in found.items() if values is not None})
 
 
@@ -175,10 +179,7 @@ def make_groups(table, asked):
         )
     values = pd.Series(table[known[found]].to_numpy(object), dtype=object)
     texts = read_values(values)
-    bare = texts.isin(["", MISSING]).to_numpy()
-    numbers = pd.to_numeric(values.where(~bare), errors="coerce").to_numpy(float)
-    numeric = found not in OWN and not values.map(lambda value: isinstance(value, bool | np.bool_)).any()
-    numeric &= not bare.all() and np.isfinite(numbers[~bare]).all()
+    numbers, bare, numeric = _read_numbers(values, texts, found)
     if edges is not None and not numeric:
         wrong = int((~np.isfinite(numbers[~bare])).sum())
         raise SubgroupError(
@@ -236,6 +237,21 @@ def _find(columns, name):
     return columns[name] if name in columns else find_column(pd.DataFrame(columns=list(columns)), (name,))
 
 
+def _read_numbers(values, texts, column):
+    """The numbers of a column, which of its rows are bare, and whether all others hold numbers."""
+    bare = texts.isin(["", MISSING]).to_numpy()
+    numbers = pd.to_numeric(values.where(~bare), errors="coerce").to_numpy(float)
+    numeric = column not in OWN and not values.map(lambda value: isinstance(value, bool | np.bool_)).any()
+    return numbers, bare, numeric and not bare.all() and np.isfinite(numbers[~bare]).all()
+
+
+def _is_cut(values, column, edges):
+    """Whether groups depend on how large numbers are."""
+    values = pd.Series(values, dtype=object)
+    numbers, bare, numeric = _read_numbers(values, read_values(values), column)
+    return numeric and (edges is not None or len(np.unique(numbers[~bare])) > MOST_ALONE)
+
+
 def _as_they_are(texts, bare):
     names = sorted(set(texts[~bare]))
     return "a value each", names, np.searchsorted(names, texts) if names else np.zeros(len(texts), np.int64)
@@ -245,7 +261,7 @@ def _cut(numbers, bare, edges, column):
     """Groups of numbers: how they were made, their names, and the group of each row."""
     there = numbers[~bare]
     different = np.unique(there)
-    if edges is None and len(different) <= len(QUARTILES) + 1:
+    if edges is None and len(different) <= MOST_ALONE:
         return "a number each", [f"{one:.10g}" for one in different], np.searchsorted(different, numbers)
     how, own = f"cut at {'its quartiles' if edges is None else 'the numbers that were given'}", edges is None
     edges = np.unique(np.quantile(there, QUARTILES)) if edges is None else np.array(edges)

@@ -24,6 +24,7 @@ from glomfeat.data.tables.read import (
     read_values,
     row_names,
 )
+from glomfeat.data.tables.unclear import take_unclear
 
 
 def from_table(path, labels, asked, problems, notes):
@@ -105,13 +106,15 @@ def _with_facts(frame, told, where, labels, asked, notes):
     if more:
         notes.append(f"{where} gives {listed(more)}, which {labels} does not have")
     _warn_of_cases(frame, told, where, labels, asked, notes)
-    return frame.assign(**{str(column): told[column] for column in more})
+    found = frame.assign(**{str(column): told[column] for column in more})
+    take_unclear(found, told, more)
+    return found
 
 
 def _warn_of_cases(frame, told, where, labels, asked, notes):
     """Warn if the cases of a table of labels, which are taken, tear those that the features' own table gives."""
     ours, theirs = (find_column(table, CASE_COLUMNS) for table in (frame, told))
-    if ours is None or theirs is None or plain("auto") not in map(plain, asked.but):
+    if ours is None or theirs is None or asked.groups != "auto":
         return
     pairs = pd.DataFrame({"ours": read_values(frame[ours].to_numpy()), "theirs": read_values(told[theirs].to_numpy())})
     if torn := int((pairs[pairs["theirs"] != ""].groupby("theirs")["ours"].nunique() > 1).sum()):

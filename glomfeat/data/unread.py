@@ -3,6 +3,7 @@
 from collections import Counter
 
 from glomfeat.data.archives import SUFFIXES as ARCHIVES
+from glomfeat.data.containers import SUFFIXES as CONTAINERS
 from glomfeat.data.images.decode import READ, SUFFIXES
 
 SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".qptiff", ".vsi", ".czi")
@@ -18,7 +19,9 @@ _DOCUMENTS = """
     .parquet .h5 .hdf5 .qpproj .qpdata
 """
 PICTURES, DOCUMENTS = frozenset([*SLIDES, *PACKED, *_PICTURES.split()]), frozenset(_DOCUMENTS.split())
+HOLDERS = frozenset(CONTAINERS) & DOCUMENTS  # of these, only those that hold images come here
 PLAIN = ("readme", "license", "licence", "copying", "changelog", "makefile", "dockerfile", "md5sums", "sha256sums")
+APART = "move it out of DATA, and give it as DATA by itself, or save its images as PNG"
 
 
 def suffix_of(name):
@@ -63,6 +66,8 @@ def reason_of(name):
         return f"{suffix} is packed: unpack it"
     if suffix in ARCHIVES:
         return f"{suffix} beside images is not read: unpack it, or move it out of DATA"
+    if suffix in HOLDERS:
+        return f"{suffix} with images beside others is not read: {APART}"
     return f"{suffix or 'a file without a suffix'} is not read: save it as PNG, if it is an image ({READ} are read)"
 
 
@@ -103,7 +108,8 @@ def note_on(rows):
     suffixes = {row["suffix"] for row in rows}
     advice = ["python -m studies.crops cuts crops out of whole slides"] if suffixes & {*SLIDES} else []
     advice += ["unpack what is packed, or move it out of DATA"] if suffixes & {*PACKED, *ARCHIVES} else []
-    advice += ["save images as PNG"] if suffixes - {*SLIDES, *PACKED, *ARCHIVES} else []
+    advice += [f"a file with many images: {APART}"] if suffixes & HOLDERS else []
+    advice += ["save images as PNG"] if suffixes - {*SLIDES, *PACKED, *ARCHIVES, *HOLDERS} else []
     return f"not read: {counted(rows)}; {'; '.join(advice)}"
 
 
@@ -126,7 +132,7 @@ def vanished(rows, classes):
         if row["class"] and row["class"] not in classes:
             lost.setdefault(row["class"], []).append(row)
     if len(classes) > 1:  # a folder of downloads is no class
-        lost = {kind: some for kind, some in lost.items() if {row["suffix"] for row in some} - {*ARCHIVES}}
+        lost = {kind: some for kind, some in lost.items() if {row["suffix"] for row in some} - {*ARCHIVES, *HOLDERS}}
     return [
         (
             f"files, all of folder {kind}, cannot be read ({counted(some).replace(f' of {kind}', '')}): "

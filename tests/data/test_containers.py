@@ -157,6 +157,33 @@ def test_what_is_no_container(tmp_path):
     assert is_feature_table(tmp_path / "features.h5") and find_archives(tmp_path) == []
 
 
+def test_containers_beside_images_are_told_if_they_hold_other_images(tmp_path):
+    rows = images(0, 6)
+    for name, data, label in rows:
+        path = tmp_path / ("sick" if label else "well") / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+    as_hugging_face(tmp_path / "same.parquet", rows)
+    table = pd.DataFrame({"name": [name for name, *_ in rows], "f0": np.arange(6.0)})
+    table.to_parquet(tmp_path / "features.parquet")
+    for folder in ("", "features"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        with h5py.File(tmp_path / folder / "resnet.h5", "w") as file:
+            file["features"], file["names"] = np.eye(6), [name for name, *_ in rows]
+    assert not read_manifest(tmp_path).unread
+    camelyon(tmp_path)
+    as_hugging_face(tmp_path / "sick" / "more.parquet", images(20, 4))
+    manifest = read_manifest(tmp_path)
+    assert len(manifest) == 6 and manifest.classes == ("sick", "well")
+    apart = "move it out of DATA, and give it as DATA by itself, or save its images as PNG"
+    assert f"not read: 3 .h5, 1 .parquet of sick; a file with many images: {apart}" in manifest.said
+    base = "camelyonpatch_level_2_split"
+    assert {row["name"]: row["reason"] for row in manifest.unread} == {
+        name: f".{name.rpartition('.')[2]} with images beside others is not read: {apart}"
+        for name in (*(f"{base}_{part}_x.h5" for part in ("train", "valid", "test")), "sick/more.parquet")
+    }
+
+
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [

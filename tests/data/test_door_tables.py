@@ -142,7 +142,8 @@ def test_a_column_of_patients_beats_names_of_files(tmp_path, capsys):
     assert manifest.table["case"].nunique() == 8 and manifest.said[1] == "cases: column Patient ID"
     said = plan(capsys, tmp_path, tmp_path / "data", "--features", "shortcut")
     assert "images per case: 4" in said and not any("PT" in line for line in said)
-    assert sum(line.startswith("  case") and ", case C00" in line for line in said) == 5
+    assert sum(line.startswith("  C00") and ", case C00" in line for line in said) == 5
+    assert not any("case0_" in line or "case1_" in line for line in said), "names may say who PT0 is"
     assert "  case0_n.png -> class normal, case PT0" in plan(
         capsys, tmp_path, tmp_path / "data", "--features", "shortcut", "--show-names"
     )

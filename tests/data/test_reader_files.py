@@ -37,6 +37,18 @@ def test_a_row_for_each_call_with_scores(tmp_path):
     assert readers[0].scores == {"sick/a.png": -1.5, "sick/b.png": 3.0} and readers[1].scores == {}
 
 
+def test_scores_that_may_be_a_thousand_times_as_large_are_refused(tmp_path):
+    text = "name,reader,call,score\na,A,none,987\nb,A,Seg mental,1.234\n"
+    ((reader,), _) = read_readers(written(tmp_path, text), NAMES, CLASSES)
+    assert reader.scores == {"sick/a.png": 987, "sick/b.png": 1.234}
+    said = "--readers: r.csv: '1.234' in column 'score' may be 1.234 or 1234, for '987' has no decimals: write"
+    with pytest.raises(ReadersError) as error:
+        read_readers(written(tmp_path, text.replace(",", ";")), NAMES, CLASSES)
+    assert str(error.value).startswith(said)
+    plain = written(tmp_path, text.replace(",", ";").replace("987", "987.0"))
+    assert read_readers(plain, NAMES, CLASSES)[0][0].scores == reader.scores
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".xlsx", ".parquet"])
 def test_every_form_of_table_with_classes_that_look_like_numbers(tmp_path, suffix):
     frame, path = (

@@ -191,7 +191,7 @@ def _without(asked, columns):
 def _others(options, manifest, columns):
     """Further features to tell sites from; for a table its own, unless others are named."""
     names = options.features or ((f"file:{manifest.source}",) if manifest.source and columns else ())
-    asked = _without(options.asked, (options.groups, *columns))  # else a site would be told from itself
+    asked = _without(options.asked, columns)  # else a site would be told from itself
     given = options.weights or "imagenet", None, options.device, "float32", asked, manifest.table["name"]
     return [make_feature(name, *given, options.size) for name in names]
 

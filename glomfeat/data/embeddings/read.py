@@ -9,10 +9,10 @@ from glomfeat.data.embeddings import hdf5
 from glomfeat.data.embeddings.files import files_of, names_beside
 from glomfeat.data.embeddings.folders import is_by_row, names_of_folder, names_of_rows
 from glomfeat.data.embeddings.named import Named, no_rows, number_columns, refuse_twice
-from glomfeat.data.embeddings.parquet import facts_of_parquet, open_parquet
+from glomfeat.data.embeddings.parquet import facts_of_parquet, header_of_parquet, open_parquet
 from glomfeat.data.tables.columns import USUAL, numbers_of, sort_columns, spoilt_cells, spoilt_in_words
 from glomfeat.data.tables.precision import coarse_columns
-from glomfeat.data.tables.read import HDF5, NAME_COLUMNS, TableError, read_frame, row_names
+from glomfeat.data.tables.read import HDF5, NAME_COLUMNS, SHEETS, TableError, read_frame, row_names
 
 
 def names_of(path, asked=USUAL, wanted=()):
@@ -63,7 +63,21 @@ def names_of(path, asked=USUAL, wanted=()):
 
 def read_asked(path, asked, rows=None):
     """Read a table like `glomfeat.data.tables.read.read_frame`, with the user's names, classes and cases as text."""
-    return read_frame(path, [text for text in (asked.name, asked.label, *asked.but) if text], rows)
+    return read_frame(path, [text for text in (asked.name, asked.label, *asked.named) if text], rows, asked.joined)
+
+
+def header_of(path):
+    """The names of a table's columns, including those of the names beside an npy; empty if it has no header."""
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        return []
+    if suffix == ".parquet":
+        return header_of_parquet(path)
+    if suffix == ".npy":
+        path = names_beside(path)
+        suffix = path.suffix.lower()
+    return [*read_frame(path, rows=1).columns] if suffix in SHEETS else []
 
 
 def open_rows(path, asked=USUAL):

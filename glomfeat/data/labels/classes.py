@@ -25,6 +25,7 @@ from glomfeat.data.tables.read import (
     row_names,
     word_of,
 )
+from glomfeat.data.tables.unclear import HELD
 
 SURE = {"label", "groundtruth", "class"}
 # texts that programs write where there is no value; some are classes too, and people write "none" for no lesion
@@ -63,7 +64,8 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
     -------
     pandas.DataFrame
         The table with ``name`` and ``raw``, the label as text; ``attrs["named by"]`` holds the columns of the names,
-        ``attrs["left out"]`` the files of patients whose class a second table does not give.
+        ``attrs["left out"]`` the files of patients whose class a second table does not give, ``attrs["unclear"]`` the
+        columns that may hold thousands.
 
     Raises
     ------
@@ -105,7 +107,7 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
         notes.append(
             f"warning: {text!r} in {of} of {where} is taken for a class: if it means no label, empty the cells"
         )
-    frame.attrs = {"named by": called, "left out": left_out}
+    frame.attrs = {"named by": called, "left out": left_out, HELD: frame.attrs.get(HELD, {})}
     return frame
 
 

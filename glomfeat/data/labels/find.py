@@ -25,6 +25,7 @@ from glomfeat.data.tables.read import (
     read_values,
     row_names,
 )
+from glomfeat.data.tables.unclear import take_unclear
 
 AGREE = 0.8  # the share of images whose folder fits their class, from which on folders stand for classes
 OLD_LABELS = ("label", "ground truth", "class")
@@ -75,6 +76,7 @@ def join_labels(files, labels, relative, problems, asked=USUAL, notes=None):
     own = {plain(column) for column in frame.columns} - {"name"}
     kept = [column for column in files.columns if column in ("name", "path", "folder") or plain(column) not in own]
     merged = files[kept].merge(frame.drop(columns=["path", "folder"], errors="ignore"), on="name", how="left")
+    take_unclear(merged, frame, frame.columns)
     bare = merged["name"][merged["raw"].isna() & ~merged["name"].isin(left_out)].tolist()
     if bare:
         problems.append((f"files without a label in {where}", bare))

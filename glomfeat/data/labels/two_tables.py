@@ -4,6 +4,7 @@ from glomfeat.core.words import number_of
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.tables.columns import label_column
 from glomfeat.data.tables.read import CASE_COLUMNS, SHEETS, TableError, find_column, find_names, known_kind, read_frame
+from glomfeat.data.tables.unclear import take_unclear
 
 MOST_CLASSES = 10
 
@@ -58,6 +59,7 @@ def read_two(path, frame, asked, notes):
     files = files.drop(columns=[label, keys[0]], errors="ignore").assign(case=key)
     more = known[[column for column in known.columns if column not in (*files.columns, keys[1])]]
     merged = files.join(more.set_index(known[keys[1]].astype(str).str.strip()), on="case")
+    take_unclear(merged, patients, more.columns)
     lost = merged[label].isna()
     without = number_of(lost.sum(), "file of patients without it is", "files of patients without it are")
     notes.append(

@@ -21,6 +21,7 @@ from glomfeat.data.tables.read import (
     named_by_user,
     plain,
 )
+from glomfeat.data.tables.unclear import refuse_unclear
 
 ROW_NUMBERS = re.compile(r"unnamed\d+|(?:index)?level\d|index|row|rowno|rownumber|rownames|number|nr|no")
 SPLITS = {*map(plain, FOLD_COLUMNS), "folds", "splits", "set", "subset"}
@@ -41,6 +42,7 @@ CELLPROFILER = (
 ASK = "--columns takes columns that are left out by their full names"
 PLACE = "a place"
 MOST_LEVELS, MOST_SHOWN = 10, 20
+NO_COLUMNS = ("auto", "none")  # values of --groups
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,18 @@ class Asked:
     drop : tuple of str
         Columns that do not describe, by name or pattern.
     but : tuple of str
-        Columns that do not describe because they say something else, such as the case.
+        Columns that do not describe because options name them for something else, such as the split.
     uses : tuple of (str, str)
         Columns that options name, whether in `but` or not, and what they are used for.
+    groups : str
+        Where the case comes from, as for `glomfeat.data.cases.find_cases`; empty if nothing is said. A column that it
+        names does not describe.
     missing : str
         What to do with cells of numeric columns that hold none: ``refuse`` them, or ``impute`` them in each fold.
     learnt : glomfeat.data.embeddings.learnt.Learnt or None
         Columns that a model reads; these are then the ones that describe.
+    joined : tuple of str
+        Those of `but` that join features: they are read as texts, and may be used as numbers.
     others : bool
         Whether tables other than those of DATA are read too, so that `name` and `label` may be columns of these alone.
 
@@ -80,8 +87,15 @@ class Asked:
     but: tuple = ()
     missing: str = "refuse"
     uses: tuple = ()
+    groups: str = ""
     learnt: Any = None
+    joined: tuple = ()
     others: bool = False
+
+    @property
+    def named(self):
+        """The columns that options name for something else than to describe; ``auto`` and ``none`` name no case."""
+        return (*([self.groups] if self.groups not in ("", *NO_COLUMNS) else []), *self.but)
 
     @property
     def key(self):
@@ -164,11 +178,11 @@ def sort_columns(frame, asked, where="the table", texts=None):
     """
     if asked.learnt:
         found = asked.learnt.sort(frame, asked, where)
-        _refuse_unclear(frame, found.used, where)
+        refuse_unclear(frame, found.used)
         return found
     refuse_repeated(frame.columns, where)
     told = set(find_names(frame, where, asked.name)) | {label_column(frame, where, asked.label)}
-    words, but, uses = {*map(plain, frame.columns)}, {*map(plain, asked.but)} - {""}, _uses(asked)
+    words, but, uses = {*map(plain, frame.columns)}, {*map(plain, asked.named)} - {""}, _uses(asked)
     dropped, named = matching(frame.columns, asked.drop, "--drop"), {c for c in asked.keep if c in frame.columns}
     if named & told:
         raise TableError(f"--columns: {listed(named & told)} names the rows or their classes and cannot describe them")
@@ -196,7 +210,7 @@ def sort_columns(frame, asked, where="the table", texts=None):
     if asked.keep:
         used, left = _kept(frame, used, left, asked.keep, named)
     kept = set(used)
-    _refuse_unclear(frame, used, where, ", or leave the column out with --drop {!r}")
+    refuse_unclear(frame, used, ", or leave the column out with --drop {!r}")
     left = {c: "; ".join(filter(None, (why, *uses.get(plain(c), ())))) for c, why in left.items()}
     of_options = {c: "; ".join(uses[plain(c)]) for c in frame.columns if c not in told and plain(c) in {*uses} & but}
     left = of_options | left
@@ -204,24 +218,11 @@ def sort_columns(frame, asked, where="the table", texts=None):
     return Sorted(tuple(used), left, spoilt, levels)
 
 
-def _refuse_unclear(frame, used, where, otherwise=""):
-    """Refuse columns whose numbers may be thousands; see `glomfeat.data.tables.decimals`."""
-    used = {*used}
-    wrong = {column: why for column, why in frame.attrs.get("unclear", {}).items() if column in used}
-    if not wrong:
-        return
-    column, (cell, why, remedy) = next(iter(wrong.items()))
-    more = f" ({listed([*wrong][1:])} likewise)" if len(wrong) > 1 else ""
-    either = f"{cell.replace(',', '.')} or {re.sub('[,.]', '', cell)}"
-    raise TableError(
-        f"{where}: {cell!r} in column {column!r}{more} may be {either}, for {why}: {remedy}{otherwise.format(column)}"
-    )
-
-
 def _uses(asked):
     """What options use columns for, by the column's plain name."""
     found = {}
-    for column, use in asked.uses:
+    groups = [(column, "the case, by --groups") for column in asked.named if column == asked.groups]
+    for column, use in (*groups, *asked.uses):
         if plain(column):
             found.setdefault(plain(column), []).append(use)
     return found

@@ -37,7 +37,7 @@ class Seen:
     whole: str
 
 
-def decide_decimals(frame, text, separator, texts_of):
+def decide_decimals(frame, text, separator, texts_of, numbers=()):
     """Convert numbers with decimal commas, in place, and find those of which it is not clear what they are.
 
     Parameters
@@ -50,6 +50,8 @@ def decide_decimals(frame, text, separator, texts_of):
         What stands between columns; semicolons are written where the comma is the decimal sign.
     texts_of : callable
         ``texts_of(positions)`` reads some columns again, as they are written.
+    numbers : collection of str
+        Those of `text` that may be used as numbers, and are looked at like all other columns.
 
     Returns
     -------
@@ -59,15 +61,17 @@ def decide_decimals(frame, text, separator, texts_of):
         By column, such a cell, why it is not clear what it is, and what to do.
     """
     kinds, text = [*zip(frame.columns, frame.dtypes, strict=True)], {*text}
+    names = text - {*numbers}
     floats = [place for place, (column, kind) in enumerate(kinds) if kind.kind == "f" and column not in text]
     maybe, seen, converted = _maybe_thousands(frame, floats), {}, {}
     for column, kind in kinds:
-        if column in text or pd.api.types.is_numeric_dtype(kind):
+        if column in names or pd.api.types.is_numeric_dtype(kind):
             continue
         cells = frame[column].dropna().astype(str)
         if found := look_at_cells(cells.tolist()):
             seen[column] = found
-            converted |= {column: cells} if "," in found.sure | found.either.keys() else {}
+            commas = "," in found.sure | found.either.keys()
+            converted |= {column: cells} if commas and column not in text else {}
     sure = {sign for found in seen.values() for sign in found.sure} | ({"."} if len(maybe) < len(floats) else set())
     if maybe and sure != {"."}:
         for place, cells in zip(maybe, texts_of(maybe), strict=True):

@@ -188,7 +188,7 @@ def _separator(lines, words):
     return best[1:]
 
 
-def read_text(path, form, text=(), rows=None, only=None):
+def read_text(path, form, text=(), rows=None, only=None, numbers=()):
     """Read a table of text.
 
     Parameters
@@ -202,12 +202,15 @@ def read_text(path, form, text=(), rows=None, only=None):
         Read only this many.
     only : sequence of str or of int, optional
         Read only these columns, by name or by position, as texts without missing values.
+    numbers : collection of str
+        Those of `text` that may be used as numbers.
 
     Returns
     -------
     pandas.DataFrame
         Numbers with decimal commas are converted. ``attrs["decimal"]`` says so; ``attrs["unclear"]`` holds the columns
-        that may hold thousands, see `glomfeat.data.tables.decimals.decide_decimals`.
+        that may hold thousands, with the name of the table and what `glomfeat.data.tables.decimals.decide_decimals`
+        says.
 
     Raises
     ------
@@ -234,7 +237,7 @@ def read_text(path, form, text=(), rows=None, only=None):
         frame = frame.copy()
     if form.separator == "," or only is not None:
         return frame
-    return _decide_decimals(path, form, frame, text, rows)
+    return _decide_decimals(path, form, frame, text, rows, numbers)
 
 
 def _in_words(error, form):
@@ -253,17 +256,17 @@ def _in_words(error, form):
     )
 
 
-def _decide_decimals(path, form, frame, text, rows):
+def _decide_decimals(path, form, frame, text, rows, numbers):
     """Convert decimal commas; `attrs` say so, and which columns may hold thousands."""
 
     def texts_of(places):
         found = read_text(path, form, rows=rows, only=places)
         return [found.iloc[:, k] for k in range(len(places))]
 
-    converted, unclear = decide_decimals(frame, text, form.separator, texts_of)
+    converted, unclear = decide_decimals(frame, text, form.separator, texts_of, numbers)
     said = [f"{cell!r} in {column} as {cell.replace(',', '.')}" for column, (cell, *_) in unclear.items()]
     if converted or unclear:
         frame.attrs["decimal"] = ", ".join(["decimal commas"] * converted + said[:MOST_SAID])
     if unclear and rows is None:  # the first rows alone may lack what makes it clear
-        frame.attrs["unclear"] = unclear
+        frame.attrs["unclear"] = {column: (Path(path).name, *why) for column, why in unclear.items()}
     return frame

@@ -27,4 +27,4 @@ def words_of_options(asked):
     >>> sorted(words_of_options(Asked(but=("Part",), uses=(("Grade", "--subgroups groups by it"),))))
     ['grade', 'part']
     """
-    return {*map(plain, asked.but), *(plain(column) for column, _ in asked.uses)} - {""}
+    return {*map(plain, asked.named), *(plain(column) for column, _ in asked.uses)} - {""}

@@ -193,7 +193,7 @@ def without_value(texts, column):
     return what if bare else ""
 
 
-def read_frame(path, text=(), rows=None):
+def read_frame(path, text=(), rows=None, numbers=()):
     """Read a table with all its columns; names, labels and cases as text.
 
     Parameters
@@ -204,6 +204,8 @@ def read_frame(path, text=(), rows=None):
         Further columns to read as text.
     rows : int, optional
         Read only this many.
+    numbers : collection of str
+        Those of `text` that may be used as numbers: whether these may be thousands is asked all the same.
 
     Returns
     -------
@@ -232,7 +234,8 @@ def read_frame(path, text=(), rows=None):
         form = look_at(path, OF_TEXT)
     except OSError as error:
         raise TableError(f"{path.name} cannot be read: {error.strerror or error}; {LOOK}") from error
-    frame = read_text(path, form, [column for column in form.header if _is_text(column, text)], rows)
+    columns, numbers = [column for column in form.header if _is_text(column, text)], {*map(plain, numbers)} - OF_TEXT
+    frame = read_text(path, form, columns, rows, numbers=[column for column in columns if _is_text(column, numbers)])
     labels = [column for column in find_columns(frame, LABEL_COLUMNS) if column in form.header]
     # a class may be called None or NA, which pandas takes for a missing value
     if labels and frame[labels].isna().to_numpy().any():
