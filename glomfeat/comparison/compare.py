@@ -64,7 +64,7 @@ def _compare(prepared, journal, say):
         say(line)
     note_about(journal, about_run(prepared))
     note_reference(journal, prepared.reference, study.margin)
-    write_settings(written(study, prepared.manifest), out / "study.yaml")
+    write_settings(written(prepared), out / "study.yaml")
     aside = find_aside(prepared, journal, say)
     if aside is None:
         from glomfeat.comparison.carry_out import carry_out  # loads modules that a finished study does not need

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from glomfeat.comparison.no_effect import no_pretrained
 from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.data.locate import is_forced, path_of
 from glomfeat.data.tables.read import listed
@@ -50,21 +51,27 @@ def without_own_features(manifest, features):
     return replace(manifest, said=(*rest, line))
 
 
-def written(study, manifest):
+def written(prepared):
     """The options of a study for ``study.yaml``, by which other DATA can be compared in the same way.
 
     Parameters
     ----------
-    study : Study
-    manifest : Manifest
+    prepared : glomfeat.comparison.prepare.Prepared
 
     Returns
     -------
     dict of str to object
-        As `Study.plain` returns them, without features if the only one is the table that the study is about.
+        As `Study.plain` returns them. What other DATA would have of their own is left open: features if the only one is
+        the table that the study is about, folds that a column gives, and weights that nothing reads.
     """
+    study, manifest = prepared.study, prepared.manifest
     own = manifest.source and len(study.features) == 1 and _is_source(study.features[0], manifest)
-    return study.plain() | ({"features": None} if own and type(study).features == DEFAULT_FEATURES else {})
+    left_open = {
+        "features": own and type(study).features == DEFAULT_FEATURES,
+        "folds": study.split.column,
+        "weights": no_pretrained(prepared, study),
+    }
+    return study.plain() | {name: None for name, left in left_open.items() if left}
 
 
 def _is_source(feature, manifest):

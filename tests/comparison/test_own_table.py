@@ -36,7 +36,7 @@ def prepared_with(*arguments):
 def test_options_of_a_run_are_used_for_the_numbers_of_another_table(feature_table, noise, tmp_path):
     path, prepared = tmp_path / "study.yaml", prepare(Study(data=str(feature_table)), [].append)
     here, there = (pd.read_csv(table).iloc[:2, 2:].to_numpy("float32") for table in (feature_table, noise))
-    for options in (written(prepared.study, prepared.manifest), prepared.study.plain()):  # as versions before 0.10
+    for options in (written(prepared), prepared.study.plain()):  # as versions before 0.10
         path.write_text(yaml.safe_dump(options))
         numbers, said = prepared_with(noise, "--config", path)
         assert np.array_equal(numbers, there) and said == [USED]
