@@ -1,12 +1,12 @@
 """A feature table as DATA: it is its own feature, unless the user names other tables."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
 from glomfeat.comparison.no_effect import no_pretrained
 from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.data.locate import is_forced, path_of
+from glomfeat.data.table_rows import OfColumns
 from glomfeat.data.tables.read import listed
 
 
@@ -43,8 +43,7 @@ def without_own_features(manifest, features):
     if not manifest.source or not all(map(is_forced, features)) or any(_is_source(name, manifest) for name in features):
         return manifest
     name = Path(manifest.source).name
-    columns = re.compile(rf"{re.escape(name)}: (\d+ columns? (is|are) used|left out): ")
-    rest = [line for line in manifest.said if not columns.match(line)]
+    rest = [line for line in manifest.said if not isinstance(line, OfColumns)]
     line = (
         f"{name}: none of its columns is a feature; features are read from {listed(map(str, map(path_of, features)))}"
     )
