@@ -10,8 +10,7 @@ from pathlib import Path
 from glomfeat import __version__
 from glomfeat.core.errors import LOOK, InputError, UserError
 from glomfeat.core.words import printable
-from studies._help import gathered, names_of_texts, parser_of
-from studies._numbers import refuse_no_numbers
+from studies._help import NoNumberError, gathered, names_of_texts, parser_of
 from studies._signals import signals_heard, stopped
 
 DONE, INCOMPLETE, BAD_INPUT, FAULT = 0, 1, 2, 3
@@ -56,10 +55,8 @@ def parse_options(cls, arguments, program, as_written=False):
     values = {}
     if config:
         written = _as_arguments(cls, config, as_written)
-        refuse_no_numbers(cls, written, f"--config {config}: ")
-        values = _parsed(cls, written, {}, prog=f"{program} --config {config}")
+        values = _parsed(cls, written, {}, f"--config {config}: ", prog=f"{program} --config {config}")
         values = {name: _without_mark(value) for name, value in values.items()}
-    refuse_no_numbers(cls, arguments)
     settings = {"prog": program, "description": description}
     found = _parsed(cls, arguments, values, **settings)
     if own := _own_table(values, found):
@@ -75,11 +72,14 @@ def _own_table(written, now):
     return {"features": (f"file:{new}",)} if written["features"] == (f"file:{there}",) else {}
 
 
-def _parsed(cls, arguments, values, **settings):
-    """The options of a command line, by their names."""
+def _parsed(cls, arguments, values, where="", **settings):
+    """The options of a command line, by their names; messages on numbers begin with `where`."""
     import tyro
 
-    return gathered(tyro.cli(parser_of(cls, values), args=arguments, **settings))
+    try:
+        return gathered(tyro.cli(parser_of(cls, values), args=arguments, **settings))
+    except NoNumberError as error:
+        raise InputError(f"{where}{error}") from None
 
 
 def _without_mark(value):

@@ -9,6 +9,8 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hints
 
+from glomfeat.core.errors import UserError
+
 MOST_NEEDED = ("labels", "positive", "groups", "features", "heads", "nets", "folds", "weights", "out", "dry_run")
 # For each group a sentence and its options; an option that is not listed joins the group of the one before it.
 GROUPS = {
@@ -64,6 +66,11 @@ VALUES = {
     "free_older": "AGE",
 }
 OF_TYPES = {int: "N", float: "X", str: "NAME"}
+NUMBERS = {int: "whole number", float: "number"}
+
+
+class NoNumberError(UserError):
+    """An option that takes numbers was given something else; no ValueError, for which tyro has words of its own."""
 
 
 def parser_of(cls, values):
@@ -84,7 +91,8 @@ def parser_of(cls, values):
     import tyro
 
     texts, hints, titles = texts_of(cls), get_type_hints(cls, include_extras=True), {}
-    options = {one.name: _option(one, hints[one.name], texts.get(one.name), values) for one in fields(cls)}
+    order = "; DATA stands before the options" if "data" in hints else ""
+    options = {one.name: _option(one, hints[one.name], texts.get(one.name), values, order) for one in fields(cls)}
     for title, names in _in_groups(cls).items():
         titles.setdefault(title, []).extend(options[name] for name in names)
     found = titles.pop("", [])
@@ -150,7 +158,7 @@ def _in_groups(cls):
     return {title: own for title, own in found.items() if own}
 
 
-def _option(one, hint, text, values):
+def _option(one, hint, text, values, order):
     """Name, type and default of an option in the form that `dataclasses.make_dataclass` takes."""
     import tyro
 
@@ -166,6 +174,8 @@ def _option(one, hint, text, values):
     how = tyro.conf.arg(name=name, metavar=shown, help=text, help_behavior_hint=_default_in_words(default, text))
     if set(_alternatives(plain)) == {str, NoneType}:
         markers.append(_text_as_it_stands())
+    if numbers := _numbers(f"--{(name or one.name).replace('_', '-')}", plain, order):
+        markers.append(numbers)
     hint = Annotated[(plain, *markers, how)]
     return (one.name, hint) if default is MISSING else (one.name, hint, field(default=default))
 
@@ -180,6 +190,37 @@ def _text_as_it_stands():
         instance_from_str=lambda given: given[0],
         is_instance=lambda value: value is None or isinstance(value, str),
         str_from_instance=lambda value: [str(value)],
+    )
+
+
+def _numbers(option, hint, order):
+    """How tyro reads an option that takes numbers, with a message of our own; None if it takes anything else."""
+    from tyro.constructors import PrimitiveConstructorSpec
+
+    may_be = _alternatives(hint)
+    kinds = [kind for kind in may_be if kind is not NoneType]
+    lists = [get_args(kind)[0] for kind in kinds if get_origin(kind) is tuple]
+    kind, *others = {*lists, *(one for one in kinds if get_origin(one) is not tuple)}
+    if others or kind not in NUMBERS:
+        return None
+
+    def read(given):
+        if given == ["None"] and NoneType in may_be:  # what YAML and --help write for no value
+            return None
+        try:
+            found = tuple(map(kind, given))
+        except ValueError:
+            wanted = f"one or more {NUMBERS[kind]}s" if lists else f"a {NUMBERS[kind]}"
+            more = order if len(given) > 1 else ""
+            raise NoNumberError(f"{option} is {' '.join(given)!r}: give {wanted}{more}") from None
+        return found[0] if len(found) == 1 and len(kinds) > len(lists) else found
+
+    return PrimitiveConstructorSpec(
+        nargs="*" if lists else 1,
+        metavar=OF_TYPES[kind],
+        instance_from_str=read,
+        is_instance=lambda value: True,
+        str_from_instance=lambda value: [*map(str, value if isinstance(value, tuple) else [value])],
     )
 
 

@@ -105,7 +105,7 @@ def files_listed(path, asked):
     there = table["path"].map(is_there).astype(bool)
     if not there.all():
         table, there = found_below(path.parent, table, there)
-    of_image = table.groupby(table["path"].map(os.path.normpath))["name"]
+    of_image = table.groupby(table["path"].map(os.path.abspath))["name"]
     if several := [" = ".join(same) for _, same in of_image if len(same) > 1]:
         images = number_of(len(several), "image")
         raise ManifestError(f"{path} names {images} in several ways ({listed(several, SHOWN)}): keep one row of each")

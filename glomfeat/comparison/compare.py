@@ -24,7 +24,7 @@ from glomfeat.results.reference import Reference, reference_in_words
 from glomfeat.results.run import Run
 from glomfeat.results.subgroup_words import subgroups_in_words
 from glomfeat.results.user_metrics import say_missing
-from glomfeat.results.write import BEFORE_THE_END, OUTPUTS, write_outputs
+from glomfeat.results.write import line_on_earlier, write_outputs
 
 
 def compare(prepared, say, journal=None):
@@ -64,7 +64,7 @@ def _compare(prepared, journal, say):
         say(line)
     note_about(journal, about_run(prepared))
     note_reference(journal, prepared.reference, study.margin)
-    write_settings(written(study, prepared.manifest), out / "study.yaml")
+    write_settings(written(prepared), out / "study.yaml")
     aside = find_aside(prepared, journal, say)
     if aside is None:
         from glomfeat.comparison.carry_out import carry_out  # loads modules that a finished study does not need
@@ -95,8 +95,10 @@ def _compare(prepared, journal, say):
     scored = [one["name"] for one in journal.external().values() if "name" in one]
     for line in lines_on_dropped(out / "external.csv", found.cohorts, scored):
         say(line)
-    write_outputs(finished, out)
-    note_written(journal, (*OUTPUTS, *BEFORE_THE_END))
+    names = write_outputs(finished, out)
+    note_written(journal, names)
+    if line := line_on_earlier(out, names):
+        say(line)
     say_missing(finished.results, prepared.metrics, say)
     _say_compared(finished, say)
     _say_subgroups(finished, len(prepared.manifest), say)

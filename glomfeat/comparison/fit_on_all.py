@@ -22,6 +22,7 @@ from glomfeat.core.seeds import seed_for
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.splits import inner_valid_split, make_folds
 from glomfeat.features.seen import plain, view_of
+from glomfeat.metrics.thresholds import fixed_at
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.inner import score_inner
 from glomfeat.models.joined import Behind
@@ -40,6 +41,7 @@ from glomfeat.models.selection import (
 )
 
 REFIT = "refit"
+NO_SPLIT = "inner folds of all cases cannot hold all classes"
 SLICES = 32  # batches that are read at a time
 
 
@@ -88,7 +90,7 @@ class Fitted:
         return replace(self, model=None, found=replace(self.found, estimator=None), reduced=None)
 
     def calibrated(self, kind, labels, rule):
-        """A copy with another calibration, and the threshold that follows from it.
+        """A copy with another calibration, and the threshold that follows from it; the same without inner splits.
 
         Parameters
         ----------
@@ -97,6 +99,8 @@ class Fitted:
         labels : ndarray of int64, shape (n,)
         rule : str or callable
         """
+        if not self.splits:
+            return self
         held = np.concatenate([valid for _, valid in self.splits])
         calibration, threshold = fit_decision(labels[held], self.found.inner_scores, rule, kind)
         return replace(self, found=replace(self.found, calibration=calibration, threshold=threshold))
@@ -138,16 +142,22 @@ def choose_by(manifest, study):
     Returns
     -------
     list of (InnerFit, ndarray of int64)
+        Empty if there is no split with all classes on both sides, and the study chooses no threshold and no
+        calibration; a head then has its default setting, as in such trials.
 
     Raises
     ------
     BundleError
-        There is no split with all classes on both sides.
+        There is no such split, and the study chooses by it.
     """
     folds = make_folds(manifest, study.scheme, study.folds, study.repeats, study.seed)
     found = Splits(manifest, folds, study.seed).of_all(REFIT)
-    if not found:
-        raise BundleError("inner folds of all cases cannot hold both classes, so nothing can be chosen by them")
+    decided = len(manifest.classes) > 2 or fixed_at(study.threshold) is not None
+    if not found and not (decided and study.calibration == "none"):
+        raise BundleError(
+            f"{NO_SPLIT}, so nothing can be chosen by them: compare with a number for --threshold, and without "
+            "--calibration"
+        )
     return found
 
 
@@ -293,12 +303,11 @@ def _fit_head(task, sums):
         route = reduction.route.name if reduction.route else ""
         whole = fit_reducer(arm.reducer, matrix, reduction.standardise, route, sums)
         head = make_head(arm.head, task.seed, whole.stored != "as is", ahead, reduction.card)
-        prefixes = task.models[0].reduction.prefixes
         with calling("reducer", arm.reducer, definition_of(arm.reducer)):
             X = _joined(reduction, transform_all(whole, matrix))
         scored = score_inner(task.models, task.inner)[0]
         with calling("head", arm.head, definition_of(arm.head)):
-            found = fit_chosen(head, X, task.labels, task.train, task.inner, *given, prefixes, scored, ahead)
+            found = fit_chosen(head, X, task.labels, task.train, task.inner, *given, reduction.prefixes, scored, ahead)
             reducer, estimator = whole.first(found.params.get(COMPONENTS)), found.estimator
             if COMPONENTS in found.params:  # with fewer components the products differ in the last bits
                 X = _joined(reduction, transform_all(reducer, matrix))

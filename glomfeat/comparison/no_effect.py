@@ -1,32 +1,14 @@
 """Options that were asked for and change nothing in a study as it is: lines that say so, and empty texts."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from glomfeat.comparison.options import Study
 from glomfeat.core.arms import StudyError
 from glomfeat.core.plugins import name_of
 from glomfeat.core.words import joined
-from glomfeat.data.schemes import CrossValidation, Holdout
+from glomfeat.data.schemes import CrossValidation
+from glomfeat.models.nets import FROM_NOTHING
 
 # texts that would quietly count as left out if they are empty, as an unset variable of a shell is
 TEXTS = ("layout", "init", "layer", "weights", "memory", "scheduler", "cache")
-
-
-@dataclass(frozen=True)
-class Need:
-    """An option, and what it needs to have an effect.
-
-    Attributes
-    ----------
-    option : str
-        Name of a field of `Study`, whose default asks for nothing.
-    lacks : callable
-        Takes a Prepared and the study as the user gave it, and says why the option has no effect; empty if it has one.
-    """
-
-    option: str
-    lacks: Callable
 
 
 def refuse_empty(given):
@@ -68,11 +50,11 @@ def lines_on_no_effect(prepared, given):
     ['--compile changes nothing: it is for networks, and there are none']
     """
     empty, idle = _empty(given), {}
-    for need in NEEDS:
-        value = getattr(given, need.option)
-        asked = value != getattr(Study, need.option) and need.option not in empty
-        if asked and (why := need.lacks(prepared, given)):
-            idle.setdefault(why, []).append(_written(need.option, value))
+    for option, lacks in NEEDS.items():
+        value = getattr(given, option)
+        asked = value != getattr(Study, option) and option not in empty
+        if asked and (why := lacks(prepared, given)):
+            idle.setdefault(why, []).append(_written(option, value))
     return [f"--{name} is empty, which counts as left out" for name in empty] + [
         f"{joined(options)} change{'s' if len(options) == 1 else ''} nothing: {why}" for why, options in idle.items()
     ]
@@ -92,9 +74,11 @@ def _no_network(prepared, given):
     return "" if found else "it is for networks, and there are none"
 
 
-def _no_weights(prepared, given):
-    filled_in = given.weights == ("imagenet" if given.data else "auto")  # as study.yaml has it
-    return "" if filled_in else _no_network(prepared, given)
+def no_pretrained(prepared, given):
+    """Why ``--weights`` has no effect; empty if it has one. Parameters as for `lines_on_no_effect`."""
+    begun = any(start != FROM_NOTHING for start in prepared.nets.values())
+    found = begun or any(feature.is_deep for feature in prepared.features)
+    return "" if found else "it is for pretrained networks, and there are none"
 
 
 def _no_deep_feature(prepared, given):
@@ -120,27 +104,18 @@ def _no_threshold(prepared, given):
 
 
 def _own_folds(prepared, given):
-    if isinstance(given.split, CrossValidation):
-        return ""
-    filled_in = prepared.study.folds == given.folds and not isinstance(given.split, Holdout)  # as study.yaml has it
-    return "" if filled_in else f"--scheme {given.scheme} says itself what is tested"
+    dealt = isinstance(given.split, CrossValidation)
+    return "" if dealt else f"--scheme {given.scheme} says itself what is tested"
 
 
-NEEDS = (
-    Need("folds", _own_folds),
-    Need("threshold", _no_threshold),
-    Need("layout", _no_images),
-    Need("size", _no_images),
-    Need("padding", _no_images),
-    Need("icc", _no_images),
-    Need("layer", _no_deep_feature),
-    Need("weights", _no_weights),
-    Need("precision", _no_network),
-    Need("compile", _no_network),
-    Need("preset", _nothing_trained),
-    Need("epochs", _nothing_trained),
-    Need("batch", _nothing_trained),
-    Need("lr", _nothing_trained),
-    Need("class_weight", _nothing_trained),
-    Need("include_weights", _no_bundles),
-)
+# options whose default asks for nothing, with a function that says why one has no effect; empty if it has one
+NEEDS = {
+    "folds": _own_folds,
+    "threshold": _no_threshold,
+    **dict.fromkeys(("layout", "size", "padding", "icc"), _no_images),
+    "layer": _no_deep_feature,
+    "weights": no_pretrained,
+    **dict.fromkeys(("precision", "compile"), _no_network),
+    **dict.fromkeys(("preset", "epochs", "batch", "lr", "class_weight"), _nothing_trained),
+    "include_weights": _no_bundles,
+}

@@ -1,11 +1,12 @@
 """A feature table as DATA: it is its own feature, unless the user names other tables."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
+from glomfeat.comparison.no_effect import no_pretrained
 from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.data.locate import is_forced, path_of
+from glomfeat.data.table_rows import OfColumns
 from glomfeat.data.tables.read import listed
 
 
@@ -42,29 +43,34 @@ def without_own_features(manifest, features):
     if not manifest.source or not all(map(is_forced, features)) or any(_is_source(name, manifest) for name in features):
         return manifest
     name = Path(manifest.source).name
-    columns = re.compile(rf"{re.escape(name)}: (\d+ columns? (is|are) used|left out): ")
-    rest = [line for line in manifest.said if not columns.match(line)]
+    rest = [line for line in manifest.said if not isinstance(line, OfColumns)]
     line = (
         f"{name}: none of its columns is a feature; features are read from {listed(map(str, map(path_of, features)))}"
     )
     return replace(manifest, said=(*rest, line))
 
 
-def written(study, manifest):
+def written(prepared):
     """The options of a study for ``study.yaml``, by which other DATA can be compared in the same way.
 
     Parameters
     ----------
-    study : Study
-    manifest : Manifest
+    prepared : glomfeat.comparison.prepare.Prepared
 
     Returns
     -------
     dict of str to object
-        As `Study.plain` returns them, without features if the only one is the table that the study is about.
+        As `Study.plain` returns them. What other DATA would have of their own is left open: features if the only one is
+        the table that the study is about, folds that a column gives, and weights that nothing reads.
     """
+    study, manifest = prepared.study, prepared.manifest
     own = manifest.source and len(study.features) == 1 and _is_source(study.features[0], manifest)
-    return study.plain() | ({"features": None} if own and type(study).features == DEFAULT_FEATURES else {})
+    left_open = {
+        "features": own and type(study).features == DEFAULT_FEATURES,
+        "folds": study.split.column,
+        "weights": no_pretrained(prepared, study),
+    }
+    return study.plain() | {name: None for name, left in left_open.items() if left}
 
 
 def _is_source(feature, manifest):

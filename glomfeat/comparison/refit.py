@@ -17,7 +17,7 @@ from glomfeat.bundle.reference import make_reference
 from glomfeat.bundle.save import folder_of, save_bundle
 from glomfeat.bundle.selftest import make_checks
 from glomfeat.comparison.bundle_notes import about_features, about_net, refuse_code, weights_about
-from glomfeat.comparison.fit_on_all import choose_by, feature_of, fit_on_all
+from glomfeat.comparison.fit_on_all import NO_SPLIT, choose_by, feature_of, fit_on_all
 from glomfeat.comparison.starts import learnt_before
 from glomfeat.comparison.tasks import rows_of
 from glomfeat.core.arms import FLOOR, Arm
@@ -120,7 +120,9 @@ def refit_arm(prepared, extracted, arm, say=lambda line: None, to_save=True):
     refuse_joined(prepared, arm)
     if not to_save:
         prepared = replace(prepared, called={})
-    given = prepared, extracted, arm, choose_by(extracted.manifest, prepared.study), say, to_save
+    if not (chosen_by := choose_by(extracted.manifest, prepared.study)):
+        raise BundleError(f"{NO_SPLIT}, and by them a bundle tells what is unlike the images that it has learnt")
+    given = prepared, extracted, arm, chosen_by, say, to_save
     return _checked(_refit_ensemble(*given) if arm.members else _refit(*given)[0])
 
 

@@ -90,10 +90,9 @@ class Result:
     @cached_property
     def external(self) -> pd.DataFrame:
         """One row per cohort of ``test`` and arm, as in external.csv."""
-        path = self.out / "external.csv"
-        if not path.is_file():
+        if not (self._finished and self._finished.cohorts):
             raise StudyError("no cohort was scored: compare again with the same out and test=['NAME=PATH']")
-        return read_external(path)
+        return read_external(self.out / "external.csv")
 
     def report(self) -> Path:
         """Write report.html and its figures, unless they are there already.

@@ -19,6 +19,7 @@ from glomfeat.comparison.tasks import Task
 from glomfeat.comparison.trial import check_finite
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.disk import DiskError
+from glomfeat.core.notes import NO_INNER
 from glomfeat.core.part_errors import calling, in_words
 from glomfeat.core.plugins import definition_of, is_own
 from glomfeat.core.watched import limited
@@ -306,10 +307,8 @@ def _fit_and_score(item):
         except BaseException as error:
             records[key] = _ended(error)
         else:
-            records[key], raw[key] = (
-                {"status": "done", **about, "scores": found.calibration.apply(scores).tolist()},
-                scores,
-            )
+            records[key] = {"status": "done", **about, "scores": found.calibration.apply(scores).tolist()}
+            raw[key] = scores
     return {"records": records} | ({"choices": fitted.choices, "raw": raw} if task.is_member else {})
 
 
@@ -356,7 +355,8 @@ def _mean_there(item):
     members = [one["choices"].calibrated(kind, task.labels, task.rule) for one in item.members]
     threshold, inner_auroc = choose_mean(task.labels, [one.inner for one in members], task.rule, item.splits)
     about = {"status": "done", "threshold": threshold, "inner_auroc": inner_auroc, "params": {}}
-    about["reason"] = f"mean of calibrated scores ({kind})"
+    how = f"calibrated scores ({kind})" if item.splits else f"scores as they were, because {NO_INNER} all classes"
+    about["reason"] = f"mean of {how}"
     pairs, records = list(zip(members, item.members, strict=True)), {}
     for key in item.keys:
         scores = [one.found.calibration.apply(of["raw"][key]) for one, of in pairs]

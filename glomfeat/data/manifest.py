@@ -57,7 +57,7 @@ class Manifest:
     by_case : bool
         Whether cases are known. If not, every image is a case of its own.
     said : tuple of str
-        What was found and decided, for the user to read.
+        What was found and decided, for the user to read; on the columns of a feature table as `OfColumns`.
     source : str
         Path of the feature table, empty for images.
     examples : tuple of str
@@ -82,9 +82,8 @@ class Manifest:
 
     @property
     def lines(self):
-        """What was found and decided, each followed by its examples."""
-        where = next((place for place, line in enumerate(self.said) if line.startswith("cases: ")), 0) + 1
-        return (*self.said[:where], *self.examples, *self.said[where:])
+        """What was found and decided, with examples behind the second line, which says how cases were found."""
+        return (*self.said[:2], *self.examples, *self.said[2:])
 
     @cached_property
     def labels(self):

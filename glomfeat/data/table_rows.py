@@ -27,6 +27,10 @@ from glomfeat.data.tables.read import (
 from glomfeat.data.tables.unclear import take_unclear
 
 
+class OfColumns(str):
+    """A line for the user on which columns of DATA describe: untrue if features come from other tables alone."""
+
+
 def from_table(path, labels, asked, problems, notes):
     """The rows of a feature table, or of a feature table and a table of labels."""
     if labels is None and path.is_dir():
@@ -57,7 +61,7 @@ def _say_columns(path, frame, asked, problems, notes):
         found = sort_columns(frame, asked, path.name)
     else:
         return
-    notes += found.lines(path.name)
+    notes += map(OfColumns, found.lines(path.name))
     if found.spoilt and asked.missing == "refuse":
         names = row_names(frame, path.name, asked.name)
         problems += [(line, []) for line in spoilt_in_words(frame, found, [*(frame.index if names is None else names)])]

@@ -15,6 +15,7 @@ from glomfeat.results.journal import Journal
 from glomfeat.results.run import Run
 from glomfeat.results.whole import why_unfit
 from glomfeat.results.words import count
+from glomfeat.results.write import OUTPUTS
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,11 @@ class Loaded:
 
     def find(self, name):
         """The path of a file, or None if it is to be left out; one that was written and is gone counts as missing."""
-        path = self.out / name
+        path, written = self.out / name, self.journal.written()
+        if written and name in OUTPUTS and name not in written:  # an earlier run with other options has left it
+            return None
         why = why_unfit(path, self.journal)
-        if why and (path.exists() or (self.whole and name in self.journal.written())):
+        if why and (path.exists() or (self.whole and name in written)):
             self.missing[name] = why
         return None if why else path
 

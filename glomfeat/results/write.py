@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glomfeat.core.atomic import written_whole
-from glomfeat.core.words import for_spreadsheets
+from glomfeat.core.words import for_spreadsheets, joined
 from glomfeat.data.cases import pseudonyms
 from glomfeat.data.other_folds import IMAGE, prefix_share
 from glomfeat.results.case_level import case_level_table, why_uncalled
@@ -326,7 +326,8 @@ OF_REPORT = {
     "agreement.csv": "How far these shares are from the truth.",
     "methods.bib": "What the paragraphs on methods cite, as BibTeX.",
 }
-BEFORE_THE_END = ("quarantine.csv", "folds.csv", "neighbours.csv", "importance.csv")
+# what every run leaves, before it ends or, if it computed nothing, from the run before
+BEFORE_THE_END = ("environment.json", "quarantine.csv", "folds.csv", "neighbours.csv", "importance.csv")
 # What is written before a run has finished, because others read it in the meantime or the run needs it to go on; and
 # what the report adds.
 ALONG = {
@@ -342,7 +343,7 @@ ALONG = {
 }
 
 
-def write_outputs(finished: "Finished", out: Path) -> None:
+def write_outputs(finished: "Finished", out: Path) -> list[str]:
     """Write every file of `OUTPUTS` that this run leaves; a file that already has the same content keeps its time.
 
     Parameters
@@ -350,11 +351,36 @@ def write_outputs(finished: "Finished", out: Path) -> None:
     finished : glomfeat.results.finished.Finished
     out : pathlib.Path
         The output folder.
+
+    Returns
+    -------
+    list of str
+        The names of these files, and of those in `BEFORE_THE_END`: all that belongs to this run.
     """
-    for output in OUTPUTS.values():
-        if output.when(finished):
-            with written_whole(out / output.name, if_other=True) as part:
-                output.write(finished, part)
+    left = [output for output in OUTPUTS.values() if output.when(finished)]
+    for output in left:
+        with written_whole(out / output.name, if_other=True) as part:
+            output.write(finished, part)
+    return list(dict.fromkeys([*(output.name for output in left), *BEFORE_THE_END]))
+
+
+def line_on_earlier(out: Path, names: list[str]) -> str:
+    """Say which outputs in a folder an earlier run with other options has left; empty if there are none.
+
+    Parameters
+    ----------
+    out : pathlib.Path
+    names : list of str
+        What belongs to this run, from `write_outputs`.
+    """
+    earlier = [name for name in OUTPUTS if name not in names and (out / name).is_file()]
+    if not earlier:
+        return ""
+    are, them = ("is", "it") if len(earlier) == 1 else ("are", "them")
+    return (
+        f"{joined(earlier)} in {out} {are} of an earlier run with other options: this run and its report leave {them} "
+        f"out; delete {them}, or ask for {them} again"
+    )
 
 
 def is_up_to_date(out: Path) -> bool:

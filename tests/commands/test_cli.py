@@ -174,6 +174,7 @@ def test_a_wrong_option_says_what_is_allowed(capsys):
             "error: --size is '64 x.csv': give one or more whole numbers; DATA ",
         ),
         (["--jobs=1.5"], "error: --jobs is '1.5': give a whole number\n"),
+        (["--folds", "None"], "error: --folds is 'None': give a whole number\n"),
         (["--prevalence", "0.1", "half"], "error: --prevalence is '0.1 half': give one or more numbers; "),
         (["--heads", "svm", "svm"], "error: --heads is svm svm: give each name once"),
         (["--memory", "much"], "error: --memory is 'much': write a size such as 4GB"),

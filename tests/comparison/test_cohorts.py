@@ -528,6 +528,36 @@ def test_a_table_without_rows_is_named_as_such(places, tmp_path):
         ask(places, tmp_path, tmp_path / "west.csv")
 
 
+@pytest.mark.parametrize("threshold", ["0.3", "balanced"])
+def test_a_fixed_threshold_needs_no_inner_folds_of_all_cases(places, tmp_path, threshold):
+    frame = pd.read_csv(put(tmp_path / "home.csv", 3, 8))
+    frame["label"], frame["part"] = (np.arange(40) < 5).astype(int), np.where(np.arange(40) % 2, "train", "test")
+    frame.assign(x0=frame["x0"] + 2 * frame["label"]).to_csv(tmp_path / "home.csv", index=False)  # one case has 1
+    options = {"data": str(tmp_path / "home.csv"), "scheme": "given:part", "allow_split_cases": True}
+    name = prepare(Study(**options), lambda line: None).features[0].name
+    options |= {"reducers": ("none", "pca2"), "heads": ("logreg",), "threshold": threshold}
+    options |= {"ensembles": (f"{name}/none/logreg,{name}/pca2/logreg",)} if threshold == "0.3" else {}
+    *_, said = run_study(tmp_path, **options, test=(f"north={places.north}",), save_models=True)
+    found = pd.read_csv(tmp_path / "out" / "external.csv").set_index("arm")
+    no_split = "inner folds of all cases cannot hold all classes, "
+    if threshold == "balanced":
+        assert (found["status"] == "skipped").all()
+        remedy = "so nothing can be chosen by them: compare with a number for --threshold, and without --calibration"
+        assert (found["reason"] == no_split + remedy).all()
+        return
+    _, X, y = rows_of(tmp_path / "home.csv")
+    model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000)).fit(X, y)
+    _, X, y = rows_of(places.north)
+    score, row = model.predict_proba(X)[:, 1], found.loc[f"{name}/none/logreg"]
+    assert (found["status"] == "done").all() and row["auroc"] == pytest.approx(roc_auc_score(y, score), abs=1e-5)
+    assert row["sensitivity_t"] == pytest.approx(np.mean(score[y == 1] >= 0.3), abs=1e-5)
+    (mean,) = (arm for arm in found.index if arm.startswith("mean:"))
+    why = "mean of scores as they were, because inner splits cannot hold all classes"
+    assert found.loc[mean, "reason"] == why
+    unlike = "and by them a bundle tells what is unlike the images that it has learnt"
+    assert f"{name}/none/logreg: no bundle: {no_split}{unlike}" in said
+
+
 def test_from_python(study, places, tmp_path):
     options = {name: value for name, value in study.options.items() if name != "test"}
     options |= {"cache": places.folder / "cache", "jobs": 1, "quiet": True, "out": study.out}

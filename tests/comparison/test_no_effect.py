@@ -9,13 +9,17 @@ import pytest
 from glomfeat.comparison.folder import journal_of, open_out
 from glomfeat.comparison.no_effect import lines_on_no_effect, refuse_empty
 from glomfeat.comparison.options import Study
+from glomfeat.comparison.own_table import written
 from glomfeat.comparison.prepare import prepare
 from glomfeat.comparison.starts import lines_on_recipe
 from glomfeat.core.arms import StudyError
+from glomfeat.core.settings import write_settings
+from studies._cli import parse_options
 
 NO_IMAGES = "DATA is a feature table, without images"
 NO_NETS = "it is for the training of --nets, and there are none"
 NO_NETWORK = "it is for networks, and there are none"
+NO_PRETRAINED = "it is for pretrained networks, and there are none"
 
 
 @pytest.fixture
@@ -44,7 +48,8 @@ def lines(tmp_path):
         ),
         ({"layout": "class/case/image"}, f"--layout class/case/image changes {NO_IMAGES}"),
         ({"layer": "layer3"}, "--layer layer3 changes it is for features of networks, and there are none"),
-        ({"weights": "none"}, f"--weights none changes {NO_NETWORK}"),
+        ({"weights": "none"}, f"--weights none changes {NO_PRETRAINED}"),
+        ({"weights": "imagenet"}, f"--weights imagenet changes {NO_PRETRAINED}"),
         ({"precision": "tf32", "compile": True}, f"--precision tf32 and --compile change {NO_NETWORK}"),
         ({"epochs": 5, "batch": 8, "lr": 0.1}, f"--epochs 5, --batch 8 and --lr 0.1 change {NO_NETS}"),
         (
@@ -57,6 +62,10 @@ def lines(tmp_path):
             {"scheme": "leave-out:site", "folds": 9},
             "--folds 9 changes --scheme leave-out:site says itself what is tested",
         ),
+        (
+            {"scheme": "leave-out:site", "folds": 3},
+            "--folds 3 changes --scheme leave-out:site says itself what is tested",
+        ),
     ],
 )
 def test_an_option_without_effect_is_said(lines, options, line):
@@ -66,18 +75,31 @@ def test_an_option_without_effect_is_said(lines, options, line):
 
 def test_options_that_have_an_effect_are_not_named(lines):
     assert lines(folds=4, threshold="0.2", include_weights=True, save_models=True)[1] == []
-    prepared = SimpleNamespace(features=[SimpleNamespace(is_deep=True)], manifest=SimpleNamespace(source=""))
+    prepared = SimpleNamespace(features=[SimpleNamespace(is_deep=True)], manifest=SimpleNamespace(source=""), nets={})
     given = Study(layer="layer3", weights="none", precision="tf32", compile=True, size=64, layout="class/image")
     assert lines_on_no_effect(SimpleNamespace(**vars(prepared), study=given), given) == []
     given = Study(nets=("compact",), epochs=2, batch=8, lr=0.1, class_weight="balanced", preset="paper")
     assert lines_on_no_effect(SimpleNamespace(**vars(prepared), study=given), given) == []
 
 
-@pytest.mark.parametrize("options", [{"scheme": "leave-out:site"}, {}])
-def test_what_a_study_fills_in_itself_is_not_named_when_it_comes_back(lines, options):
-    filled_in = lines(**options)[0].study.plain()
-    assert filled_in["folds"] == (3 if options else 5) and filled_in["weights"] == "imagenet"
-    assert lines(**options, folds=filled_in["folds"], weights=filled_in["weights"])[1] == []
+@pytest.mark.parametrize(("net", "idle"), [("compact", True), ("resnet18:frozen", False)])
+def test_weights_are_for_networks_that_do_not_begin_from_nothing(phantom_folder, tmp_path, net, idle):
+    options = {"data": str(phantom_folder), "features": (), "nets": (net,), "weights": "none", "jobs": 1}
+    said = []
+    prepare(Study(**options, out=str(tmp_path / "out"), cache=str(tmp_path / "cache")), said.append)
+    assert (f"--weights none changes nothing: {NO_PRETRAINED}" in said) == idle
+
+
+@pytest.mark.parametrize(
+    ("options", "folds"), [({"scheme": "leave-out:site"}, None), ({"folds": 4}, 4), ({"scheme": "holdout"}, 5)]
+)
+def test_what_a_study_fills_in_itself_is_not_named_when_it_comes_back(lines, options, folds, tmp_path):
+    prepared = lines(**options)[0]
+    options = written(prepared)
+    assert (options["folds"], options["weights"]) == (folds, None)
+    write_settings(options, tmp_path / "study.yaml")
+    again, said = lines(**vars(parse_options(Study, ["--config", str(tmp_path / "study.yaml")], "compare")))
+    assert said == [] and again.identity == prepared.identity
 
 
 @pytest.mark.parametrize("option", ["layout", "layer", "weights", "memory", "scheduler", "cache"])

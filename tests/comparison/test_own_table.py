@@ -36,7 +36,7 @@ def prepared_with(*arguments):
 def test_options_of_a_run_are_used_for_the_numbers_of_another_table(feature_table, noise, tmp_path):
     path, prepared = tmp_path / "study.yaml", prepare(Study(data=str(feature_table)), [].append)
     here, there = (pd.read_csv(table).iloc[:2, 2:].to_numpy("float32") for table in (feature_table, noise))
-    for options in (written(prepared.study, prepared.manifest), prepared.study.plain()):  # as versions before 0.10
+    for options in (written(prepared), prepared.study.plain()):  # as versions before 0.10
         path.write_text(yaml.safe_dump(options))
         numbers, said = prepared_with(noise, "--config", path)
         assert np.array_equal(numbers, there) and said == [USED]
@@ -46,6 +46,18 @@ def test_options_of_a_run_are_used_for_the_numbers_of_another_table(feature_tabl
         assert np.array_equal(numbers, here), "the command line has named the table itself"
         line = f"noise.csv: none of its columns is a feature; features are read from {feature_table}"
         assert said[0] == line and len(said) == 2 and said[1].startswith("table.")
+
+
+def test_options_that_name_several_tables_keep_them_for_another_one_and_say_so(feature_table, noise, tmp_path):
+    both = f"file:{feature_table}", f"file:{noise}"
+    path, here = tmp_path / "study.yaml", prepare(Study(data=str(feature_table), features=both), [].append)
+    path.write_text(yaml.safe_dump(written(here)))
+    pd.read_csv(noise).to_csv(tmp_path / "new.csv", index=False)
+    said = []
+    there = prepare(parse_options(Study, [str(tmp_path / "new.csv"), "--config", str(path)], "compare"), said.append)
+    assert [one.path for one in there.features] == [str(feature_table), str(noise)]
+    line = f"new.csv: none of its columns is a feature; features are read from {feature_table}, {noise}"
+    assert line in said and not any(one.startswith("new.csv: ") for one in said if one != line)
 
 
 def test_an_export_says_too_that_a_table_gives_only_labels(feature_table, noise, tmp_path, capsys):

@@ -59,6 +59,13 @@ def test_an_order_and_readers_are_asked_for_after_a_run_and_change_nothing_else(
     said = " ".join(paragraph(read_content(out).loaded))
     assert "For the ordered classes none &lt; segmental" not in said and "none < segmental < global" in said
     assert "Readers were compared with each arm" in said
+    *_, said = run_study(tmp_path, data=data, **OPTIONS)
+    left = f"ordinal.csv, readers.csv and reader_pairs.csv in {out} are of an earlier run with other options: this run "
+    assert f"{left}and its report leave them out; delete them, or ask for them again" in said
+    assert all((out / name).read_bytes() == after[name] for name in ("ordinal.csv", "readers.csv", "reader_pairs.csv"))
+    assert html_of(out, "readers") == "" == html_of(out, "ordinal") and read_content(out).loaded.lacks == ""
+    *_, said = run_study(tmp_path, data=data, **more, **OPTIONS)
+    assert not any("of an earlier run" in line for line in said) and "kappa with the truth" in html_of(out, "readers")
 
 
 @pytest.mark.parametrize("classes", [("benign", "malignant"), pytest.param(CALLS, marks=pytest.mark.slow)])
