@@ -7,7 +7,7 @@ from glomfeat.report.arm_names import spelled
 from glomfeat.results.best_of_many import best_of_many_in_words
 from glomfeat.results.comparisons import detectable
 from glomfeat.results.reference import reference_in_words
-from glomfeat.results.tables import finished_first, with_figure
+from glomfeat.results.tables import finished_first, ranked, with_figure
 from glomfeat.results.words import between, count, figure, plain_class
 
 
@@ -50,7 +50,8 @@ def answer(run, results, names, smallest):
     limits = f"95 % limits {between(best['auroc_lo'], best['auroc_hi'])}"
     if not np.isfinite(best["auroc_lo"]):
         limits = f"no limits, because a single {unit} holds all images of a class"
-    below = " No arm reaches the 0.5 of chance." if best["auroc"] < 0.5 else ""  # which ranks images as well as a coin
+    reaches = known["auroc"].max() >= 0.5  # which ranks images as well as a coin
+    below = "" if reaches else " No arm reaches the 0.5 of chance."
     which = spelled(best["arm"], names)
     if best["status"] != "done":
         which += f" ({_tested(run, best)})"
@@ -125,8 +126,7 @@ def _tested(run, row):
 
 def equal_in_words(results, names):
     """Say in a sentence which arms reach exactly the AUROC of the best one; empty if none does."""
-    known = with_figure(finished_first(results))
-    known = known[known["status"] == known["status"].iloc[0]] if len(known) else known
+    known = ranked(results)
     equal = known["arm"][known["auroc"] == known["auroc"].max()].tolist()[1:] if len(known) else []
     if not equal:
         return ""
@@ -148,7 +148,7 @@ def errors_in_words(results, classes):
     else:
         missed, false = (f"{best[name]:.1f}".removesuffix(".0") for name in ("fn_t", "fp_t"))
         wrong = f"its calls miss {missed} and falsely raise {false}" if best["fn_t"] + best["fp_t"] > 0 else ""
-        how = "a call also needs a threshold, which each fold chose without the images that it tests"
+        how = "a call also needs a threshold, which is set without the images that it decides on"
     if not wrong:
         return ""
     return (

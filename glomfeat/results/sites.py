@@ -109,9 +109,11 @@ def site_cells(table, names=None, show_names=False):
     head = [
         f"{shown[row['left_out']]} ({number_of(row['cases'], 'case')}, {row['share']:.0%} positive)" for row in values
     ]
-    mean = table.groupby("arm")["auroc"].mean().sort_values(ascending=False, kind="stable", na_position="last")
+    mean, status = table.groupby("arm")["auroc"].mean(), table.groupby("arm")["status"]
+    order = pd.DataFrame({"lacks": status.agg(lambda of: (of != "done").any()), "auroc": mean})
+    order = order.sort_values(["lacks", "auroc"], ascending=[True, False], kind="stable").index
     found = [["arm", *head, "mean"]]
-    for arm in mean.index[mean.index != FLOOR]:
+    for arm in order[order != FLOOR]:
         own = table[table["arm"] == arm].set_index("left_out").loc[[row["left_out"] for row in values]]
         cells = [_cell(row) for row in own.to_dict("records")]
         whole = own["auroc"].notna().all()

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from glomfeat.report.chosen import number_that_decides
 from glomfeat.report.drawing import INK, PALETTE, Picture, make_figure
 from glomfeat.report.paper import points
 from glomfeat.results.words import figure, plain_class
@@ -55,10 +56,18 @@ def draw(content):
         NAME,
         "How far apart the classes are",
         f"How scores are distributed in {positive} (dashed, orange) and all others (solid, blue); each adds up to 1. "
-        + ("Images on the wrong side of the vertical line are errors at the chosen threshold." if two else ""),
+        + (_line(content.loaded) if two else ""),
         f"Histograms of scores by class. {means}.",
         make_figure(5.4, 0.7 + 1.35 * len(parts), make, len(parts), 1, sharex=True),
     )
+
+
+def _line(loaded):
+    """Say what the vertical line is."""
+    number = number_that_decides(loaded)
+    if number is None:
+        return "The vertical line is the mean of the chosen thresholds, each of which decides in its own fold."
+    return f"Images on the wrong side of the vertical line, the threshold of {number:g}, are errors."
 
 
 def _median(parts, positive):

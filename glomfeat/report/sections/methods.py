@@ -102,8 +102,9 @@ def _data(loaded):
     sizes = manifest.table["case"].value_counts()
     said = f"The data set held {len(manifest):,} images ({parts})"
     if manifest.by_case:
-        said += f" of {len(sizes):,} cases, with {sizes.min():,} to {sizes.max():,} images a case"
-        said += f" (median {sizes.median():g})"
+        ends = f"{sizes.min():,} to {sizes.max():,} images a case (median {sizes.median():g})"
+        said += f" of {len(sizes):,} cases, with "
+        said += ends if sizes.min() < sizes.max() else f"{count(int(sizes.max()), 'image')} a case"
     out = len(loaded.quarantine)
     said += f"; {count(out, 'image')} could not be read and {'was' if out == 1 else 'were'} left out." if out else "."
     if loaded.about["table"]:
@@ -244,8 +245,9 @@ def _statistics(loaded):
             "absolute error in steps are given."
         )
     if loaded.study.get("readers"):
+        at = " at its threshold" if len(loaded.run.manifest.classes) == 2 else ""
         said += (
-            " Readers were compared with each arm at its threshold on the images that they had called, by paired "
+            f" Readers were compared with each arm{at} on the images that they had called, by paired "
             f"differences of sensitivity and specificity with a jackknife over {unit}s as well, with adjusted p-values "
             "(Holm 1979), and by Cohen's kappa (1960)."
         )
