@@ -39,7 +39,7 @@ def number_that_decides(loaded):
         None if thresholds are chosen; NaN with more than two classes.
     """
     rule, done = loaded.identity["threshold"], _done(loaded)
-    given = fixed_at(rule) is not None or (done and all(NO_INNER in record["reason"] for record in done))
+    given = fixed_at(rule) is not None or (done and all(NO_INNER in record.get("reason", "") for record in done))
     return threshold_unchosen(rule, len(loaded.run.manifest.classes)) if given else None
 
 
