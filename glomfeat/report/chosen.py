@@ -82,6 +82,8 @@ def how_chosen(loaded):
     unit, done = loaded.run.manifest.unit, _done(loaded)
     lacking = [record for record in done if NO_INNER in record["reason"]]
     asked = loaded.identity.get("calibration", "none")
+    if loaded.whole and not done:
+        return "No trial came to its end, so that nothing was chosen, and no test fold was scored."
     if lacking and len(lacking) == len(done):
         return f"I{LACKING}, so that nothing was chosen on them: {_instead(lacking, asked)}. {ONCE}"
     what = "Hyper-parameters and decision thresholds" if chooses_threshold(loaded) else "Hyper-parameters"

@@ -25,7 +25,7 @@ SAID = (
     "Each value was scored by models of all the others. Limits are of its own cases, and there are none where one of "
     "them alone holds a class, or where the figure is the same without each of them.",
     "The mean over values counts each once, however many images it has. It says how arms do at these; so few of them "
-    "cannot say how far a further one may fall, of which the lowest figure is the better warning.",
+    "cannot say how far a further one may fall: the lowest figure warns of that better.",
 )
 HIDDEN = "Values that may be the name of a case have numbers here; sites.csv has the values."
 
