@@ -2,7 +2,7 @@
 
 from glomfeat.bundle.format import MEMBER_NAME, preprocess_of
 from glomfeat.core.arms import Arm
-from glomfeat.core.words import joined
+from glomfeat.core.words import joined, number_of
 from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.data.schemes import find_scheme
 from glomfeat.data.tables.read import listed
@@ -34,6 +34,11 @@ def make_card(about):
     by_case = trained["split"] == "split by case"
     of = units(about)
     held = "cases" if by_case else of
+    of_cases, known = "", f"No {of[:-1]} is named."
+    if _unit(about) == "case":
+        names = trained["cases"]
+        of_cases = f" of {number_of(len(names), 'case')}"
+        known = f"Cases are known here by pseudonyms, {names[0]} to {names[-1]}, and no {of[:-1]} is named."
     lines = [
         f"# {about['arm']}",
         "",
@@ -50,17 +55,16 @@ def make_card(about):
         "",
         "## What it was trained and chosen on",
         "",
-        f"{trained['images']} {of} of {len(trained['cases'])} cases ({counts}), {trained['split']}; digest "
-        f"{trained['digest'][:16]}. Cases are known here by pseudonyms, {trained['cases'][0]} to "
-        f"{trained['cases'][-1]}, and no {of[:-1]} is named. {_before(trained)}{_choice(about)}",
+        f"{trained['images']} {of}{of_cases} ({counts}), {trained['split']}; digest {trained['digest'][:16]}. {known} "
+        f"{_before(trained)}{_choice(about)}",
         "",
         "## Expected performance",
         "",
         f"These are the figures of the outer folds of the study ({scheme.title} x {study['repeats']}, "
         f"{trained['split']}): of models like this one, fitted the same way without the {held} that they were tested "
         f"on. This very model, fitted on all {of}, has been tested on none: there is no re-evaluation, and none on "
-        "its own training images would mean anything. Limits are 95 %, with the case as the unit, as in the study's "
-        "results.",
+        f"its own training images would mean anything. Limits are 95 %, with the {_unit(about)} as the unit, as in the "
+        "study's results.",
         "",
         "| figure | value | 95 % limits |",
         "|---|---|---|",
@@ -85,6 +89,11 @@ def table_of(about):
 def units(about):
     """What a bundle scores, in a word."""
     return "images" if table_of(about) is None else "rows"
+
+
+def _unit(about):
+    """What the study dealt to folds, in a word."""
+    return units(about)[:-1] if about["trained_on"]["split"] == IMAGE_LEVEL else "case"
 
 
 def _use(about, scheme, of):
@@ -113,25 +122,32 @@ def _use(about, scheme, of):
 
 def _weighed(threshold):
     """What decides on a call, and that it does not know what errors cost."""
+    if _chose(threshold):
+        return "The threshold weighs errors by a rule, not by what they cost you."
     if threshold["value"] is None:
         return "The class of the largest score is called, whatever an error costs you."
-    if fixed_at(threshold["rule"]) is not None:
-        return f"The threshold of {threshold['value']:.4g} was given. Nothing here says that it suits your data."
-    return "The threshold weighs errors by a rule, not by what they cost you."
+    return f"The threshold of {threshold['value']:.4g} was given. Nothing here says that it suits your data."
+
+
+def _chose(threshold):
+    """Whether a threshold was chosen: there is none with more than two classes, and a number was given."""
+    return threshold["value"] is not None and fixed_at(threshold["rule"]) is None
 
 
 def _marked(about, of):
     """When a row or an image is marked as unlike the training data."""
+    by_case = _unit(about) == "case"
     if of == "rows":
         return (
             "- Rows unlike the training rows are marked `ok (unlike training data)`: farther away than 99.5 % of these "
-            "are from rows of other cases. Nobody sees the images behind the rows: a row that is not marked may be "
-            "unlike all the same, and rows of another network or program, of the same width, may look alike."
+            f"are from {'rows of other cases' if by_case else 'other rows'}. Nobody sees the images behind the rows: a "
+            "row that is not marked may be unlike all the same, and rows of another network or program, of the same "
+            "width, may look alike."
         )
     return (
         f"- Images unlike the training images are marked `ok (unlike training data)`: a side more than a quarter "
         f"beyond the training range, or {_unlike(about)} farther away than 99.5 % of the training images are from "
-        "other cases. An image that is not marked may still be unlike them."
+        f"other {'cases' if by_case else 'images'}. An image that is not marked may still be unlike them."
     )
 
 
@@ -145,8 +161,9 @@ def _parts(about):
     if about["kind"] == "ensemble":
         members = Arm.parse(about["arm"]).members
         return [
-            f"The mean of the scores of {len(members)} models, each calibrated ({about['calibration']['of_members']}), "
-            "with a threshold of its own. Each is a bundle in a folder of this one, with a card:",
+            f"The mean of the scores of {len(members)} models, each calibrated ({about['calibration']['of_members']})"
+            f"{', with a threshold of its own' if _chose(about['threshold']) else ''}. Each is a bundle in a folder of "
+            "this one, with a card:",
             "",
             *(f"- `{MEMBER_NAME.format(k)}`: {arm}" for k, arm in enumerate(members, 1)),
         ]
@@ -227,11 +244,11 @@ def _tied(expected):
 
 def _choice(about):
     threshold, chosen = about["threshold"], about["chosen"]
-    at, fixed, unit = "", "", units(about)[:-1] if about["trained_on"]["split"] == IMAGE_LEVEL else "case"
-    if threshold["value"] is not None:
-        number, given = f"{threshold['value']:.4g}", fixed_at(threshold["rule"]) is not None
-        fixed = f" The threshold was fixed at {number}." if given else ""
-        at = "" if given else f"threshold {number} by the rule `{threshold['rule']}`"
+    at, fixed, unit = "", "", _unit(about)
+    if _chose(threshold):
+        at = f"threshold {threshold['value']:.4g} by the rule `{threshold['rule']}`"
+    elif threshold["value"] is not None:
+        fixed = f" The threshold was fixed at {threshold['value']:.4g}."
     if about["kind"] == "ensemble":
         of_mean = f" The {at} was chosen on the mean of their scores of inner-valid {unit}s." if at else ""
         return f"The members were fitted and calibrated one by one, as their cards say.{of_mean}{fixed}"
@@ -286,7 +303,7 @@ def _row(expected, metric):
 def _warning(by_case, of):
     if by_case:
         return ""
-    return f"**The split was by image: {of} of one patient lay on both sides, so the figures are too good.**"
+    return f"**The split was by image: {of} of one patient may lie on both sides, so that the figures are too good.**"
 
 
 def _unlike(about):
@@ -297,9 +314,7 @@ def _calibrated(about):
     kind = about["calibration"]["kind"]
     if about["kind"] == "ensemble":
         kind = about["calibration"]["of_members"]
-        return (
-            f"Scores of the members are calibrated ({kind}) on inner splits of the training cases; their mean is not."
-        )
+        return f"Scores of the members are calibrated ({kind}) on inner splits of the training {_unit(about)}s; their mean is not."
     if kind == "none":
         return "Scores are not calibrated: 0.8 does not mean that 80 % of such images are positive."
-    return f"Scores are calibrated ({kind}) on inner splits of the training cases; elsewhere they may be off."
+    return f"Scores are calibrated ({kind}) on inner splits of the training {_unit(about)}s; elsewhere they may be off."

@@ -93,7 +93,7 @@ def how_chosen(loaded):
         f"more than one standard error. {ONCE} {_decided(loaded)}"
     )
     if asked != "none":
-        said += f" Scores were calibrated ({asked}) on inner out-of-fold scores of training cases."
+        said += f" Scores were calibrated ({asked}) on inner out-of-fold scores of training {unit}s."
         reasons = [record["reason"] for record in done if NO_INNER not in record["reason"]]
         if left := sum(NOT_APPLIED in reason for reason in reasons):
             of = f"In {left} of {len(done)} trials"

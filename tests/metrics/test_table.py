@@ -94,6 +94,8 @@ def test_a_card_calls_a_threshold_chosen_only_if_it_was(threshold, rule, said, w
     assert what in card and weighs in card.partition("## Limits")[2]
     assert card.count("by the rule") == (rule == "youden") and "ranks 1 of 2 arms" in card
     by_image = card_of({}, threshold, rule, IMAGE_LEVEL, {"C": 1}, of=1)
+    assert "3 images (1 a, 2 b)" in by_image and "with the image as the unit" in by_image and "cases" not in by_image
+    assert "3 images of 1 case (1 a, 2 b)" in card and "with the case as the unit" in card
     assert "on inner splits by image of all" in by_image and "the only arm" in by_image and "ranks" not in by_image
 
 

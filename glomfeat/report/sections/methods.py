@@ -201,7 +201,7 @@ def _ensemble(loaded, arm):
     chosen = "; its threshold was chosen on the mean of these" if chooses_threshold(loaded) else ""
     return (
         f"An ensemble averaged the scores of {_listed(list(map(str, arm.members)))}, each calibrated ({how}) on inner "
-        f"out-of-fold scores of training cases{chosen}."
+        f"out-of-fold scores of training {loaded.run.manifest.unit}s{chosen}."
     )
 
 
@@ -222,10 +222,11 @@ def _protocol(loaded):
 
 def _statistics(loaded):
     unit = loaded.run.manifest.unit
+    counted = f"{unit}s that hold images" if unit == "case" else "images"
     said = (
         f"{_pooled(loaded)} 95 % limits are from a jackknife that leaves out each {unit}, with "
         "Student's t and Satterthwaite's degrees of freedom on the logit scale (Tukey 1958; Satterthwaite 1946), and "
-        f"count the {unit}s that hold images of a figure's denominator; for figures of 0 or 1 they are exact limits "
+        f"count the {counted} of a figure's denominator; for figures of 0 or 1 they are exact limits "
         "for that number of trials (Clopper & Pearson 1934)."
     )
     if _compares(loaded):
