@@ -314,7 +314,8 @@ def _calibrated(about):
     kind = about["calibration"]["kind"]
     if about["kind"] == "ensemble":
         kind = about["calibration"]["of_members"]
-        return f"Scores of the members are calibrated ({kind}) on inner splits of the training {_unit(about)}s; their mean is not."
+        on = f"on inner splits of the training {_unit(about)}s"
+        return f"Scores of the members are calibrated ({kind}) {on}; their mean is not."
     if kind == "none":
         return "Scores are not calibrated: 0.8 does not mean that 80 % of such images are positive."
     return f"Scores are calibrated ({kind}) on inner splits of the training {_unit(about)}s; elsewhere they may be off."
