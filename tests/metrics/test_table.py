@@ -24,7 +24,7 @@ brier, weights, fit_s, predict_ms, peak_rss_mb, sensitivity, specificity, accura
 auroc_sd, auroc_procedure_lo, inner_auroc, threshold, peak_vram_mb, parameters""".replace("\n", " ").split(", ")
 PAGE_OF_MORE = """arm, auroc, auroc_case_weighted, tied_with_best, average_precision, sensitivity, specificity, fn,
 brier, weights, fit_s, predict_ms, peak_rss_mb, accuracy, balanced_accuracy, f1, mcc, ece, auroc_sd, auroc_procedure_lo,
-inner_auroc, threshold, peak_vram_mb, parameters""".replace("\n", " ").split(", ")
+inner_auroc, peak_vram_mb, parameters""".replace("\n", " ").split(", ")
 LIMITS = """accuracy, balanced_accuracy, sensitivity, specificity, precision, f1, mcc, brier, sensitivity_t,
 specificity_t, ece, fn, fp, fn_t, fp_t""".replace("\n", " ").split(", ")
 CARD = """AUROC, average precision, sensitivity at the threshold, specificity at the threshold,

@@ -55,8 +55,8 @@ def draw(content):
     return Picture(
         NAME,
         "How far apart the classes are",
-        f"How scores are distributed in {positive} (dashed, orange) and all others (solid, blue); each adds up to 1. "
-        + (_line(content.loaded, parts) if two else ""),
+        f"How scores are distributed in {positive} (dashed, orange) and all others (solid, blue); each adds up to 1."
+        + (f" {_line(content.loaded, parts)}" if two else ""),
         f"Histograms of scores by class. {means}.",
         make_figure(5.4, 0.7 + 1.35 * len(parts), make, len(parts), 1, sharex=True),
     )

@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass, replace
 
 from glomfeat.core.arms import FLOOR
-from glomfeat.metrics.table import METRICS
+from glomfeat.metrics.table import METRICS, THRESHOLD
 from glomfeat.results.case_level import WEIGHTED
 from glomfeat.results.next_study import next_study_in_words
 from glomfeat.results.procedure import COLUMNS as OF_PROCEDURE
@@ -113,7 +113,8 @@ def columns(classes, own=()):
         for metric, at in shown.items()
     )
     mine = (Column(name, name, OWN, place=5) for name in own)
-    return sorted([*of_metrics, *mine, *OTHERS], key=lambda column: column.place)
+    others = [column for column in OTHERS if column.key != THRESHOLD or classes == 2]
+    return sorted([*of_metrics, *mine, *others], key=lambda column: column.place)
 
 
 def fill(content):
