@@ -170,6 +170,9 @@ def _ties(results, names, unit):
     if len(finished) < 2:
         return f"there is no other finished arm to compare it with on these {unit}"
     others = finished.iloc[1:]
+    if others["p_vs_best"].isna().all():
+        which = "the other arm differs from it" if len(others) == 1 else "other arms differ from it"
+        return f"whether {which} beyond chance cannot be told on these {unit}"
     tied = others[others["tied_with_best"].map(lambda value: value is True)]
     if tied.empty:
         verb = "is" if len(others) == 1 else "are"

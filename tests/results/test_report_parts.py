@@ -15,12 +15,14 @@ from glomfeat.report.arm_names import FLOOR_NAME, plain_arms, spelled
 from glomfeat.report.content import shown_arms
 from glomfeat.report.figures import cost
 from glomfeat.report.figures.cost import frontier
+from glomfeat.report.sections import table
 from glomfeat.report.thumbnails import as_uri, data_folder, find_images, read_square
 from glomfeat.results import curves
 from glomfeat.results.calls import choose_errors, image_names, read_calls
 from glomfeat.results.comparisons import comparisons_table, detectable
 from glomfeat.results.curves import GRID, precision_recall, roc, scored, with_band
 from glomfeat.results.latex import to_latex
+from glomfeat.results.next_study import next_study_table
 from glomfeat.results.parts import Part, confusions, trial_parts
 from glomfeat.results.tables import results_table
 
@@ -93,6 +95,20 @@ def test_the_answer_counts_what_is_tied(run):
     assert (
         question(run) == "Which features and classifiers distinguish b from a on cases the classifier has never seen?"
     )
+
+
+def test_an_arm_whose_difference_has_no_limits_is_no_second_best_one(run):
+    results, names, compared = results_table(run), plain_arms([GOOD, WEAK, FLOOR]), comparisons_table(run)
+    unknown = dict.fromkeys(("lo", "hi", "p", "p_adjusted"), np.nan)
+    results = results.assign(p_vs_best=np.nan, tied_with_best=[True, True, None])
+    said = answer(run, results, names, float("nan"))[1]
+    assert said == "Whether the other arm differs from it beyond chance cannot be told on these 18 cases."
+    shown = SimpleNamespace(run=run, results=results, comparisons=compared.assign(**unknown), names=names)
+    rows = table.fill(SimpleNamespace(**vars(shown), next_study=next_study_table(run)))["rows"]
+    best, other, floor = (next(cell for cell in row["cells"] if cell["kind"] == "standing") for row in rows)
+    apart = results["auroc"].iloc[1] - results["auroc"].iloc[0]
+    assert (best["word"], floor["word"]) == ("best", "chance") and other["word"] == "tied"
+    assert (other["gap"], other["limits"]) == (f"−{-apart:.3f}", "no limits")
 
 
 def table_of(*rows, **columns):

@@ -217,11 +217,11 @@ def _standing(row):
     p, apart = row["p_vs_best"], row["apart"]
     if row["arm"] == FLOOR:
         return {"kind": "standing", "sort": 3, "word": "chance", "gap": ""}
-    if not is_known(p) or apart is None:
+    if apart is None or not is_known(apart["difference"]):
         best = row["tied_with_best"] is True
         return {"kind": "standing", "sort": 0 if best else 4, "word": "best" if best else "–", "gap": ""}
     tied = row["tied_with_best"] is True
-    limits = f"{apart['lo']:+z.3f} to {apart['hi']:+z.3f}; {p_value(p)}"
+    limits = f"{apart['lo']:+z.3f} to {apart['hi']:+z.3f}; {p_value(p)}" if is_known(p) else "no limits"
     found = {"kind": "standing", "sort": 1 if tied else 2, "word": "tied" if tied else "worse"}
     return found | {"gap": f"{apart['difference']:+z.3f}".replace("-", "−"), "limits": limits.replace("-", "−")}
 
