@@ -2,10 +2,12 @@
 
 from glomfeat.bundle.format import MEMBER_NAME, preprocess_of
 from glomfeat.core.arms import Arm
-from glomfeat.core.words import joined
+from glomfeat.core.words import joined, number_of
+from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.data.schemes import find_scheme
 from glomfeat.data.tables.read import listed
 from glomfeat.metrics.table import METRICS, limits_of, shown_in
+from glomfeat.metrics.thresholds import fixed_at
 from glomfeat.models.nets.grid import CALLED
 from glomfeat.results.words import count
 
@@ -32,6 +34,11 @@ def make_card(about):
     by_case = trained["split"] == "split by case"
     of = units(about)
     held = "cases" if by_case else of
+    of_cases, known = "", f"No {of[:-1]} is named."
+    if _unit(about) == "case":
+        names = trained["cases"]
+        of_cases = f" of {number_of(len(names), 'case')}"
+        known = f"Cases are known here by pseudonyms, {names[0]} to {names[-1]}, and no {of[:-1]} is named."
     lines = [
         f"# {about['arm']}",
         "",
@@ -44,23 +51,20 @@ def make_card(about):
         "",
         "## Which arm, and why",
         "",
-        f"The arm was named by the user. In the study that it comes from it ranks {expected['rank']} of "
-        f"{expected['of']} arms by AUROC{_tied(expected)}. If it was chosen because it ranks high, the figures below "
-        "are a little optimistic: they are of the arm that did best on these very folds.",
+        _rank(expected),
         "",
         "## What it was trained and chosen on",
         "",
-        f"{trained['images']} {of} of {len(trained['cases'])} cases ({counts}), {trained['split']}; digest "
-        f"{trained['digest'][:16]}. Cases are known here by pseudonyms, {trained['cases'][0]} to "
-        f"{trained['cases'][-1]}, and no {of[:-1]} is named. {_before(trained)}{_choice(about)}",
+        f"{trained['images']} {of}{of_cases} ({counts}), {trained['split']}; digest {trained['digest'][:16]}. {known} "
+        f"{_before(trained)}{_choice(about)}",
         "",
         "## Expected performance",
         "",
         f"These are the figures of the outer folds of the study ({scheme.title} x {study['repeats']}, "
         f"{trained['split']}): of models like this one, fitted the same way without the {held} that they were tested "
         f"on. This very model, fitted on all {of}, has been tested on none: there is no re-evaluation, and none on "
-        "its own training images would mean anything. Limits are 95 %, with the case as the unit, as in the study's "
-        "results.",
+        f"its own training images would mean anything. Limits are 95 %, with the {_unit(about)} as the unit, as in the "
+        "study's results.",
         "",
         "| figure | value | 95 % limits |",
         "|---|---|---|",
@@ -87,6 +91,11 @@ def units(about):
     return "images" if table_of(about) is None else "rows"
 
 
+def _unit(about):
+    """What the study dealt to folds, in a word."""
+    return units(about)[:-1] if about["trained_on"]["split"] == IMAGE_LEVEL else "case"
+
+
 def _use(about, scheme, of):
     """What the model is for, and its limits."""
     further = f"{of} from another laboratory, scanner or stain may score otherwise"
@@ -106,23 +115,39 @@ def _use(about, scheme, of):
         f"- {elsewhere}",
         _marked(about, of),
         f"- {_calibrated(about)}",
-        "- The threshold weighs errors by a rule, not by what they cost you.",
+        f"- {_weighed(about['threshold'])}",
         "",
     ]
 
 
+def _weighed(threshold):
+    """What decides on a call, and that it does not know what errors cost."""
+    if _chose(threshold):
+        return "The threshold weighs errors by a rule, not by what they cost you."
+    if threshold["value"] is None:
+        return "The class of the largest score is called, whatever an error costs you."
+    return f"The threshold of {threshold['value']:.4g} was given. Nothing here says that it suits your data."
+
+
+def _chose(threshold):
+    """Whether a threshold was chosen: there is none with more than two classes, and a number was given."""
+    return threshold["value"] is not None and fixed_at(threshold["rule"]) is None
+
+
 def _marked(about, of):
     """When a row or an image is marked as unlike the training data."""
+    by_case = _unit(about) == "case"
     if of == "rows":
         return (
             "- Rows unlike the training rows are marked `ok (unlike training data)`: farther away than 99.5 % of these "
-            "are from rows of other cases. Nobody sees the images behind the rows: a row that is not marked may be "
-            "unlike all the same, and rows of another network or program, of the same width, may look alike."
+            f"are from {'rows of other cases' if by_case else 'other rows'}. Nobody sees the images behind the rows: a "
+            "row that is not marked may be unlike all the same, and rows of another network or program, of the same "
+            "width, may look alike."
         )
     return (
         f"- Images unlike the training images are marked `ok (unlike training data)`: a side more than a quarter "
         f"beyond the training range, or {_unlike(about)} farther away than 99.5 % of the training images are from "
-        "other cases. An image that is not marked may still be unlike them."
+        f"other {'cases' if by_case else 'images'}. An image that is not marked may still be unlike them."
     )
 
 
@@ -136,8 +161,9 @@ def _parts(about):
     if about["kind"] == "ensemble":
         members = Arm.parse(about["arm"]).members
         return [
-            f"The mean of the scores of {len(members)} models, each calibrated ({about['calibration']['of_members']}), "
-            "with a threshold of its own. Each is a bundle in a folder of this one, with a card:",
+            f"The mean of the scores of {len(members)} models, each calibrated ({about['calibration']['of_members']})"
+            f"{', with a threshold of its own' if _chose(about['threshold']) else ''}. Each is a bundle in a folder of "
+            "this one, with a card:",
             "",
             *(f"- `{MEMBER_NAME.format(k)}`: {arm}" for k, arm in enumerate(members, 1)),
         ]
@@ -195,6 +221,16 @@ def _membership(about):
     return ["", said]
 
 
+def _rank(expected):
+    if expected["of"] == 1:
+        return "It is the only arm that was finished in the study that it comes from."
+    return (
+        f"In the study that it comes from, it ranks {expected['rank']} of {expected['of']} arms by "
+        f"AUROC{_tied(expected)}. If it was chosen because it ranks high, the figures below are a little optimistic: "
+        "they are of the arm that did best on these very folds."
+    )
+
+
 def _tied(expected):
     tied = expected.get("tied_with_best")
     if expected["rank"] == 1 or tied is None:
@@ -208,16 +244,19 @@ def _tied(expected):
 
 def _choice(about):
     threshold, chosen = about["threshold"], about["chosen"]
-    at = "" if threshold["value"] is None else f"threshold {threshold['value']:.4g} by the rule `{threshold['rule']}`"
+    at, fixed, unit = "", "", _unit(about)
+    if _chose(threshold):
+        at = f"threshold {threshold['value']:.4g} by the rule `{threshold['rule']}`"
+    elif threshold["value"] is not None:
+        fixed = f" The threshold was fixed at {threshold['value']:.4g}."
     if about["kind"] == "ensemble":
-        of_mean = f" The {at} was chosen on the mean of their scores of inner-valid cases." if at else ""
-        return f"The members were fitted and calibrated one by one, as their cards say.{of_mean}"
+        of_mean = f" The {at} was chosen on the mean of their scores of inner-valid {unit}s." if at else ""
+        return f"The members were fitted and calibrated one by one, as their cards say.{of_mean}{fixed}"
     if "epochs" in chosen["params"]:
-        return f"{_trained(chosen, at)}{_tuned(about.get('net', {}))}"
-    what = ", ".join(f"{name} = {value}" for name, value in chosen["params"].items()) or "nothing else"
-    if not at:
-        return f"Chosen on inner splits by case of all of them: {what}. The model was then fitted on all."
-    return f"The {at}, and {what}, were chosen on inner splits by case of all of them; the model was fitted on all."
+        return f"{_trained(chosen, at, unit)}{_tuned(about.get('net', {}), unit)}{fixed}"
+    found = [*filter(None, [at]), *(f"{name} = {value}" for name, value in chosen["params"].items())]
+    which = f"Chosen on inner splits by {unit} of all of them: {joined(found)}" if found else "Nothing was chosen"
+    return f"{which}. The model was then fitted on all.{fixed}"
 
 
 def _before(trained):
@@ -231,26 +270,26 @@ def _before(trained):
     )
 
 
-def _trained(chosen, at):
+def _trained(chosen, at, unit):
     """How a network that is trained in epochs was trained."""
     epochs, again = chosen["params"]["epochs"], chosen["params"].get("then on all", 0)
-    left_out = f" The {at} was chosen on the cases left out." if at else ""
+    left_out = f" The {at} was chosen on the {unit}s left out." if at else ""
     if again:
         return (
-            f"The network learned for {count(epochs, 'epoch')} from most of the cases.{left_out} Then it learned for "
+            f"The network learned for {count(epochs, 'epoch')} from most of the {unit}s.{left_out} Then it learned for "
             f"{count(again, 'epoch')} from all."
         )
     return f"The network learned for {count(epochs, 'epoch')} from {chosen['images']} of them.{left_out}"
 
 
-def _tuned(net):
+def _tuned(net, unit):
     """Which settings of a training were chosen among several."""
     tuned = net.get("tuned")  # older bundles do not say
     if not tuned:
         return ""
     values = [f"{CALLED[name]} ({'its own' if value is None else value})" for name, value in tuned.items()]
     verb = "was" if len(values) == 1 else "were"
-    return f" Its {joined(values)} {verb} chosen among several by the cross-entropy on the cases left out."
+    return f" Its {joined(values)} {verb} chosen among several by the cross-entropy on the {unit}s left out."
 
 
 def _row(expected, metric):
@@ -264,7 +303,7 @@ def _row(expected, metric):
 def _warning(by_case, of):
     if by_case:
         return ""
-    return f"**The split was by image: {of} of one patient lay on both sides, so the figures are too good.**"
+    return f"**The split was by image: {of} of one patient may lie on both sides, so that the figures are too good.**"
 
 
 def _unlike(about):
@@ -275,9 +314,8 @@ def _calibrated(about):
     kind = about["calibration"]["kind"]
     if about["kind"] == "ensemble":
         kind = about["calibration"]["of_members"]
-        return (
-            f"Scores of the members are calibrated ({kind}) on inner splits of the training cases; their mean is not."
-        )
+        on = f"on inner splits of the training {_unit(about)}s"
+        return f"Scores of the members are calibrated ({kind}) {on}; their mean is not."
     if kind == "none":
         return "Scores are not calibrated: 0.8 does not mean that 80 % of such images are positive."
-    return f"Scores are calibrated ({kind}) on inner splits of the training cases; elsewhere they may be off."
+    return f"Scores are calibrated ({kind}) on inner splits of the training {_unit(about)}s; elsewhere they may be off."

@@ -121,7 +121,7 @@ def _ranked(evaluation, on):
     said = f"On {on}, {evaluation.name} tells {of} with an AUROC of {_limited(found, 'auroc')}"
     if evaluation.seen or not np.isfinite(found["internal_auroc"]):  # images from the training are not new ones
         return f"{said}."
-    home = f"In cross-validation on its own study it was {_limited(found, 'internal_auroc')}"
+    home = f"On the test folds of its own study it was {_limited(found, 'internal_auroc')}"
     low, high = found["difference_lo"], found["difference_hi"]
     how = "lower here by more than chance" if high < 0 else "higher here by more than chance" if low > 0 else ""
     told = f": it is {how}" if how else "; the two cannot be told apart" if np.isfinite(low) else ""

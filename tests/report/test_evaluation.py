@@ -21,7 +21,7 @@ def about(classes, **expected):
     return {
         "arm": "resnet18.imagenet/ipca128/svm",
         "classes": classes,
-        "threshold": {"value": 0.5 if len(classes) == 2 else None},
+        "threshold": {"value": 0.5 if len(classes) == 2 else None, "rule": "balanced"},
         "expected": expected,
         "trained_on": {"images": 200, "cases": ["C001", "C002"], "split": "split by case", "digest": "d" * 64},
         "versions": {"glomfeat": "0.9.0"},
@@ -81,7 +81,7 @@ def test_the_page_has_all_figures_and_no_names(tmp_path):
     counts = evaluation.judged.confusion
     first, second = answer(evaluation)
     assert first.startswith("On 60 images of ten cases, resnet18 + SVM tells sclerotic from open with an AUROC of 0.")
-    assert "In cross-validation on its own study it was 0.900 (0.850 to 0.940)" in first
+    assert "On the test folds of its own study it was 0.900 (0.850 to 0.940)" in first
     assert f"it finds {counts[1, 1]} of {counts[1].sum()} sclerotic (sensitivity" in second
     assert f"falsely calls {counts[0, 1]} of {counts[0].sum()} open so (specificity" in second
 

@@ -15,12 +15,14 @@ from glomfeat.report.arm_names import FLOOR_NAME, plain_arms, spelled
 from glomfeat.report.content import shown_arms
 from glomfeat.report.figures import cost
 from glomfeat.report.figures.cost import frontier
+from glomfeat.report.sections import table
 from glomfeat.report.thumbnails import as_uri, data_folder, find_images, read_square
 from glomfeat.results import curves
 from glomfeat.results.calls import choose_errors, image_names, read_calls
 from glomfeat.results.comparisons import comparisons_table, detectable
 from glomfeat.results.curves import GRID, precision_recall, roc, scored, with_band
 from glomfeat.results.latex import to_latex
+from glomfeat.results.next_study import next_study_table
 from glomfeat.results.parts import Part, confusions, trial_parts
 from glomfeat.results.tables import results_table
 
@@ -77,14 +79,36 @@ def test_the_answer_counts_what_is_tied(run):
         "One other arm is worse beyond chance on these 18 cases; the smallest difference from the best that could be "
         "seen is about 0.012."
     )
+    assert answer(run, results, names, 1.5)[1].endswith("on these 18 cases; no difference could be seen on so few.")
     tied = results.assign(tied_with_best=[True, True, None])
     assert answer(run, tied, names, float("nan"))[1] == (
         "One other arm (weak + logistic regression) does not differ from it beyond chance on these 18 cases."
     )
-    assert answer(run, results[results["arm"] == FLOOR], names, 1.0) == ["No arm has a figure yet."]
+    none = answer(run, results[results["arm"] == FLOOR], names, 1.0)
+    assert none == ["No arm has a figure: the table says why."]
+    late = end(make_run(), GOOD, "planned", "")
+    assert answer(late, results[results["arm"] == FLOOR], names, 1.0) == ["No arm has a figure yet."]
+    alone = results[results["arm"] != WEAK]
+    assert answer(run, alone, names, 1.0)[0].startswith("The only arm is good + logistic regression, with an AUROC of")
+    same = answer(run, alone.assign(auroc=0.5, auroc_lo=0.5, auroc_hi=0.5), names, 1.0)[0]
+    assert same.endswith("with an AUROC of 0.500 (no limits, because it is the same without each case).")
     assert (
         question(run) == "Which features and classifiers distinguish b from a on cases the classifier has never seen?"
     )
+
+
+def test_an_arm_whose_difference_has_no_limits_is_no_second_best_one(run):
+    results, names, compared = results_table(run), plain_arms([GOOD, WEAK, FLOOR]), comparisons_table(run)
+    unknown = dict.fromkeys(("lo", "hi", "p", "p_adjusted"), np.nan)
+    results = results.assign(p_vs_best=np.nan, tied_with_best=[True, True, None])
+    said = answer(run, results, names, float("nan"))[1]
+    assert said == "Whether the other arm differs from it beyond chance cannot be told on these 18 cases."
+    shown = SimpleNamespace(run=run, results=results, comparisons=compared.assign(**unknown), names=names)
+    rows = table.fill(SimpleNamespace(**vars(shown), next_study=next_study_table(run)))["rows"]
+    best, other, floor = (next(cell for cell in row["cells"] if cell["kind"] == "standing") for row in rows)
+    apart = results["auroc"].iloc[1] - results["auroc"].iloc[0]
+    assert (best["word"], floor["word"]) == ("best", "chance") and other["word"] == "tied"
+    assert (other["gap"], other["limits"]) == (f"−{-apart:.3f}", "no limits")
 
 
 def table_of(*rows, **columns):

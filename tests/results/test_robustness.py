@@ -121,7 +121,12 @@ def test_what_is_not_in_the_table_is_named():
     run = make_run()
     table = robustness_table(run, ["blur"], changed_of(run, arms=(GOOD,)))
     names = {WEAK: "weak", GOOD: "good"}
-    content = SimpleNamespace(robustness=table, results=Finished(**run.given()).results, names=names, chosen=False)
+    results, given = Finished(**run.given()).results, {"threshold": "0.25"}
+    content = SimpleNamespace(robustness=table, results=results, names=names, chosen=False)
+    content.loaded = SimpleNamespace(run=run, identity=given)
+    assert section.fill(content)["at"] == "the threshold of 0.25", "a number was chosen on no image"
+    given["threshold"] = "youden"
+    assert section.fill(content)["at"] == "the threshold that was chosen on unchanged images"
     assert section.fill(content)["without"] == ["weak"] and section.fill(content)["partly"] == []
     content.robustness = table.assign(status="partial", auroc=np.nan)
     assert section.fill(content)["partly"] == ["good"] and section.fill(content)["sentences"] == []

@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass, replace
 
 from glomfeat.core.arms import FLOOR
-from glomfeat.metrics.table import METRICS
+from glomfeat.metrics.table import METRICS, THRESHOLD
 from glomfeat.results.case_level import WEIGHTED
 from glomfeat.results.next_study import next_study_in_words
 from glomfeat.results.procedure import COLUMNS as OF_PROCEDURE
@@ -79,13 +79,13 @@ OTHERS = (
     Column(
         "inner_auroc",
         "inner AUROC",
-        "Mean AUROC of inner folds, which settings were chosen on: no result.",
+        "Mean AUROC of inner folds, on which choices are made: no result.",
         3,
         True,
         10,
     ),
     Column(
-        "threshold", "threshold", "Mean of the thresholds that the folds chose on their training cases.", 3, True, 10
+        "threshold", "threshold", "Mean over folds of the score from which an image is called positive.", 3, True, 10
     ),
     Column("peak_vram_mb", "GPU MB", "Peak memory on the GPU.", 0, True, 10),
     Column("parameters", "parameters", "How many numbers a network learns.", 0, True, 10),
@@ -113,7 +113,8 @@ def columns(classes, own=()):
         for metric, at in shown.items()
     )
     mine = (Column(name, name, OWN, place=5) for name in own)
-    return sorted([*of_metrics, *mine, *OTHERS], key=lambda column: column.place)
+    others = [column for column in OTHERS if column.key != THRESHOLD or classes == 2]
+    return sorted([*of_metrics, *mine, *others], key=lambda column: column.place)
 
 
 def fill(content):
@@ -216,11 +217,11 @@ def _standing(row):
     p, apart = row["p_vs_best"], row["apart"]
     if row["arm"] == FLOOR:
         return {"kind": "standing", "sort": 3, "word": "chance", "gap": ""}
-    if not is_known(p) or apart is None:
+    if apart is None or not is_known(apart["difference"]):
         best = row["tied_with_best"] is True
         return {"kind": "standing", "sort": 0 if best else 4, "word": "best" if best else "–", "gap": ""}
     tied = row["tied_with_best"] is True
-    limits = f"{apart['lo']:+z.3f} to {apart['hi']:+z.3f}; {p_value(p)}"
+    limits = f"{apart['lo']:+z.3f} to {apart['hi']:+z.3f}; {p_value(p)}" if is_known(p) else "no limits"
     found = {"kind": "standing", "sort": 1 if tied else 2, "word": "tied" if tied else "worse"}
     return found | {"gap": f"{apart['difference']:+z.3f}".replace("-", "−"), "limits": limits.replace("-", "−")}
 
