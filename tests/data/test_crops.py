@@ -179,6 +179,15 @@ def test_bad_usage_says_what_to_do(data, capsys, tmp_path):
     assert "P0_PAS_1of2.svs and P0_PAS_1of2.tiff are slides with the same name: rename one of them" in said
 
 
+@pytest.mark.parametrize("older", ["P0_PAS_1of2.tiff.geojson", "P0_PAS_1of2.json"])
+def test_a_slide_with_two_files_of_annotations_is_not_cut_twice(data, capsys, older):
+    (data / "annotations" / older).write_text(json.dumps([square("nonGS", 52, 60)]))
+    said = message(capsys, data / "slides", data / "annotations", "--out", data / "crops")
+    names = sorted([older, "P0_PAS_1of2.geojson"])
+    assert said.startswith(f"error: {names[0]} and {names[1]} are both annotations of the slide P0_PAS_1of2: keep one")
+    assert not (data / "crops").exists()
+
+
 def test_cases_by_the_names_of_slides():
     assert cases_of(["a_1", "a_2", "b_1"], r"^(?P<case>[^_]+)_") == {"a_1": "a", "a_2": "a", "b_1": "b"}
     assert cases_of(["x", "y"], "none") == {"x": "x", "y": "y"}

@@ -65,7 +65,7 @@ def pair_up(slides, annotations):
     Raises
     ------
     InputError
-        There is no such file or no pair, or two slides share a name.
+        There is no such file or no pair, two slides share a name, or a slide has several files of annotations.
     """
     slides, annotations = Path(slides).expanduser(), Path(annotations).expanduser()
     for path in (slides, annotations):
@@ -91,7 +91,20 @@ def pair_up(slides, annotations):
             f"no slide of {slides} ({', '.join(SUFFIXES)}) has annotations in {annotations} ({', '.join(ANNOTATED)}): "
             "name them alike, such as a.svs and a.geojson"
         )
+    _check_once(pairs)
     return pairs, [path.stem for path in found if path.stem not in known and slides.is_dir()]
+
+
+def _check_once(pairs):
+    """Refuse slides with several files of annotations, whose objects would be cut out once for each file."""
+    first = {}
+    for slide, _, path in pairs:
+        if slide in first:
+            raise InputError(
+                f"{first[slide].name} and {path.name} are both annotations of the slide {slide}: keep one of them, or "
+                "export all objects of the slide into one file"
+            )
+        first[slide] = path
 
 
 def cases_of(slides, pattern):
