@@ -190,6 +190,8 @@ def test_a_slide_with_two_files_of_annotations_is_not_cut_twice(data, capsys, ol
 
 def test_cases_by_the_names_of_slides():
     assert cases_of(["a_1", "a_2", "b_1"], r"^(?P<case>[^_]+)_") == {"a_1": "a", "a_2": "a", "b_1": "b"}
+    assert cases_of(["PAS-0012", "PAS-0013"], r"(?P<case>\d+)$") == {"PAS-0012": "0012", "PAS-0013": "0013"}
+    assert cases_of(["S22.A40", "S22.A41"], "^(?P<case>.+)$") == {"S22.A40": "S22.A40", "S22.A41": "S22.A41"}
     assert cases_of(["x", "y"], "none") == {"x": "x", "y": "y"}
     assert cases_of(["TCGA-AB-1234-01Z-00-DX1.B2", "TCGA-AB-1234-01Z-00-DX2.C3"], "auto") == {
         "TCGA-AB-1234-01Z-00-DX1.B2": "TCGA-AB-1234",
@@ -202,6 +204,8 @@ def test_cases_by_the_names_of_slides():
     said = r"^names that --case-pattern .* does not match.* \(a, b\): give"
     with pytest.raises(ValueError, match=said):
         cases_of(["a", "b"], "(?P<case>a)")
+    with pytest.raises(ValueError, match=r"^names that --case-pattern '.*' does not match \(P1, P2\): give"):
+        cases_of(["P1", "P2"], "^(?P<case>P.)_")
 
 
 def test_a_run_is_repeated_from_its_settings(data):

@@ -115,6 +115,7 @@ def cases_of(slides, pattern):
     slides : list of str
     pattern : str
         ``auto``, a regular expression with the named group ``case``, or ``none``: every slide is a case of its own.
+        A regular expression is searched in the slide's name as it is.
 
     Returns
     -------
@@ -130,8 +131,8 @@ def cases_of(slides, pattern):
     >>> cases_of(["P1_PAS_1of2", "P1_PAS_2of2"], "auto")
     {'P1_PAS_1of2': 'P1', 'P1_PAS_2of2': 'P1'}
     """
-    names = pd.DataFrame({"name": [f"{slide}_0.png" for slide in slides]})  # named like crops
-    cases, _, _, problems = find_cases(names, pattern)
+    ending = "_0.png" if pattern == "auto" else ".png"  # known patterns are of crops, a pattern given is of slides
+    cases, _, _, problems = find_cases(pd.DataFrame({"name": [f"{slide}{ending}" for slide in slides]}), pattern)
     if problems:
         what = problems[0][0].partition("; ")[0].replace("--groups", "--case-pattern")
         shown = ", ".join(slides[:3])
