@@ -150,7 +150,7 @@ def name_of(path, slide, outline, cut):
     Parameters
     ----------
     path : pathlib.Path
-        The slide's file; its size stands for its content.
+        The slide's file; its size stands for its content, and `crops_of` also looks at its times.
     slide : str
         Name of the slide.
     outline : glomfeat.data.slides.outlines.Outline
@@ -161,12 +161,14 @@ def name_of(path, slide, outline, cut):
     str
     """
     rings = [[ring.tolist() for ring in rings] for rings in outline.polygons]
-    about = json.dumps([path.stat().st_size, rings, cut.mpp, cut.margin, cut.mask])
+    # older versions hid islands in holes: their crops are not kept
+    mask = "white.v2" if cut.mask == "white" and len(rings) > 1 else cut.mask
+    about = json.dumps([path.stat().st_size, rings, cut.mpp, cut.margin, mask])
     return f"{slide}_{hashlib.sha256(about.encode()).hexdigest()[:16]}.png"
 
 
 def crops_of(path, slide, annotations, cut, classes, out, unclassified=False):
-    """Cut out all annotated objects of a slide, one at a time; existing crops are kept.
+    """Cut out all annotated objects of a slide, one at a time; existing crops that are newer than it are kept.
 
     Parameters
     ----------
@@ -203,7 +205,7 @@ def crops_of(path, slide, annotations, cut, classes, out, unclassified=False):
             target = out / slide / name
             if not reason:
                 seen[name] = outline.label
-                if not target.is_file():
+                if not _is_of(target, path):
                     try:
                         opened = opened or open_slide(path)
                         data = encode_png(cut_out(opened, outline, cut))
@@ -218,6 +220,14 @@ def crops_of(path, slide, annotations, cut, classes, out, unclassified=False):
     finally:
         if opened:
             opened.close()
+
+
+def _is_of(target, path):
+    """Whether a crop is there, and was cut after the slide's file was written or came to its place."""
+    if not target.is_file():
+        return False
+    slide = path.stat()  # a file that is moved or copied may keep its old time of writing
+    return target.stat().st_mtime_ns >= max(slide.st_mtime_ns, slide.st_ctime_ns)
 
 
 def _box(outline):
