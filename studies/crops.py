@@ -13,8 +13,8 @@ from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 class Options:
     """Cut objects that are outlined in QuPath out of whole slides, as PNGs and a manifest.csv that studies read.
 
-    Crops that exist already are kept. Objects that cannot be cut out are listed in quarantine.csv, and the exit status
-    is then 1.
+    Crops that are newer than the file of their slide are kept. Objects that cannot be cut out are listed in
+    quarantine.csv, and the exit status is then 1.
     """
 
     slides: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SLIDES")]

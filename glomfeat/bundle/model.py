@@ -24,6 +24,7 @@ OK, UNLIKE, UNOPENED = "ok", "ok (unlike training data)", "cannot be opened"
 COLUMNS = EVALUATION
 MOST_FILE_BYTES = 500_000_000  # 80 million pixels of 16-bit colour, uncompressed
 BATCH = 32
+SHAPES = "(height, width, 3) or (height, width)"
 
 
 def as_text(path):
@@ -53,9 +54,7 @@ def _as_images(images):
     images = list(images)
     other = next((k for k, one in enumerate(images) if not isinstance(one, str | os.PathLike | np.ndarray)), None)
     if other is not None:
-        raise BundleError(
-            f"image {other} is {images[other]!r}: give its path, or an array of bytes of shape (height, width, 3)"
-        )
+        raise BundleError(f"image {other} is {images[other]!r}: give its path, or an array of bytes of shape {SHAPES}")
     return images
 
 
@@ -66,7 +65,7 @@ def _no_list(images):
     if isinstance(images, str | os.PathLike):
         return "a path"
     if isinstance(images, np.ndarray) and images.dtype != object:
-        colours = images.ndim == 3 and images.shape[-1] in (3, 4)  # and is not several images without colours
+        colours = images.ndim == 3 and images.shape[-1] <= 4  # and is not several images without colours
         return "one array" if images.ndim < 3 or colours else ""
     return "" if isinstance(images, Iterable) else repr(images)
 
@@ -274,9 +273,10 @@ class Bundle:
         """
         try:
             if isinstance(image, np.ndarray):
-                if image.dtype != np.uint8 or image.ndim not in (2, 3):
+                drawn = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
+                if image.dtype != np.uint8 or not drawn or not image.size:
                     kind = f"{image.dtype} of shape {image.shape}"
-                    raise ImageError(f"an array of {kind}: bytes of shape (height, width, 3) are read")
+                    raise ImageError(f"an array of {kind}: bytes of shape {SHAPES} are read")
                 return self._read(encode_png(image))
             size, _ = stamp_of(image)
             if size > MOST_FILE_BYTES:

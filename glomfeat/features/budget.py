@@ -9,7 +9,7 @@ from glomfeat.core.memory import Need, format_bytes
 from glomfeat.core.words import number_of
 from glomfeat.core.workers import PROCESS_BYTES
 from glomfeat.data.files import open_bytes, stamp_of
-from glomfeat.data.images.decode import FORMATS, ImageError
+from glomfeat.data.images.decode import FORMATS, LONGEST_PX, ImageError
 from glomfeat.data.images.dicom import SUFFIXES as DICOM
 from glomfeat.data.images.dicom import size_of
 from glomfeat.data.images.stain import SCRATCH_BYTES
@@ -35,7 +35,7 @@ def is_network(feature):
 
 
 def largest_source(paths):
-    """The side of the square around the largest image, taken from the headers of some files.
+    """The side of the square that is made of the largest image, taken from the headers of some files.
 
     It reads the headers of the largest files, and of as many others spread evenly over all files.
 
@@ -50,7 +50,8 @@ def largest_source(paths):
     """
     weights = [_file_bytes(path) for path in paths]
     rows = {*np.argsort(weights)[-LOOKED_AT // 2 :], *np.linspace(0, len(paths) - 1, LOOKED_AT // 2).astype(int)}
-    return max((_side(paths[row]) for row in sorted(rows)), default=0) if len(paths) else 0
+    found = max((_side(paths[row]) for row in sorted(rows)), default=0) if len(paths) else 0
+    return min(found, LONGEST_PX)
 
 
 def _file_bytes(path):

@@ -173,12 +173,23 @@ def test_a_file_that_cannot_be_read_has_a_row_and_stops_predict_proba(models, tm
         "empty file",
         "cannot be opened: No such file or directory",
         "not a file",
-        "an array of float64 of shape (2, 2): bytes of shape (height, width, 3) are read",
+        "an array of float64 of shape (2, 2): bytes of shape (height, width, 3) or (height, width) are read",
     ]
     assert table["prediction"].isna().tolist() == [False, True, True, True, True]
     assert table["score"].isna().tolist() == [False, True, True, True, True]
     with pytest.raises(ImageError, match="image 1 cannot be read: empty file; predict gives such images a row"):
         models.made["logreg"].predict_proba(files)
+
+
+def test_an_array_that_is_no_image_has_a_row(models):
+    shapes = [(9,), (9, 8, 1), (9, 8, 2), (9, 8, 5), (3, 9, 8), (0, 8, 3), (9, 0), (1, 9, 8, 3)]
+    table = models.made["logreg"].predict([np.zeros(shape, np.uint8) for shape in shapes])
+    said = "bytes of shape (height, width, 3) or (height, width) are read"
+    assert table["status"].tolist() == [f"an array of uint8 of shape {shape}: {said}" for shape in shapes]
+    grey = np.random.default_rng(0).integers(0, 256, (9, 8), np.uint8)
+    rgb, clear = np.dstack([grey] * 3), np.full((9, 8), 255, np.uint8)
+    scores = models.made["logreg"].predict([grey, rgb, np.dstack([rgb, clear])])["score"]
+    assert scores.nunique() == 1 and scores.notna().all()
 
 
 def test_images_unlike_the_training_images_are_marked(models):

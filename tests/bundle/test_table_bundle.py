@@ -260,7 +260,8 @@ def test_images_and_tables_are_told_apart(texture, models, capsys):
     )
     with pytest.raises(BundleError, match="this bundle reads images, and a table was given"):
         models.made["logreg"].predict(pd.read_csv(texture.path))
-    for given, what in ((None, "None"), ("a.png", "a path"), (np.zeros((9, 9, 3), np.uint8), "one array"), (3, "3")):
+    single = [(np.zeros((9, 9, *more), np.uint8), "one array") for more in ((), (1,), (2,), (3,), (4,))]
+    for given, what in ((None, "None"), ("a.png", "a path"), (3, "3"), *single):
         for predict in (models.made["logreg"].predict, models.made["logreg"].predict_proba):
             with pytest.raises(BundleError, match=f"^this bundle reads images, and {what} was given: give a list of"):
                 predict(given)

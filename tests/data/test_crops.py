@@ -1,6 +1,8 @@
 """From slides with annotations to crops, their table, and a study of them."""
 
+import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from glomfeat.data.problems import ManifestError
 from glomfeat.data.slides import crops
 from glomfeat.data.slides import read as slides
 from glomfeat.data.slides.crops import cases_of, crops_of, name_of, pair_up
+from glomfeat.data.slides.outlines import Outline
 from glomfeat.data.slides.read import Cut
 from studies import crops as study
 from studies._cli import run_main
@@ -117,6 +120,40 @@ def test_other_settings_are_other_crops(data):
         assert crop.size == (24, 24) and crop.getpixel((0, 0)) == (255, 255, 255)
 
 
+def test_crops_of_older_versions_are_kept_but_for_those_in_which_holes_hid_islands(data):
+    path, one = next((data / "slides").iterdir()), box(0, 0, 20, 20)
+    several = Outline("GS", one.polygons * 2)
+
+    def name_before(outline, cut):
+        rings = [[ring.tolist() for ring in rings] for rings in outline.polygons]
+        about = json.dumps([path.stat().st_size, rings, cut.mpp, cut.margin, cut.mask])
+        return f"s_{hashlib.sha256(about.encode()).hexdigest()[:16]}.png"
+
+    for outline, cut in ((one, Cut(0.5)), (one, Cut(mask="white")), (several, Cut())):
+        assert name_of(path, "s", outline, cut) == name_before(outline, cut)
+    assert name_of(path, "s", several, Cut(mask="white")) != name_before(several, Cut(mask="white"))
+
+
+def test_crops_of_a_slide_that_was_replaced_are_cut_again(data):
+    """Also by a file of the same size and time, as slides without compression can be."""
+    slide, other = data / "slides" / "P0_PAS_1of2.tiff", data / "other.tiff"
+    image = np.random.default_rng(9).integers(0, 256, (256, 320, 3), np.uint8)
+    size = max(slide.stat().st_size, make_slide(other, image).stat().st_size)
+    for path in (slide, other):
+        with path.open("ab") as file:
+            file.write(bytes(size - path.stat().st_size))
+        os.utime(path, ns=(10**18, 10**18))
+    assert run(data) == 0
+    before = files(data)
+    other.replace(slide)
+    assert run(data) == 0
+    after, table = files(data), pd.read_csv(data / "crops" / "manifest.csv")
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {*table["path"][table["slide"] == slide.stem]} and len(changed) == 2
+    with Image.open(data / "crops" / table["path"][0]) as crop:
+        np.testing.assert_array_equal(np.asarray(crop), image[56:104, 46:94])
+
+
 def test_what_has_no_crop_is_listed_with_the_reason_and_the_others_are_cut(data, capsys):
     bad = [
         square(None, 10, 10), square("GS", 500, 500), square("Tissue", 0, 0), square("GS", 50, 60),
@@ -179,8 +216,19 @@ def test_bad_usage_says_what_to_do(data, capsys, tmp_path):
     assert "P0_PAS_1of2.svs and P0_PAS_1of2.tiff are slides with the same name: rename one of them" in said
 
 
+@pytest.mark.parametrize("older", ["P0_PAS_1of2.tiff.geojson", "P0_PAS_1of2.json"])
+def test_a_slide_with_two_files_of_annotations_is_not_cut_twice(data, capsys, older):
+    (data / "annotations" / older).write_text(json.dumps([square("nonGS", 52, 60)]))
+    said = message(capsys, data / "slides", data / "annotations", "--out", data / "crops")
+    names = sorted([older, "P0_PAS_1of2.geojson"])
+    assert said.startswith(f"error: {names[0]} and {names[1]} are both annotations of the slide P0_PAS_1of2: keep one")
+    assert not (data / "crops").exists()
+
+
 def test_cases_by_the_names_of_slides():
     assert cases_of(["a_1", "a_2", "b_1"], r"^(?P<case>[^_]+)_") == {"a_1": "a", "a_2": "a", "b_1": "b"}
+    assert cases_of(["PAS-0012", "PAS-0013"], r"(?P<case>\d+)$") == {"PAS-0012": "0012", "PAS-0013": "0013"}
+    assert cases_of(["S22.A40", "S22.A41"], "^(?P<case>.+)$") == {"S22.A40": "S22.A40", "S22.A41": "S22.A41"}
     assert cases_of(["x", "y"], "none") == {"x": "x", "y": "y"}
     assert cases_of(["TCGA-AB-1234-01Z-00-DX1.B2", "TCGA-AB-1234-01Z-00-DX2.C3"], "auto") == {
         "TCGA-AB-1234-01Z-00-DX1.B2": "TCGA-AB-1234",
@@ -193,6 +241,8 @@ def test_cases_by_the_names_of_slides():
     said = r"^names that --case-pattern .* does not match.* \(a, b\): give"
     with pytest.raises(ValueError, match=said):
         cases_of(["a", "b"], "(?P<case>a)")
+    with pytest.raises(ValueError, match=r"^names that --case-pattern '.*' does not match \(P1, P2\): give"):
+        cases_of(["P1", "P2"], "^(?P<case>P.)_")
 
 
 def test_a_run_is_repeated_from_its_settings(data):

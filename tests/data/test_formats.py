@@ -297,6 +297,12 @@ def test_profiles_of_dicom_are_counted_where_they_are_applied(tmp_path):
     assert not has_profile(dicom_file(noise(40, 40, 3)))
 
 
+def test_the_audit_tells_of_further_frames_of_dicom(tmp_path):
+    for count, said in ((1, {}), (3, {"frames": "3 frames"})):
+        (tmp_path / "a.dcm").write_bytes(dicom_file(noise(count, 40, 40, 3), NumberOfFrames=count))
+        assert look(tmp_path / "a.dcm") == said
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [

@@ -24,14 +24,19 @@ def encode(image, kind, **options):
     return buffer.getvalue()
 
 
+def png_of(width, height, bits, rows, *chunks):
+    """A grey PNG with further chunks in front of its pixels."""
+    header = (b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0))
+    written = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in (header, *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(written)
+
+
 def png_header(width, height):
     """A PNG that claims a size and holds next to nothing."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return png_of(width, height, 8, b"")
 
 
 def noise(*shape):
@@ -136,6 +141,18 @@ def test_colour_that_stands_for_transparent():
     data = encode(Image.fromarray(image), "PNG", transparency=(1, 2, 3))
     assert np.asarray(decode(data, 0)).tolist() == [[[10, 20, 30], [0, 0, 0]]]
     assert np.asarray(decode(data, 255)).tolist() == [[[10, 20, 30], [255, 255, 255]]]
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_grey_that_stands_for_transparent_is_clear_at_every_depth(bits):
+    """The value 1 is; of 16 bits its neighbours are not, though they are the same in 8 bits."""
+    most = 2**bits - 1
+    values = np.arange(8).reshape(2, 4) % (most + 1)
+    rows = (np.packbits(((row[:, None] >> np.arange(bits - 1, -1, -1)) & 1).astype(np.uint8)) for row in values)
+    data = png_of(4, 2, bits, b"".join(b"\0" + row.tobytes() for row in rows), (b"tRNS", struct.pack(">H", 1)))
+    for ground in (0, 255):
+        expected = np.where(values == 1, ground, np.rint(values * 255 / most)).astype(int)
+        assert np.asarray(decode(data, ground))[..., 0].tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
@@ -274,6 +291,18 @@ def test_resize_is_lanczos_of_the_square(padding, size):
     assert original == (8, 13)
 
 
+def test_the_square_of_a_long_image_has_no_more_pixels_than_an_image_may_have(monkeypatch):
+    """The square of 20,000 x 2 pixels, a file of 200 bytes, would take more than a gigabyte."""
+    assert images.LONGEST_PX**2 <= images.MAX_PIXELS
+    ramp = np.linspace(0, 255, 200).astype(np.uint8)
+    data, squares, pad = encode_png(np.repeat(np.tile(ramp, (4, 1))[..., None], 3, axis=2)), [], images._pad
+    monkeypatch.setattr(images, "LONGEST_PX", 60)
+    monkeypatch.setattr(images, "_pad", lambda *given: squares.append(pad(*given)) or squares[-1])
+    pixels, size = Preprocess(8, "edge").read(data)
+    assert size == (200, 4) and squares[0].size == (60, 60)
+    assert np.abs(pixels[..., 0].astype(float) - np.linspace(0, 255, 17)[1::2]).max() < 6
+
+
 @pytest.mark.parametrize("padding", PADDINGS)
 def test_one_pixel_fills_any_square(padding):
     pixel = np.array([[[7, 80, 200]]], np.uint8)
@@ -320,6 +349,23 @@ TRUNCATED = r"^corrupt or truncated: .+"
 def test_bad_files_say_why(data, reason):
     with pytest.raises(ImageError, match=reason):
         Preprocess(8).read(data)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_whose_end_is_zeros_is_refused_and_one_with_bytes_after_its_end_is_not(progressive):
+    """Its thumbnail has an end of its own; cameras write a second picture, a film or zeros after the first."""
+    picture = Image.fromarray(np.random.default_rng(4).integers(0, 256, (60, 80, 3), np.uint8))
+    thumbnail, exif = encode(picture.resize((16, 12)), "JPEG"), Image.Exif()
+    exif[0x927C] = thumbnail
+    data = encode(picture, "JPEG", exif=exif, progressive=progressive)
+    assert data.count(b"\xff\xd9") == 2
+    for share in (2, 1.1):
+        kept = int(len(data) / share)
+        with pytest.raises(ImageError, match=TRUNCATED):
+            decode(data[:kept] + bytes(len(data) - kept))
+    whole = np.asarray(Image.open(io.BytesIO(data)))
+    for tail in (bytes(500), data, b"\xff\xd8\xff\xda" + bytes(9), thumbnail + bytes(3)):
+        np.testing.assert_array_equal(np.asarray(decode(data + tail)), whole)
 
 
 def test_a_bomb_that_pillow_only_warns_of_is_refused():
@@ -399,8 +445,8 @@ def test_settings_that_cannot_be():
 def test_key_tells_preprocessings_apart():
     settings = [(size, padding, how) for size in (8, 9) for padding in PADDINGS for how in FILTERS]
     assert len({str(Preprocess(*one).key) for one in settings}) == 24
-    assert Preprocess(8, "zero").key == {"pixels": "v3", "size": 8, "padding": "zero"}
-    assert Preprocess(8, icc="keep").key == {"pixels": "v3", "size": 8, "padding": "white", "icc": "keep"}
+    assert Preprocess(8, "zero").key == {"pixels": "v4", "size": 8, "padding": "zero"}
+    assert Preprocess(8, icc="keep").key == {"pixels": "v4", "size": 8, "padding": "white", "icc": "keep"}
 
 
 @pytest.mark.parametrize("side", [7, 40])

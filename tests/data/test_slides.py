@@ -8,6 +8,7 @@ from helpers.slides import box, make_slide
 from PIL import Image
 
 from glomfeat.data.slides import read as slides
+from glomfeat.data.slides.outlines import Outline
 from glomfeat.data.slides.read import Cut, SlideError, cut_out, open_slide
 
 tifffile = pytest.importorskip("tifffile", reason="slides are made with tifffile")
@@ -71,6 +72,19 @@ def test_white_outside_the_outline_and_in_its_holes(slide):
     found = cut_out(slide, box(100, 50, 200, 90, hole), Cut(margin=0.1, mask="white"))
     assert (found[:9] == 255).all() and (found[:, :9] == 255).all() and (found[25:35, 35:45] == 255).all()
     np.testing.assert_array_equal(found[12:18, 12:100], pixels()[52:58, 102:190])
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_island_in_a_hole_is_seen_whatever_the_order(slide, order):
+    def ring(low, high):
+        return np.array([[low, low], [high, low], [high, high], [low, high], [low, low]], float)
+
+    polygons = [(ring(50, 150), ring(70, 130)), (ring(90, 110),)]
+    found = cut_out(slide, Outline("GS", tuple(polygons[::order])), Cut(margin=0, mask="white"))
+    image = pixels()[50:150, 50:150]
+    np.testing.assert_array_equal(found[42:58, 42:58], image[42:58, 42:58])
+    np.testing.assert_array_equal(found[:18], image[:18])
+    assert (found[22:38, 22:78] == 255).all()
 
 
 @pytest.mark.parametrize(

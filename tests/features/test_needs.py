@@ -11,7 +11,7 @@ from torch import nn
 from glomfeat.core.cache import Store
 from glomfeat.core.memory import BudgetError, parse_bytes
 from glomfeat.core.workers import PROCESS_BYTES
-from glomfeat.data.images.decode import ImageError, Preprocess, encode_png
+from glomfeat.data.images.decode import MAX_PIXELS, ImageError, Preprocess, encode_png
 from glomfeat.data.manifest import read_manifest
 from glomfeat.features.budget import decode_need, find_pace, handcrafted_need, largest_source, networks_need, width_of
 from glomfeat.features.deep.network import Deep, deep
@@ -132,6 +132,8 @@ def test_the_largest_header_of_a_folder(tmp_path):
     assert largest_source([str(path) for path in sorted(tmp_path.iterdir())]) == 299
     assert largest_source([str(tmp_path / "bad.png"), str(tmp_path / "gone.png")]) == 0
     assert largest_source([]) == 0
+    (tmp_path / "long.png").write_bytes(encode_png(np.zeros((20_000, 2), np.uint8)))
+    assert largest_source([str(tmp_path / "long.png")]) ** 2 <= MAX_PIXELS
 
 
 def test_widths_are_those_of_the_rows():

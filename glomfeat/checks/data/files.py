@@ -54,8 +54,12 @@ def look(path):
     try:
         if suffix in dicom.SUFFIXES:
             with open_bytes(path) as file:
-                converted = is_converted(*dicom.mode_and_profile(file))
-            return {"profile": CONVERTED} if converted else {}
+                if is_converted(*dicom.mode_and_profile(file)):
+                    found["profile"] = CONVERTED
+                file.seek(0)
+                if (frames := dicom.frames_of(file)) > 1:
+                    found["frames"] = f"{frames} frames"
+            return found
         with open_bytes(path) as file, Image.open(file, formats=FORMATS) as image:
             if suffix not in SUFFIX_OF.get(image.format, (suffix,)):
                 found["suffix"] = f"{image.format} named {suffix}"

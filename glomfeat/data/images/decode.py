@@ -1,6 +1,7 @@
 """From the bytes of an image file to a square of RGB pixels."""
 
 import io
+import math
 import warnings
 from dataclasses import dataclass, replace
 
@@ -34,7 +35,10 @@ FILTERS = {
 }
 FORMATS = tuple(SUFFIX_OF)  # no EPS: Pillow would run Ghostscript on it
 MAX_PIXELS = 80_000_000
+LONGEST_PX = math.isqrt(MAX_PIXELS)  # side of the largest square that is made of an image
 ICC = ("srgb", "keep")
+JPEG_END, PNG_BITS = b"\xff\xd9", 24  # the marker of a JPEG's end; where a PNG's header says the bits of a sample
+CUT_OFF = "corrupt or truncated: copy it again from where it comes from, or leave it out"
 
 # Pillow's warnings about a file (tags cut short, damaged EXIF) do not name it, and pages of them hide what does: what
 # cannot be decoded is set aside with its name, and the audit lists what is odd. The filter is set for the whole
@@ -53,7 +57,8 @@ class Preprocess:
     The image is decoded and turned upright by its EXIF orientation. Its colours are converted to sRGB by its ICC
     profile if it has one. Transparent parts are composited on the padding colour (white for ``edge`` and ``reflect``).
     Its stain is normalised if that is asked for. It is padded to a centred square, with an odd remainder on the right
-    and at the bottom, and resized with one of Pillow's antialiased filters.
+    and at the bottom, and resized with one of Pillow's antialiased filters. A longer side than `LONGEST_PX` is made as
+    long before padding.
 
     Attributes
     ----------
@@ -116,7 +121,7 @@ class Preprocess:
     @property
     def key(self):
         """What the pixels depend on besides the file's bytes, as short plain data."""
-        key = {"pixels": "v3", "size": self.size, "padding": self.padding}
+        key = {"pixels": "v4", "size": self.size, "padding": self.padding}
         key |= {} if self.filter == LANCZOS else {"filter": self.filter}
         key |= {} if self.icc == "srgb" else {"icc": self.icc}
         return key | self.stain.key if self.stain else key
@@ -148,7 +153,7 @@ class Preprocess:
         if self.stain:
             colours, changed = self.stain.apply(np.asarray(image))
             image = Image.fromarray(colours) if changed else image
-        square = _pad(image, self.padding)
+        square = _pad(_at_longest(image, FILTERS[self.filter]), self.padding)
         if square.width != self.size:
             square = square.resize((self.size, self.size), FILTERS[self.filter])
         return np.asarray(square), image.size, changed
@@ -210,8 +215,11 @@ def decode(data, colour=255, icc="srgb"):
                 raise ImageError(f"no pixels: {image.width} x {image.height}")
             if wrong := why_wrong(image):
                 raise ImageError(wrong)
+            if _ends_in_zeros(image, data):
+                raise ImageError(CUT_OFF)
             white, inverted = grey_scale(image)
             profile = image.info.get("icc_profile") if icc == "srgb" else None
+            _scale_clear_grey(image, data)
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             return _flatten(to_srgb(_eight_bit(image, white, inverted), profile), colour)
@@ -228,11 +236,23 @@ def decode(data, colour=255, icc="srgb"):
     except MemoryError:
         raise  # the fault of the machine, not of the file
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
-        raise ImageError("corrupt or truncated: copy it again from where it comes from, or leave it out") from error
+        raise ImageError(CUT_OFF) from error
+
+
+def _ends_in_zeros(image, data):
+    """Whether zeros stand for the end of a JPEG, as an interrupted copy leaves them; they decode to a grey area."""
+    return image.format == "JPEG" and data.endswith(bytes(2)) and data.find(JPEG_END, image.fp.tell()) < 0
+
+
+def _scale_clear_grey(image, data):
+    """Scale the grey that stands for transparent in a PNG of 2 or 4 bits, as Pillow scales its pixels and not this."""
+    if image.format == "PNG" and image.mode == "L" and isinstance(image.info.get("transparency"), int):
+        most = (1 << data[PNG_BITS]) - 1
+        image.info["transparency"] = (image.info["transparency"] & most) * (255 // most)
 
 
 def _eight_bit(image, white, inverted):
-    """Reduce grey of up to 16 bits to 8; refuse floating point and 32 bits, whose range is unknown."""
+    """Reduce grey of up to 16 bits to 8, with alpha if one value is transparent; refuse what has an unknown range."""
     if image.mode == "F":
         raise ImageError("floating-point pixels: their range is unknown; convert to 8 or 16 bit")
     if image.mode == "I":
@@ -241,7 +261,10 @@ def _eight_bit(image, white, inverted):
         return image
     values = np.asarray(image).astype(np.int64)
     scaled = (np.minimum(values, white) * 255 + white // 2) // white
-    return Image.fromarray((255 - scaled if inverted else scaled).astype(np.uint8))
+    grey = Image.fromarray((255 - scaled if inverted else scaled).astype(np.uint8))
+    if (clear := image.info.get("transparency")) is not None:
+        grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    return grey
 
 
 def _flatten(image, colour):
@@ -294,6 +317,12 @@ def pad_to_square(image, padding):
     [[0, 0], [255, 255]]
     """
     return np.asarray(_pad(Image.fromarray(image), padding))
+
+
+def _at_longest(image, how):
+    """Make an image smaller whose square would have more pixels than an image may have."""
+    factor = LONGEST_PX / max(image.size)
+    return image if factor >= 1 else image.resize([max(1, round(side * factor)) for side in image.size], how)
 
 
 def _pad(image, padding):

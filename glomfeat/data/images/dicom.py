@@ -130,6 +130,11 @@ def mode_and_profile(file):
     return "RGB" if coloured else "L", _profile(header)
 
 
+def frames_of(file):
+    """The number of frames from the header of an open file."""
+    return int(_library().dcmread(file, stop_before_pixels=True).get("NumberOfFrames") or 1)
+
+
 def size_of(file):
     """Width and height from the header of an open file; None if it has none."""
     try:

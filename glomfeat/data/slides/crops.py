@@ -65,7 +65,7 @@ def pair_up(slides, annotations):
     Raises
     ------
     InputError
-        There is no such file or no pair, or two slides share a name.
+        There is no such file or no pair, two slides share a name, or a slide has several files of annotations.
     """
     slides, annotations = Path(slides).expanduser(), Path(annotations).expanduser()
     for path in (slides, annotations):
@@ -91,7 +91,20 @@ def pair_up(slides, annotations):
             f"no slide of {slides} ({', '.join(SUFFIXES)}) has annotations in {annotations} ({', '.join(ANNOTATED)}): "
             "name them alike, such as a.svs and a.geojson"
         )
+    _check_once(pairs)
     return pairs, [path.stem for path in found if path.stem not in known and slides.is_dir()]
+
+
+def _check_once(pairs):
+    """Refuse slides with several files of annotations, whose objects would be cut out once for each file."""
+    first = {}
+    for slide, _, path in pairs:
+        if slide in first:
+            raise InputError(
+                f"{first[slide].name} and {path.name} are both annotations of the slide {slide}: keep one of them, or "
+                "export all objects of the slide into one file"
+            )
+        first[slide] = path
 
 
 def cases_of(slides, pattern):
@@ -102,6 +115,7 @@ def cases_of(slides, pattern):
     slides : list of str
     pattern : str
         ``auto``, a regular expression with the named group ``case``, or ``none``: every slide is a case of its own.
+        A regular expression is searched in the slide's name as it is.
 
     Returns
     -------
@@ -117,8 +131,8 @@ def cases_of(slides, pattern):
     >>> cases_of(["P1_PAS_1of2", "P1_PAS_2of2"], "auto")
     {'P1_PAS_1of2': 'P1', 'P1_PAS_2of2': 'P1'}
     """
-    names = pd.DataFrame({"name": [f"{slide}_0.png" for slide in slides]})  # named like crops
-    cases, _, _, problems = find_cases(names, pattern)
+    ending = "_0.png" if pattern == "auto" else ".png"  # known patterns are of crops, a pattern given is of slides
+    cases, _, _, problems = find_cases(pd.DataFrame({"name": [f"{slide}{ending}" for slide in slides]}), pattern)
     if problems:
         what = problems[0][0].partition("; ")[0].replace("--groups", "--case-pattern")
         shown = ", ".join(slides[:3])
@@ -136,7 +150,7 @@ def name_of(path, slide, outline, cut):
     Parameters
     ----------
     path : pathlib.Path
-        The slide's file; its size stands for its content.
+        The slide's file; its size stands for its content, and `crops_of` also looks at its times.
     slide : str
         Name of the slide.
     outline : glomfeat.data.slides.outlines.Outline
@@ -147,12 +161,14 @@ def name_of(path, slide, outline, cut):
     str
     """
     rings = [[ring.tolist() for ring in rings] for rings in outline.polygons]
-    about = json.dumps([path.stat().st_size, rings, cut.mpp, cut.margin, cut.mask])
+    # older versions hid islands in holes: their crops are not kept
+    mask = "white.v2" if cut.mask == "white" and len(rings) > 1 else cut.mask
+    about = json.dumps([path.stat().st_size, rings, cut.mpp, cut.margin, mask])
     return f"{slide}_{hashlib.sha256(about.encode()).hexdigest()[:16]}.png"
 
 
 def crops_of(path, slide, annotations, cut, classes, out, unclassified=False):
-    """Cut out all annotated objects of a slide, one at a time; existing crops are kept.
+    """Cut out all annotated objects of a slide, one at a time; existing crops that are newer than it are kept.
 
     Parameters
     ----------
@@ -189,7 +205,7 @@ def crops_of(path, slide, annotations, cut, classes, out, unclassified=False):
             target = out / slide / name
             if not reason:
                 seen[name] = outline.label
-                if not target.is_file():
+                if not _is_of(target, path):
                     try:
                         opened = opened or open_slide(path)
                         data = encode_png(cut_out(opened, outline, cut))
@@ -204,6 +220,14 @@ def crops_of(path, slide, annotations, cut, classes, out, unclassified=False):
     finally:
         if opened:
             opened.close()
+
+
+def _is_of(target, path):
+    """Whether a crop is there, and was cut after the slide's file was written or came to its place."""
+    if not target.is_file():
+        return False
+    slide = path.stat()  # a file that is moved or copied may keep its old time of writing
+    return target.stat().st_mtime_ns >= max(slide.st_mtime_ns, slide.st_ctime_ns)
 
 
 def _box(outline):

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from glomfeat.core.errors import InputError, UserError
 from glomfeat.data.images.decode import MAX_PIXELS
@@ -155,9 +155,11 @@ def _region(slide, low, high, scale, shape):
 
 def _inside(outline, low, high, shape):
     """A mask of the crop: 255 where a pixel lies in the outline."""
-    mask = Image.new("L", shape)
-    draw, factor = ImageDraw.Draw(mask), np.array(shape) / (high - low)
-    for outer, *holes in outline.polygons:
+    mask, factor = Image.new("L", shape), np.array(shape) / (high - low)
+    for outer, *holes in outline.polygons:  # each on its own, for one may lie in a hole of another
+        polygon = Image.new("L", shape)
         for ring, fill in ((outer, 255), *((hole, 0) for hole in holes)):
-            draw.polygon([tuple(corner) for corner in ((ring - low) * factor).tolist()], fill=fill)
+            corners = [tuple(corner) for corner in ((ring - low) * factor).tolist()]
+            ImageDraw.Draw(polygon).polygon(corners, fill=fill)
+        mask = ImageChops.lighter(mask, polygon)
     return mask
