@@ -95,9 +95,7 @@ def read_labels(path, names, classes, asked=USUAL, notes=None):
         frame = labelled(path, asked, notes)
     except (ManifestError, TableError) as error:
         raise LabelsError(str(error)) from error
-    found, unclear = find_names_among(frame["name"], names)
-    rest = [name for name in frame["name"] if name not in found and name not in unclear]
-    found |= find_names_among(rest, names)[0]  # a second name of a file that its first name found
+    found, unclear = find_names_among(frame["name"], names, again=True)
     if unclear:
         raise LabelsError(
             f"{path}: {number_of(len(unclear), 'name fits', 'names fit')} several files, or one file with others: "

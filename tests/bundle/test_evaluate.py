@@ -482,6 +482,16 @@ def test_labels_are_names_of_classes_or_their_numbers(tmp_path):
     assert found[["name", "label"]].to_numpy().tolist() == [["a/1.png", 0]]
 
 
+@pytest.mark.parametrize("before", ["", "C:/data/"])
+def test_labels_of_another_patient_are_no_labels(tmp_path, before):
+    names = ["P1/1.png", "P1/2.png", "P2/1.png", "P7/2.png", "P7/9.png"]
+    rows = ["P1/1.png,ill", "P1/2.png,well", "P2/1.png,ill", "P3/1.png,well", "P3/2.png,well", "P3/9.png,ill"]
+    path = tmp_path / "labels.csv"
+    path.write_text("\n".join(["name,label", *(before + row for row in rows), ""]))
+    found = read_labels(path, names, ["ill", "well"])
+    assert dict(zip(found["name"], found["label"], strict=True)) == {"P1/1.png": 0, "P1/2.png": 1, "P2/1.png": 0}
+
+
 def test_labels_are_read_as_those_of_a_study(tmp_path):
     path, names, notes = tmp_path / "labels.txt", ["a/01.png", "b/02.png", "b/2.png"], []
     rows = ["Image Path;Diagnosis;Größe", "C:\\x\\01.png;ILL;1,5", "02;Well ;2", "b/2.tif;ill;3"]
