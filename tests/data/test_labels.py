@@ -192,16 +192,16 @@ def test_labels_of_a_patient_without_files_are_not_those_of_a_patient_without_la
     put(tmp_path / "images", [name for name in names if "patient2" not in name])
     rows = [name for name in names if "patient4" not in name]
     write(tmp_path, {"name": map(write_name, rows), "label": ["GS", "no"] * 8})
-    lines = complaint(tmp_path / "images", labels=tmp_path / "labels.csv")
-    assert "4 labels of labels.csv without a file" in lines and "4 files without a label in labels.csv" in lines
-    assert all(f"patient4/{k}.png" in lines and write_name(f"patient2/{k}.png") in lines for k in range(4))
+    first, second = complaint(tmp_path / "images", labels=tmp_path / "labels.csv")
+    assert first.startswith("4 labels of labels.csv without a file: ") and write_name("patient2/0.png") in first
+    assert second.startswith("4 files without a label in labels.csv: patient4/0.png")
 
 
 def test_paths_that_lead_nowhere_are_not_those_of_another_patient(tmp_path):
     put(tmp_path, [*(f"patient{patient}/1.png" for patient in range(6)), "patient6/2.png"])
     rows = [*(f"patient{patient}/1.png" for patient in range(6)), "patient7/2.png"]
     write(tmp_path, {"path": rows, "label": ["GS", "no", "GS", "no", "GS", "no", "GS"]}, "m.csv")
-    assert "1 label without a file: patient7/2.png" in complaint(tmp_path / "m.csv")
+    assert complaint(tmp_path / "m.csv")[0].startswith("1 label without a file: patient7/2.png (")
 
 
 @pytest.mark.parametrize(("of_files", "of_labels"), [("NFC", "NFD"), ("NFD", "NFC")])
