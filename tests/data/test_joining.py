@@ -124,7 +124,7 @@ STYLES = {
 OF_PATIENTS = st.sets(st.tuples(st.integers(1, 5), st.sampled_from(["sick", "well"]), st.integers(1, 4)), min_size=2)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     OF_PATIENTS,
     OF_PATIENTS,
@@ -152,7 +152,7 @@ def _plainly(names):
     return [[*name.split("/")[:-1], name.split("/")[-1].split(".")[0]] for name in names]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(PATHS, PATHS, st.booleans())
 def test_no_row_meets_a_file_whose_folders_contradict_it(wanted, known, again):
     """Pair by pair: where neither path ends with the other, names that repeat need folders that agree."""
