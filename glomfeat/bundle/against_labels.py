@@ -97,9 +97,7 @@ def read_labels(path, names, classes, asked=USUAL, notes=None, show_names=False)
         frame = labelled(path, asked, notes)
     except (ManifestError, TableError) as error:
         raise LabelsError(str(error)) from error
-    found, unclear = find_names_among(frame["name"], names)
-    rest = [name for name in frame["name"] if name not in found and name not in unclear]
-    found |= find_names_among(rest, names)[0]  # a second name of a file that its first name found
+    found, unclear = find_names_among(frame["name"], names, again=True)
     if unclear:
         raise LabelsError(
             f"{path}: {number_of(len(unclear), 'name fits', 'names fit')} several files, or one file with others: "
@@ -143,11 +141,12 @@ def corrected(corrections, labels, classes, notes):
             f"{where} changes labels, but these data have none of their own: give the table that it changes as "
             f"--labels, or write its path in the column {BASE!r}"
         )
-    wanted, problems = corrections.digests, []
-    frame = labels.assign(raw=[classes[k] for k in labels["label"]])
-    found = corrections.apply(
-        frame.assign(name=[_called(name, wanted) for name in frame["name"]]), problems, notes, classes
-    )
+    called = labels["name"].map(lambda name: _called(name, corrections.digests))
+    several = labels["name"][called.duplicated(keep=False)].tolist()
+    what = "files of which several fit one name in it: give the data that it was made for as DATA"
+    problems = [(what, several)] if several else []
+    frame = labels.assign(raw=[classes[k] for k in labels["label"]], name=called)
+    found = corrections.apply(frame, problems, notes, classes)
     try:
         complain(where, problems)
     except ManifestError as error:

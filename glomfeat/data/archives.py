@@ -28,6 +28,7 @@ WHY_NOT = {
     SPECIAL: "a pipe, socket or device in the archive, not a file: pack it again with the image itself",
 }
 FULL = 0xFFFFFFFF
+UNICODE_PATH = 0x7075  # zip's number for the field that holds a name in UTF-8
 AGAIN = "copy or pack it again"
 
 
@@ -181,7 +182,7 @@ def _zipped(path):
             name, extra, _ = file.read(n_name), file.read(n_extra), file.seek(n_comment, 1)
             if FULL in (packed, size, start):
                 size, packed, start = _large(extra, size, packed, start)
-            name = name.split(b"\0")[0].decode("utf-8" if flags & 0x800 else "cp437", "surrogateescape")
+            name = _decoded(name, flags & 0x800, extra)
             seen, length = seen + 1, length - 46 - n_name - n_extra - n_comment
             if not name.endswith(("/", "\\")):
                 kind = mode >> 28 if made == 3 else 8  # Unix's: 8 is a file, 10 a link, 0 not stated
@@ -215,15 +216,35 @@ def _directory(file, path):
     return begin, length, count, begin - offset
 
 
-def _large(extra, size, packed, start):
-    """The numbers that do not fit 32 bits, from the zip64 field."""
+def _fields(extra, wanted):
+    """The extra fields of a member that are of one kind."""
     while len(extra) >= 4:
         kind, length = struct.unpack("<HH", extra[:4])
-        if kind == 1:
-            large = iter(struct.unpack(f"<{length // 8}Q", extra[4 : 4 + length // 8 * 8]))
-            return tuple(next(large, FULL) if value == FULL else value for value in (size, packed, start))
+        if kind == wanted:
+            yield extra[4 : 4 + length]
         extra = extra[4 + length :]
+
+
+def _large(extra, size, packed, start):
+    """The numbers that do not fit 32 bits, from the zip64 field."""
+    for data in _fields(extra, 1):
+        large = iter(struct.unpack(f"<{len(data) // 8}Q", data[: len(data) // 8 * 8]))
+        return tuple(next(large, FULL) if value == FULL else value for value in (size, packed, start))
     return size, packed, start
+
+
+def _decoded(name, is_utf8, extra):
+    """The name of a member as text; programs on Linux and macOS write UTF-8, but not always that it is."""
+    for data in () if is_utf8 else _fields(extra, UNICODE_PATH):
+        if data[:5] == struct.pack("<BL", 1, zlib.crc32(name)):  # else the member was renamed later
+            name, is_utf8 = data[5:], True
+    name = name.split(b"\0")[0]
+    if is_utf8:
+        return name.decode("utf-8", "surrogateescape")
+    try:
+        return name.decode("utf-8")
+    except UnicodeDecodeError:
+        return name.decode("cp437")
 
 
 def _tarred(path):

@@ -102,7 +102,7 @@ def found_below(folder, frame, there):
         Both, updated.
     """
     relative, paths = images_of(places_of(folder))
-    found, _ = find_names_among(frame["name"][~there].tolist(), relative)
+    found, _ = find_names_among(frame["name"].tolist(), relative)  # all, for rows that are there tell what folders mean
     moved = frame["name"].map(lambda name: paths[found[name]] if name in found else "")
     taken = frame["path"][there].map(os.path.abspath)
     use = ~there & (moved != "") & ~moved.map(os.path.abspath).isin(taken)

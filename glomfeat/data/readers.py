@@ -67,14 +67,12 @@ def read_readers(path, names, classes):
     """
     path = Path(path).expanduser()
     table, left_out = _as_rows(_texts(path), path)
-    found, unclear = find_names_among(table["name"].unique(), list(names))
+    found, unclear = find_names_among(table["name"].unique(), list(names), again=True)
     if unclear:
         raise ReadersError(
             f"--readers {path}: {len(unclear)} names fit several images, or one image with others: write them with "
             "their folders"
         )
-    rest = [name for name in table["name"].unique() if name not in found]
-    found |= find_names_among(rest, list(names))[0]  # a second name of an image that its first name found
     table = table[table["call"] != ""]
     known = table["name"].isin(found)
     if not known.any():

@@ -24,11 +24,11 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 import glomfeat
-from glomfeat.bundle.against_labels import LabelsError, judge, read_labels
+from glomfeat.bundle.against_labels import LabelsError, corrected, judge, read_labels
 from glomfeat.bundle.evaluate import OutputError, list_files, open_output
 from glomfeat.bundle.inputs import Files
 from glomfeat.core.csvs import read_csv
-from glomfeat.data.labels.corrections import digest_of_name
+from glomfeat.data.labels.corrections import digest_of_name, read_corrections
 from glomfeat.data.tables.columns import Asked
 from glomfeat.metrics.resampling import jackknife_limits
 from studies import crops as cut_crops
@@ -132,10 +132,10 @@ def test_class_folders_are_labels_and_an_output_among_the_images_is_none(models,
     row = {"name_sha256": digest_of_name(name), "label": classes[1 - label], "label_before": classes[label]}
     pd.DataFrame([row | {"labels_of": ""}]).to_csv(changed, index=False)
     assert run(models.folders["logreg"], place, "--out", out, "--labels", changed) == 0
-    said, corrected = capsys.readouterr().out, out.with_suffix(".html").read_text()
+    said, after = capsys.readouterr().out, out.with_suffix(".html").read_text()
     assert "warning: 1 of 20 labels was changed after results had been seen (labels_corrected.csv)" in said
-    assert "<strong>1 of 20 labels was changed after results had been seen.</strong>" in corrected
-    assert "What 20 images with a label are called" in corrected and corrected != report
+    assert "<strong>1 of 20 labels was changed after results had been seen.</strong>" in after
+    assert "What 20 images with a label are called" in after and after != report
     scores = scores[~scores["name"].str.startswith("unsure/")]
     truth = scores["name"].str.startswith(classes[1])
     assert f">AUROC</th><td>{roc_auc_score(truth, scores['score']):.3f} " in report
@@ -481,6 +481,31 @@ def test_labels_are_names_of_classes_or_their_numbers(tmp_path):
         read_labels(path, names, ["ill", "well"])
     found = read_labels(path, names, ["ill", "well"], Asked("who", "what"))
     assert found[["name", "label"]].to_numpy().tolist() == [["a/1.png", 0]]
+
+
+@pytest.mark.parametrize("before", ["", "C:/data/"])
+def test_labels_of_another_patient_are_no_labels(tmp_path, before):
+    names = ["P1/1.png", "P1/2.png", "P2/1.png", "P7/2.png", "P7/9.png"]
+    rows = ["P1/1.png,ill", "P1/2.png,well", "P2/1.png,ill", "P3/1.png,well", "P3/2.png,well", "P3/9.png,ill"]
+    path = tmp_path / "labels.csv"
+    path.write_text("\n".join(["name,label", *(before + row for row in rows), ""]))
+    found = read_labels(path, names, ["ill", "well"])
+    assert dict(zip(found["name"], found["label"], strict=True)) == {"P1/1.png": 0, "P1/2.png": 1, "P2/1.png": 0}
+
+
+@pytest.mark.parametrize("files", [["x/P1/1.png", "x/P2/1.png"], ["x/1.png", "y/2.png"]])
+def test_a_change_of_a_label_that_fits_several_files_is_refused(tmp_path, files):
+    changes = tmp_path / "changes.csv"
+    changes.write_text(
+        f"name_sha256,label,label_before,labels_of\n{digest_of_name('1.png')},well,ill,\n", encoding="utf-8"
+    )
+    labels = pd.DataFrame({"name": files, "label": [0, 0]})
+    given = read_corrections(changes), labels, ["ill", "well"], []
+    if len({name.rpartition("/")[2] for name in files}) == 2:
+        assert corrected(*given)["label"].tolist() == [1, 0]
+        return
+    with pytest.raises(LabelsError, match=r"2 files of which several fit one name in it: .* x/P1/1\.png, x/P2/1\.png"):
+        corrected(*given)
 
 
 def test_labels_are_read_as_those_of_a_study(tmp_path):

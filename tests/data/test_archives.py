@@ -8,6 +8,7 @@ import sys
 import tarfile
 import tracemalloc
 import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -88,6 +89,38 @@ def test_names_are_those_of_a_folder_however_they_were_packed(tmp_path):
     members = {"./a/1.png": b"1", "b\\2.png": b"2", "c//./3.png": b"3"}
     assert read_index(tarred(tmp_path / "a.tar", members)).names == ["a/1.png", "b/2.png", "c/3.png"]
     assert read_index(zipped(tmp_path / "a.zip", members)).names == ["a/1.png", "b/2.png", "c/3.png"]
+
+
+class _Raw(zipfile.ZipInfo):
+    """A member whose name is written in the bytes that are given, without a word on their encoding."""
+
+    def __init__(self, written, field=b""):
+        super().__init__(written.decode("latin-1"))
+        self.extra = field
+
+    def _encodeFilenameFlags(self):  # noqa: N802 (zipfile's)
+        return self.filename.encode("latin-1"), 0
+
+
+def _unicode_path(of, name):
+    data = struct.pack("<BL", 1, zlib.crc32(of)) + name.encode()
+    return struct.pack("<HHH", 0x5455, 1, 0)[:5] + struct.pack("<HH", 0x7075, len(data)) + data
+
+
+@pytest.mark.parametrize(
+    ("written", "field", "name"),
+    [
+        ("scl\u00e9rose\u0301/1.png".encode(), b"", "scl\u00e9rose\u0301/1.png"),  # macOS
+        ("scl\u00e9/1.png".encode(), _unicode_path("scl\u00e9/1.png".encode(), "scl\u00e9/1.png"), "scl\u00e9/1.png"),
+        (b"scl\x82/1.png", b"", "scl\u00e9/1.png"),  # Windows
+        (b"scl?/1.png", _unicode_path(b"scl?/1.png", "scl\u0113/1.png"), "scl\u0113/1.png"),
+        (b"renamed/1.png", _unicode_path(b"scl?/1.png", "scl\u0113/1.png"), "renamed/1.png"),
+    ],
+)
+def test_names_without_a_word_on_their_encoding(tmp_path, written, field, name):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr(_Raw(written, field), b"x")
+    assert everything(tmp_path / "a.zip") == {name: b"x"}
 
 
 def test_names_that_lead_out_and_names_of_two_members(tmp_path):

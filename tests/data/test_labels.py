@@ -1,5 +1,7 @@
 """Tables of labels as people have them."""
 
+from unicodedata import normalize
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -100,13 +102,28 @@ def test_labels_that_differ_by_case_or_blanks_are_one_class(tmp_path):
     manifest = read_manifest(tmp_path, positive="gs")
     assert manifest.classes == ("Non GS", "GS") and manifest.labels.tolist() == [1, 1, 0, 0, 1, 1, 0, 1]
     warned = [line for line in manifest.said if line.startswith("warning: ")]
-    assert warned[0] == "warning: 'GS' (3) and 'gS' (1) and 'gs' (1) differ by case or blanks and are one class, 'GS'"
+    assert warned[0] == (
+        "warning: 'GS' (3) and 'gS' (1) and 'gs' (1) differ by case, blanks or the form of letters and are one class, "
+        "'GS'"
+    )
     assert len(warned) == 2
 
 
 def test_class_folders_that_differ_by_case_are_one_class(tmp_path):
     put(tmp_path, [f"{('GS', 'no', 'gs', 'no')[k % 4]}/{name}" for k, name in enumerate(NAMES)])
     assert read_manifest(tmp_path).classes == ("GS", "no")
+
+
+@pytest.mark.parametrize("usual", ["NFC", "NFD"])
+def test_class_folders_whose_accents_are_stored_in_two_ways_are_one_class(tmp_path, usual):
+    common, other = (
+        normalize(usual, "scl\u00e9ros\u00e9"),
+        normalize({"NFC": "NFD"}.get(usual, "NFC"), "scl\u00e9ros\u00e9"),
+    )
+    put(tmp_path, [f"{(common, 'no', common, 'no', other, 'no')[k % 6]}/{name}" for k, name in enumerate(NAMES)])
+    manifest = read_manifest(tmp_path, positive=other)
+    assert manifest.classes == ("no", common) and manifest.labels.tolist() == [1, 0] * 4
+    assert any(line.endswith(f"the form of letters and are one class, {common!r}") for line in manifest.said)
 
 
 def test_two_columns_of_classes_that_disagree_stop_the_run(tmp_path):
@@ -167,6 +184,33 @@ def test_names_that_fit_several_files_are_said(tmp_path):
     write(tmp_path, {"name": ["1", "2"], "label": [0, 1]})
     lines = complaint(tmp_path, groups="none")
     assert "1 name in labels.csv that fits several files: write them with their folders: 1" in lines
+
+
+@pytest.mark.parametrize("write_name", [str, lambda name: f"C:\\data\\{name}".replace("/", "\\")])
+def test_labels_of_a_patient_without_files_are_not_those_of_a_patient_without_labels(tmp_path, write_name):
+    names = [f"patient{patient}/{k}.png" for patient in range(1, 6) for k in range(4)]
+    put(tmp_path / "images", [name for name in names if "patient2" not in name])
+    rows = [name for name in names if "patient4" not in name]
+    write(tmp_path, {"name": map(write_name, rows), "label": ["GS", "no"] * 8})
+    first, second = complaint(tmp_path / "images", labels=tmp_path / "labels.csv")
+    assert first.startswith("4 labels of labels.csv without a file: ") and write_name("patient2/0.png") in first
+    assert second.startswith("4 files without a label in labels.csv: patient4/0.png")
+
+
+def test_paths_that_lead_nowhere_are_not_those_of_another_patient(tmp_path):
+    put(tmp_path, [*(f"patient{patient}/1.png" for patient in range(6)), "patient6/2.png"])
+    rows = [*(f"patient{patient}/1.png" for patient in range(6)), "patient7/2.png"]
+    write(tmp_path, {"path": rows, "label": ["GS", "no", "GS", "no", "GS", "no", "GS"]}, "m.csv")
+    assert complaint(tmp_path / "m.csv")[0].startswith("1 label without a file: patient7/2.png (")
+
+
+@pytest.mark.parametrize(("of_files", "of_labels"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accents_are_one_letter_however_they_are_stored(tmp_path, of_files, of_labels):
+    names = [name.replace("_", "_\u00e9") for name in NAMES]
+    put(tmp_path, [normalize(of_files, name) for name in names])
+    write(tmp_path, {"name": [normalize(of_labels, name) for name in names], "label": LABELS})
+    manifest = read_manifest(tmp_path)
+    assert manifest.labels.tolist() == [LABELS.index(manifest.classes[-1]) == k % 2 for k in range(8)]
 
 
 def test_labels_of_clam(tmp_path):

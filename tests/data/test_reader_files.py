@@ -29,6 +29,14 @@ def test_a_column_for_each_reader(tmp_path):
     ]
 
 
+def test_calls_of_a_patient_without_images_are_not_those_of_another(tmp_path):
+    names = ["P1/1.png", "P1/2.png", "P2/1.png", "P7/2.png", "P7/9.png"]
+    rows = ["name,A", "P1/1.png,none", "P1/2.png,none", "P2/1.png,none", "P3/2.png,none", "P3/9.png,none", ""]
+    (reader,), said = read_readers(written(tmp_path, "\n".join(rows)), names, CLASSES)
+    assert reader.calls == {"P1/1.png": 0, "P1/2.png": 0, "P2/1.png": 0}
+    assert "readers: 2 names are of no image of DATA, and left out" in said
+
+
 def test_a_row_for_each_call_with_scores(tmp_path):
     text = "name,reader,call,score\na,B,none,-1.5\na,A,none,\nb,B,Seg mental,3\nb,A,none,\nc,B,,7\n"
     readers, _ = read_readers(written(tmp_path, text), NAMES, CLASSES)

@@ -1,6 +1,7 @@
 """Which class each image belongs to, by a table of labels or by its folder."""
 
 import shlex
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -185,18 +186,18 @@ def one_row_each(frame, problems, asked, notes, where, same=None):
 
 
 def spelling(label):
-    """A label without case and blanks, for comparing labels.
+    """A label without case and blanks, for comparing labels; accents are one letter, however they are stored.
 
     Examples
     --------
     >>> spelling("Non GS") == spelling("nonGS ")
     True
     """
-    return "".join(label.casefold().split())
+    return unicodedata.normalize("NFC", "".join(label.casefold().split()))
 
 
 def one_spelling(labels, notes):
-    """Merge labels that differ only in case or blanks into one class, in the commonest spelling.
+    """Merge labels that differ only in case, blanks or the form of letters into one class, in the commonest spelling.
 
     Parameters
     ----------
@@ -211,8 +212,10 @@ def one_spelling(labels, notes):
     Examples
     --------
     >>> notes = []
-    >>> one_spelling(pd.Series(["GS", "gs", "GS"]), notes).tolist(), notes
-    (['GS', 'GS', 'GS'], ["warning: 'GS' (2) and 'gs' (1) differ by case or blanks and are one class, 'GS'"])
+    >>> one_spelling(pd.Series(["GS", "gs", "GS"]), notes).tolist()
+    ['GS', 'GS', 'GS']
+    >>> print(*notes)
+    warning: 'GS' (2) and 'gs' (1) differ by case, blanks or the form of letters and are one class, 'GS'
     """
     counts, spelt = labels.value_counts(), {}
     for text in sorted(counts.index, key=lambda text: (-counts[text], text)):
@@ -220,7 +223,9 @@ def one_spelling(labels, notes):
     for texts in spelt.values():
         if len(texts) > 1:
             shown = " and ".join(f"{text!r} ({counts[text]})" for text in texts)
-            notes.append(f"warning: {shown} differ by case or blanks and are one class, {texts[0]!r}")
+            notes.append(
+                f"warning: {shown} differ by case, blanks or the form of letters and are one class, {texts[0]!r}"
+            )
     usual = {text: texts[0] for texts in spelt.values() for text in texts}
     return labels.map(usual)
 

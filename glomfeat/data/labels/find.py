@@ -2,6 +2,7 @@
 
 import contextlib
 from pathlib import Path
+from unicodedata import normalize
 
 import pandas as pd
 
@@ -237,7 +238,8 @@ def _agree(frame, problems):
     usual = counts.idxmax(axis=1)
     if "" in counts.index or counts.shape[0] != counts.shape[1] or usual.nunique() != len(usual) or len(usual) < 2:
         return frame
-    called = {name.lower() for name in counts.index} == {name.lower() for name in counts.columns}
+    folders, classes = ({normalize("NFC", name.lower()) for name in names} for names in (counts.index, counts.columns))
+    called = folders == classes
     if not called and (are_sites(counts.index) or counts.max(axis=1).sum() < AGREE * len(frame)):
         return frame
     other = frame["raw"] != frame["folder"].map(usual)

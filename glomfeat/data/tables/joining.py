@@ -1,7 +1,12 @@
 """Find the names of one table among those of another, even if folders and suffixes are written differently."""
 
 import re
-from collections import Counter, defaultdict
+import unicodedata
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise, zip_longest
 
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
 
@@ -29,19 +34,27 @@ def without_suffix(name):
     return SUFFIX.sub("", name)
 
 
-def find_names_among(wanted, known):
+def find_names_among(wanted, known, again=False):
     r"""Find each name among others: as it is, else by the end of its path, with or without suffix, if that is unique.
+
+    Folders that only one of two names has say nothing. Folders that differ are no hindrance as long as no file name
+    occurs twice: the data may have been moved. Where file names repeat, as ``1.png`` of every patient does, folders are
+    part of the name. Then two names with different folders are found only if the folders below these agree and no other
+    name ends so, and only if the two lists have no folder in common at the place where the names differ: lists that
+    share one call their folders alike.
 
     Parameters
     ----------
     wanted : sequence of str
     known : sequence of str
         Without repetition.
+    again : bool
+        Whether a further name of one that another name has found is found too.
 
     Returns
     -------
     places : dict of str to int
-        The position in `known` of each of `wanted` that was found; no two share one.
+        The position in `known` of each of `wanted` that was found; no two share one, unless asked to.
     unclear : list of str
         Those that fit several names, or that fit one name together with others.
 
@@ -51,43 +64,114 @@ def find_names_among(wanted, known):
     ({'D:\\x\\a.png': 0, 'b': 1}, [])
     >>> find_names_among(["a"], ["sick/a.png", "well/a.png"])
     ({}, ['a'])
+    >>> find_names_among(["P1/1.png", "P3/1.png"], ["P1/1.png", "P2/1.png"])
+    ({'P1/1.png': 0}, [])
     """
     rows = {name: row for row, name in enumerate(known)}
     wanted = list(dict.fromkeys(wanted))
     places = {name: rows[name] for name in wanted if name in rows}
-    left, unclear = [name for name in wanted if name not in places], []
-    if not left:
-        return places, []
-    free = sorted(set(rows.values()) - set(places.values()))
-    parts = {row: as_parts(known[row]) for row in free}
+    left, unclear, both = [name for name in wanted if name not in places], [], _Both(wanted, known)
     for form in (str, without_suffix):
-        by_end = defaultdict(list)
-        for row in parts:
-            by_end[form(parts[row][-1])].append(row)
-        found = {name: _best(as_parts(name), by_end, parts, form) for name in left}
-        taken = Counter(best[0] for best in found.values() if len(best) == 1)
-        once = {name: best[0] for name, best in found.items() if len(best) == 1 and taken[best[0]] == 1}
-        unclear += [name for name, best in found.items() if best and name not in once]
-        places |= once
+        if not left:
+            break
+        ends, used = _Ends.of(known, form), {*places.values()}
+        found = {name: _best(name, form, ends, both) for name in left}
+        fit = Counter(best[0] for best in found.values() if len(best) == 1)
+        for name, best in found.items():
+            once = len(best) == 1 and fit[best[0]] == 1
+            if once and (again or best[0] not in used):
+                places[name] = best[0]
+            elif len(best) > 1 or (best and best[0] not in used):
+                unclear.append(name)
         left = [name for name, best in found.items() if not best]
-        parts = {row: part for row, part in parts.items() if row not in once.values()}
-    return places, [name for name in unclear if name not in places]
+    return places, unclear
 
 
-def _best(name, by_end, parts, form):
-    """The rows whose paths share most parts with a name, counted from the end."""
-    rows = by_end.get(form(name[-1]), [])
-    if len(rows) < 2:
-        return rows
-    agree = {row: _agreeing(name[:-1], parts[row][:-1]) for row in rows}
-    most = max(agree.values())
-    return [row for row in rows if agree[row] == most]
+def _backwards(name, form):
+    """The name of a file and its folders, the innermost first; accents are one letter, however they are stored."""
+    *folders, last = as_parts(name if name.isascii() else unicodedata.normalize("NFC", name))
+    return (form(last), *reversed(folders))
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """Names backwards, sorted, so that those with the same end are neighbours, and the row of each."""
+
+    names: list
+    rows: list
+
+    @classmethod
+    def of(cls, names, form):
+        """Turn names round."""
+        pairs = sorted((_backwards(name, form), row) for row, name in enumerate(names))
+        return cls([name for name, _ in pairs], [row for _, row in pairs])
+
+    def ending(self, end):
+        """The rows of the names with an end."""
+        return self.rows[_span(self.names, end)]
+
+    def equal(self, name):
+        """The rows of a name."""
+        return self.rows[bisect_left(self.names, name) : bisect_right(self.names, name)]
+
+    def agreement(self, name):
+        """How many parts a name shares with the one that agrees with it most, counted from the end."""
+        at = bisect_left(self.names, name)
+        return max((_agreeing(name, other) for other in self.names[max(at - 1, 0) : at + 1]), default=0)
+
+
+def _span(names, end):
+    first = bisect_left(names, end)
+    return slice(first, bisect_right(names, end, first, key=lambda name: name[: len(end)]))
 
 
 def _agreeing(first, second):
     count = 0
-    for one, other in zip(reversed(first), reversed(second), strict=False):
+    for one, other in zip(first, second, strict=False):
         if one != other:
             break
         count += 1
     return count
+
+
+@dataclass(frozen=True)
+class _Both:
+    """What two lists of names tell about folders."""
+
+    wanted: list
+    known: list
+
+    @cached_property
+    def ends(self):
+        """The different names of each list, backwards, without suffixes and sorted."""
+        return [sorted({_backwards(name, without_suffix) for name in names}) for names in (self.wanted, self.known)]
+
+    @cached_property
+    def alike(self):
+        """For each place, counted from the end, whether a folder of one list is there in the other list, too."""
+        if not any(one[0] == other[0] for names in self.ends for one, other in pairwise(names)):
+            return []  # no folder is needed to tell names apart
+        first, second = ([{*parts} - {None} for parts in zip_longest(*names)] for names in self.ends)
+        return [bool(one & other) for one, other in zip(first, second, strict=False)]
+
+    def contradict(self, place):
+        """Whether folders that differ at a place are two folders, and not two names of one."""
+        return place < len(self.alike) and self.alike[place]
+
+    def is_single(self, end):
+        """Whether no two names of a list end so."""
+        return all(len(names[_span(names, end)]) < 2 for names in self.ends)
+
+
+def _best(name, form, ends, both):
+    """The rows of the names that a name fits best; several if it is not clear which one it is."""
+    path = _backwards(name, form)
+    agree = ends.agreement(path)
+    if agree == len(path):
+        return ends.equal(path) or ends.ending(path)
+    rows, shorter = ends.ending(path[:agree]) if agree else [], ends.equal(path[:agree])
+    if len(shorter) == len(rows):
+        return rows
+    if both.contradict(agree):
+        return next(filter(None, (ends.equal(path[:k]) for k in range(agree, 0, -1))), [])
+    return rows if both.is_single(_backwards(name, without_suffix)[:agree]) else [*rows, *rows]
