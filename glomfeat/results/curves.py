@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from glomfeat.core.seeds import seed_for
-from glomfeat.metrics.resampling import case_weights
+from glomfeat.metrics.resampling import case_weights, enough
 from glomfeat.results.parts import regroup, trial_parts, units_of
 
 GRID = np.linspace(0, 1, 101)
@@ -121,7 +121,7 @@ def with_band(run, parts, curve):
     """A mean curve with the 95 % percentiles of a bootstrap over cases, point by point.
 
     Unlike the areas in the tables, the height at one point is a quantile of scores and jumps, which a jackknife cannot
-    handle (Efron 1982, section 3.4).
+    handle (Efron 1982, section 3.4). Draws without all classes do not count.
 
     Parameters
     ----------
@@ -133,11 +133,11 @@ def with_band(run, parts, curve):
     Returns
     -------
     mean, low, high : ndarray of float, shape (len(GRID),)
+        There is no band, low and high are NaN, if fewer than half of the draws count.
     """
-    units = units_of(run)
-    seed = seed_for(run.seed, "bootstrap")
-    drawn = case_weights(run.manifest.labels, units[run.manifest.cases], REPLICATES, seed)
+    drawn = case_weights(units_of(run).max() + 1, REPLICATES, seed_for(run.seed, "bootstrap"))
     curves = curve(parts, np.vstack([np.ones(drawn.shape[1]), drawn]))
-    finite = curves[1:][np.isfinite(curves[1:]).all(axis=1)]
-    low, high = np.percentile(finite, [2.5, 97.5], axis=0) if len(finite) else np.full((2, len(GRID)), np.nan)
-    return curves[0], low, high
+    counts = np.isfinite(curves[1:]).all(axis=1)
+    if not enough(counts):
+        return curves[0], *np.full((2, len(GRID)), np.nan)
+    return curves[0], *np.percentile(curves[1:][counts], [2.5, 97.5], axis=0)

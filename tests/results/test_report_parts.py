@@ -67,6 +67,21 @@ def test_the_band_holds_the_curve(run):
     assert (low <= mean + 1e-9).all() and (mean <= high + 1e-9).all() and (high - low).max() > 0.05
 
 
+def test_a_band_takes_half_of_the_draws(run):
+    parts, height = scored(run, GOOD), np.linspace(0, 1, len(GRID))
+
+    def counting(share):
+        def curve(_, weights):
+            counts = np.arange(len(weights)) <= share * (len(weights) - 1)
+            return np.where(counts[:, None], height, np.nan)
+
+        return with_band(run, parts, curve)
+
+    np.testing.assert_allclose(counting(0.5), [height] * 3)
+    mean, *band = counting(0.49)
+    assert (mean == height).all() and np.isnan(band).all()
+
+
 def test_the_answer_counts_what_is_tied(run):
     results, names = results_table(run), plain_arms([GOOD, WEAK, FLOOR])
     first, second = answer(run, results, names, 0.0123)

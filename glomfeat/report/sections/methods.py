@@ -230,7 +230,8 @@ def _statistics(loaded):
         "for that number of trials (Clopper & Pearson 1934). Each arm was compared with the best one by the difference "
         f"in AUROC, with a jackknife over {unit}s as well, and p-values were adjusted for the choice of the best among "
         "all arms (step-down max-T over all pairs of the arms left: Westfall & Young 1993; Hansen, Lunde & Nason "
-        f"2011). The best figure was corrected by a bootstrap over {unit}s (Tsamardinos et al. 2018)."
+        f"2011). The best figure was corrected by a bootstrap of {REPLICATES:,} draws of {unit}s (Tsamardinos et al. "
+        "2018)."
     )
     if reference := Reference.of(loaded.journal):
         said += f" The reference was {reference.in_words}."
@@ -257,7 +258,8 @@ def _statistics(loaded):
     elif loaded.run.manifest.by_case and not one_class_each(loaded.run.manifest):
         said += (
             " Agreement per case is given as bias and 95 % limits of agreement (Bland & Altman 1986) and ICC(2,1) "
-            f"(Shrout & Fleiss 1979), with 95 % limits of {REPLICATES:,} bootstrap samples of cases."
+            "(Shrout & Fleiss 1979), with 95 % limits from leaving out each case as well: by Student's t for bias, on "
+            "the logit scale for mean absolute and mean squared errors, and on Fisher's z scale for the ICC."
         )
     return said
 
