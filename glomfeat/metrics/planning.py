@@ -69,11 +69,11 @@ def sizes_of(images: Sequence[int], prevalence: float, label_icc: float = 0.0) -
     return CaseSizes(m * p, m * (1 - p), *squares, both, float(holders))
 
 
-def _none(images, share, alike):
+def _none(images: float, share: float, alike: float) -> float:
     """Chance that a case holds no image of a class with a share, by the beta-binomial distribution."""
     before = np.arange(1, images)  # images that are known to be of the other class
     others = (1 - share) * (1 - alike) + before * alike
-    return (1 - share) * np.prod(others / (1 - alike + before * alike))
+    return (1 - share) * float(np.prod(others / (1 - alike + before * alike)))
 
 
 def placement_covariance(one: float, other: float, correlation: float) -> float:

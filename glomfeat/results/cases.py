@@ -144,9 +144,9 @@ def agreement_table(run, reference=None):
     -------
     pandas.DataFrame
         Columns `AGREEMENT_COLUMNS`, in percentage points except `icc`. `_lo` and `_hi` are 95 % limits from leaving out
-        each case; `note` names figures that have none because no case changes them. `loa_lo` and `loa_hi` are the
-        limits of agreement. If each case has one class, its true percentage is 0 or 100: errors then go in one
-        direction only, so `icc` and the limits of agreement, which take them as scatter around a bias, are empty.
+        each case; `note` says why a figure has none. `loa_lo` and `loa_hi` are the limits of agreement. If each case
+        has one class, its true percentage is 0 or 100: errors then go in one direction only, so `icc` and the limits of
+        agreement, which take them as scatter around a bias, are empty.
 
     Raises
     ------
@@ -178,9 +178,15 @@ def agreement_table(run, reference=None):
             of_worst = _errors(true[among], predicted[among], np.ones((1, among.sum())))
             row |= {f"worst_{name}": float(of_worst[name][0]) for name in ERRORS[:3]}
         rows.append(row | dict.fromkeys(empty, float("nan")))
+        rows[-1]["note"] = _say_unsure(rows[-1])
     table = pd.DataFrame(rows).assign(split=run.manifest.split).reindex(columns=AGREEMENT_COLUMNS)
     table, said = without_limits(table, ERRORS)
-    return table.assign(note=said)
+    return table.assign(note=["; ".join(filter(None, both)) for both in zip(table["note"], said, strict=True)])
+
+
+def _say_unsure(row):
+    unsure = [name for name in ERRORS if np.isfinite(row[name]) and not np.isfinite(row[f"{name}_lo"])]
+    return f"no limits, for nothing would be left without one of the cases: {', '.join(unsure)}" if unsure else ""
 
 
 def _limits(true, predicted, units):
@@ -193,6 +199,7 @@ def _limits(true, predicted, units):
     own = np.unique(units, return_inverse=True)[1]
     weights = np.ones((1, len(true))), leave_out_weights(own.max() + 1)[:, own]
     whole, without = (_errors(true, predicted, some) for some in weights)
+    whole["icc"], without["icc"] = (found["icc"].round(12) for found in (whole, without))  # 0 is 1e-17 of sums
     bias, icc = (float(whole[name][0]) for name in ("bias", "icc"))
     apart = paired_difference(bias / MOST, without["bias"] / MOST)
     square = jackknife_limits(float(whole["rmse"][0]) ** 2, without["rmse"] ** 2, 0, MOST**2)

@@ -1,5 +1,6 @@
 """The case as the endpoint: percentages, and agreement by examples that were published or computed by hand."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -150,7 +151,13 @@ def test_limits_of_agreement_per_case_are_from_leaving_out_each_case():
     }
     for name, (low, high) in by_hand.items():
         assert row[[f"{name}_lo", f"{name}_hi"]].tolist() == pytest.approx([low, high]), name
-    assert row["note"] == ""
+    assert row["note"] == "" and table.loc[FLOOR, "note"].endswith("the same without each case: icc")
+    assert table.loc[FLOOR, ["icc_lo", "icc_hi"]].isna().all()
+    two = end(make_run(n=16, cases=6), GOOD, "planned", "", folds=[1, 2])
+    del two.records[GOOD, 1, 0]
+    alone = agreement_table(two).set_index("arm").loc[GOOD]
+    assert alone["n_cases"] == 2 and np.isfinite(alone[["icc", "bias_lo"]].astype(float)).all()
+    assert math.isnan(alone["icc_lo"]) and alone["note"].endswith("nothing would be left without one of the cases: icc")
 
 
 def test_percentages_without_an_error_are_no_surer_than_their_cases():
