@@ -8,7 +8,6 @@ from glomfeat.core.words import joined
 from glomfeat.data.images.decode import LANCZOS, Preprocess
 from glomfeat.data.images.stain import DRAWN, METHODS, NONE
 from glomfeat.data.schemes import find_scheme
-from glomfeat.metrics.resampling import REPLICATES
 from glomfeat.models.ensemble import calibration_for
 from glomfeat.models.heads.built_in import entry_of
 from glomfeat.report.checklists import KINDS, answered
@@ -230,8 +229,7 @@ def _statistics(loaded):
         "for that number of trials (Clopper & Pearson 1934). Each arm was compared with the best one by the difference "
         f"in AUROC, with a jackknife over {unit}s as well, and p-values were adjusted for the choice of the best among "
         "all arms (step-down max-T over all pairs of the arms left: Westfall & Young 1993; Hansen, Lunde & Nason "
-        f"2011). The best figure was corrected by a bootstrap of {REPLICATES:,} draws of {unit}s (Tsamardinos et al. "
-        "2018)."
+        f"2011). The best figure was corrected by a bootstrap over {unit}s (Tsamardinos et al. 2018)."
     )
     if reference := Reference.of(loaded.journal):
         said += f" The reference was {reference.in_words}."
