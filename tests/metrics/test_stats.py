@@ -13,6 +13,7 @@ from glomfeat.metrics.resampling import (
     limits,
     paired_p,
     resampling_units,
+    tail_of,
 )
 from glomfeat.metrics.scores import auroc
 
@@ -31,6 +32,13 @@ def test_replicates_are_of_their_seed():
     np.testing.assert_array_equal(first, case_weights(20, 100, 1))
     assert not np.array_equal(first, case_weights(20, 100, 2))
     assert len(np.unique(first, axis=0)) > 95
+
+
+def test_percentiles_are_as_far_out_as_students_t():
+    """Of a mean, whose replicates are normal with the spread of the sample."""
+    values = np.random.default_rng(0).normal(size=6)
+    low = values.mean() + stats.norm.ppf(tail_of(6)) * values.std() / np.sqrt(6)
+    assert low == pytest.approx(stats.t.interval(0.95, 5, values.mean(), stats.sem(values))[0])
 
 
 def test_a_bootstrap_of_too_few_cases_tells_nothing():

@@ -1,5 +1,6 @@
 """The parts of the report: curves, the answer in words, the arms that cost least, confusions, errors, thumbnails."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -80,6 +81,8 @@ def test_a_band_takes_half_of_the_draws(run):
     np.testing.assert_allclose(counting(0.5), [height] * 3)
     mean, *band = counting(0.49)
     assert (mean == height).all() and np.isnan(band).all()
+    alone = [replace(part, y=part.y & (part.cases == 0)) for part in parts]  # one case holds all positive images
+    assert np.isnan(with_band(run, alone, roc)[1]).all()
 
 
 def test_the_answer_counts_what_is_tied(run):

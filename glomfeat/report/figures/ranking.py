@@ -9,7 +9,7 @@ from glomfeat.results.words import plain_class
 
 NAME, SECTION, ORDER = "ranking", "figures", 20
 BANDS = "The bands hold 95 % of what other samples of such {unit} would give (bootstrap over {unit})."
-NO_BAND = " A curve has no band if fewer than half of the draws of {unit} hold both sides."
+NO_BAND = " A curve has no band if one of the {unit} holds a whole side, or if most draws of {unit} lack a side."
 MOST = 2  # arms, if each has a curve for every class
 CURVES = ((roc, "auroc"), (precision_recall, "average_precision"))
 
