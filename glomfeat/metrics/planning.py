@@ -59,7 +59,7 @@ def sizes_of(images: Sequence[int], prevalence: float, label_icc: float = 0.0) -
     >>> sizes_of([10], 0.2).ones.tolist(), sizes_of([10], 0.2, 1.0).mixed_pairs.tolist()
     ([2.0], [0.0])
     >>> [round(sizes_of([10], 0.2, icc).holders, 3) for icc in (0, 0.5, 1)]  # 1 - 0.8 ** 10, ..., 0.2
-    [0.893, 0.471, 0.2]
+    [0.893, 0.462, 0.2]
     """
     m, p = np.asarray(images, np.float64), float(prevalence)
     pairs, alike = m * (m - 1), label_icc * p * (1 - p)
