@@ -41,7 +41,7 @@ def axes(count):
 def test_tables_are_those_of_the_files(result):
     assert result.best.name == result.table["arm"][0] == next(iter(result.arms))
     assert list(result.arms) == result.table["arm"].tolist()
-    written = pd.read_csv(result.out / "comparisons.csv")
+    written = pd.read_csv(result.out / "comparisons.csv", converters={"note": str})
     pd.testing.assert_frame_equal(result.comparisons.reset_index(drop=True), written, rtol=1e-5, check_dtype=False)
     mine = pd.DataFrame(result.predictions).query("arm == @BEST").astype({"fold": int})
     of_cases = pd.DataFrame(result.cases).query("arm == @BEST").set_index("case")["predicted_percent"]
