@@ -70,6 +70,7 @@ def test_the_bootstrap_draws_whole_cases_and_says_where_too_few_draws_count(comp
     assert row["note"] == "p_bootstrap: only 999 of 2,000 draws of cases keep all classes"
     enough = comparisons_table(run, found).iloc[0]
     assert (enough["replicates"], enough["note"]) == (2000, "")
+    assert comparisons_table(run, replace(found, holders=4))["p_bootstrap"].tolist() == [0.125, 0.125]  # a sign test's
     alone = comparisons_table(run, replace(found, holders=1)).iloc[0]
     assert math.isnan(alone["p_bootstrap"]) and alone["note"] == "p_bootstrap: one case holds all images of a class"
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from helpers.runs import GOOD, WEAK, end, make_run, of_arm
 from PIL import Image
+from scipy import stats
 from sklearn import metrics as sk
 
 from glomfeat.core.arms import FLOOR
@@ -81,6 +82,9 @@ def test_a_band_takes_half_of_the_draws(run):
     np.testing.assert_allclose(counting(0.5), [height] * 3)
     mean, *band = counting(0.49)
     assert (mean == height).all() and np.isnan(band).all()
+    _, low, high = with_band(run, parts, lambda _, weights: np.arange(len(weights))[:, None] * np.ones(len(GRID)))
+    tail = stats.norm.cdf(-np.sqrt(18 / 17) * stats.t.ppf(0.975, 17))  # both sides are in 18 cases
+    assert (low[0], high[0]) == pytest.approx((1 + 399 * tail, 400 - 399 * tail))
     alone = [replace(part, y=part.y & (part.cases == 0)) for part in parts]  # one case holds all positive images
     assert np.isnan(with_band(run, alone, roc)[1]).all()
 
