@@ -80,7 +80,8 @@ def plan(options):
     list of dict
         ``icc``, ``design_effect`` of the AUROC, ``kish`` (1 + (m - 1) ICC, where m is the mean number of images,
         weighted by itself: Kish 1965), ``cases_width`` and ``cases_difference`` (None above ten million), and ``width``
-        and ``difference``, which the given ``--cases`` would reach (None if not given).
+        and ``difference``, which the given ``--cases`` would reach (None if not given, NaN if fewer than two of them
+        would hold one of the classes).
 
     Examples
     --------
@@ -100,8 +101,8 @@ def plan(options):
         alike = icc, min(icc, options.icc_across)
         own, its = (covariance_parts(area, area, sizes, *alike) for area in (best, other))
         both = covariance_parts(best, other, sizes, *alike, options.correlation)
-        wide = partial(width, best, spread_of(own))
-        shows = partial(detectable, spread_of(own + its - 2 * both), power=options.power)
+        wide = partial(width, best, spread_of(own, sizes.holders))
+        shows = partial(detectable, spread_of(own + its - 2 * both, sizes.holders), power=options.power)
         found.append(
             {
                 "icc": icc,
@@ -138,7 +139,7 @@ def to_lines(options, rows):
     for row in rows:
         cells = [f"{row['icc']:g}", f"{row['design_effect']:.2f}", f"{row['kish']:.2f}"]
         cells += [_cases(row[name], mean) for name in ("cases_width", "cases_difference")]
-        table.append(cells + [f"{row[name]:.3f}" for name in ("width", "difference") if options.cases])
+        table.append(cells + [_reached(row[name]) for name in ("width", "difference") if options.cases])
     wide = [max(map(len, column)) for column in zip(*table, strict=True)]
     images = " ".join(map(str, options.images))
     return [
@@ -150,6 +151,10 @@ def to_lines(options, rows):
 
 def _cases(number, mean):
     return "over 10,000,000" if number is None else f"{number:,} ({number * mean:,.0f} images)"
+
+
+def _reached(value):
+    return f"{value:.3f}" if value == value else "none (one case holds a class)"
 
 
 def main(arguments):

@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 from scipy.special import ndtri
 
+from glomfeat.metrics.resampling import enough
+
 DRAWS = 20_000
 
 
@@ -24,12 +26,15 @@ class Best:
         How often each arm was the best one, as a share of the replicates; arms that are equally good share a replicate.
     shared : float
         The share of replicates in which several arms are equally good.
+    replicates : int
+        How many replicates count.
     """
 
     value: float
     figures: np.ndarray
     chosen: np.ndarray
     shared: float
+    replicates: int
 
 
 def best_of_many(seen: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> Best:
@@ -56,7 +61,7 @@ def best_of_many(seen: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> B
     Returns
     -------
     Best
-        NaN if no replicate counts.
+        NaN if fewer than half of the replicates count.
 
     Examples
     --------
@@ -66,14 +71,15 @@ def best_of_many(seen: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> B
     (0.75, [0.5, 0.5])
     """
     counts = np.isfinite(inside).all(axis=0) & np.isfinite(outside).all(axis=0)
+    if not enough(counts):
+        return Best(float("nan"), np.zeros(0), np.full(len(inside), np.nan), float("nan"), int(counts.sum()))
     inside, outside = inside[:, counts], outside[:, counts]
-    if not counts.any():
-        return Best(float("nan"), np.zeros(0), np.full(len(inside), np.nan), float("nan"))
     best = inside == inside.max(axis=0)
     shares = best / best.sum(axis=0)
     fewer = (outside.mean(axis=1) - seen)[best.any(axis=1)].mean()
     found = (shares * outside).sum(axis=0) - fewer
-    return Best(float(min(found.mean(), seen.max())), found, shares.mean(axis=1), float((best.sum(axis=0) > 1).mean()))
+    value, shared = float(min(found.mean(), seen.max())), float((best.sum(axis=0) > 1).mean())
+    return Best(value, found, shares.mean(axis=1), shared, len(found))
 
 
 def joint_errors(left_out: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:

@@ -19,7 +19,7 @@ class Difference:
     Attributes
     ----------
     value, lo, hi : float
-        The difference and its 95 % limits.
+        The difference and its 95 % limits, which are within -1 and 1.
     p : float
         Two-sided, for no difference.
     detectable : float
@@ -44,6 +44,7 @@ def paired_difference(value, left_out, holders=None):
     Parameters
     ----------
     value : float
+        Between two figures from 0 to 1.
     left_out : ndarray of float, shape (cases,)
         The difference without each case.
     holders : int, optional
@@ -72,7 +73,8 @@ def paired_difference(value, left_out, holders=None):
         return Difference(value, low, high, p, float("nan"))
     step = float(stdtrit(freedom, (1 + LEVEL) / 2)) * error
     detectable = step + float(stdtrit(freedom, POWER)) * error
-    return Difference(value, value - step, value + step, float(2 * stdtr(freedom, -abs(value) / error)), detectable)
+    low, high = np.clip([value - step, value + step], -1, 1)
+    return Difference(value, float(low), float(high), float(2 * stdtr(freedom, -abs(value) / error)), detectable)
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ def within_margin(value, left_out, margin, holders=None):
         return Within(*ends, below, max(below, above))
     below, above = stdtr(freedom, -room / error)
     step = float(stdtrit(freedom, (1 + EQUIVALENCE_LEVEL) / 2)) * error
-    return Within(value - step, value + step, float(below), float(max(below, above)))
+    low, high = np.clip([value - step, value + step], -1, 1)
+    return Within(float(low), float(high), float(below), float(max(below, above)))
 
 
 def unmoved(room, value, holders):

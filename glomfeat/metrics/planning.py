@@ -24,6 +24,8 @@ class CaseSizes:
         Expected positive and negative images of each kind of case; all kinds are equally frequent.
     ones_pairs, zeros_pairs, mixed_pairs : ndarray of float, shape (kinds,)
         Expected ordered pairs of two positive images, of two negative ones, and of one of each.
+    holders : float
+        Expected share of the cases that hold the class that is in fewer cases.
     """
 
     ones: np.ndarray
@@ -31,6 +33,7 @@ class CaseSizes:
     ones_pairs: np.ndarray
     zeros_pairs: np.ndarray
     mixed_pairs: np.ndarray
+    holders: float
 
 
 def sizes_of(images: Sequence[int], prevalence: float, label_icc: float = 0.0) -> CaseSizes:
@@ -43,7 +46,9 @@ def sizes_of(images: Sequence[int], prevalence: float, label_icc: float = 0.0) -
     prevalence : float
         Share of the positive class.
     label_icc : float
-        How alike labels in a case are: 0 if each is drawn independently, 1 if a case holds one class.
+        How alike labels in a case are: 0 if each is drawn independently, 1 if a case holds one class. In between, the
+        number of positive images in a case is beta-binomial (Skellam 1948, Journal of the Royal Statistical Society B
+        10:257), which determines in how many cases there is one.
 
     Returns
     -------
@@ -53,11 +58,22 @@ def sizes_of(images: Sequence[int], prevalence: float, label_icc: float = 0.0) -
     --------
     >>> sizes_of([10], 0.2).ones.tolist(), sizes_of([10], 0.2, 1.0).mixed_pairs.tolist()
     ([2.0], [0.0])
+    >>> [round(sizes_of([10], 0.2, icc).holders, 3) for icc in (0, 0.5, 1)]  # 1 - 0.8 ** 10, ..., 0.2
+    [0.893, 0.462, 0.2]
     """
     m, p = np.asarray(images, np.float64), float(prevalence)
     pairs, alike = m * (m - 1), label_icc * p * (1 - p)
     both = pairs * (p * (1 - p) - alike)
-    return CaseSizes(m * p, m * (1 - p), pairs * (p * p + alike), pairs * ((1 - p) ** 2 + alike), both)
+    holders = min(np.mean([1 - _none(size, share, label_icc) for size in m]) for share in (p, 1 - p))
+    squares = pairs * (p * p + alike), pairs * ((1 - p) ** 2 + alike)
+    return CaseSizes(m * p, m * (1 - p), *squares, both, float(holders))
+
+
+def _none(images: float, share: float, alike: float) -> float:
+    """Chance that a case holds no image of a class with a share, by the beta-binomial distribution."""
+    before = np.arange(1, images)  # images that are known to be of the other class
+    others = (1 - share) * (1 - alike) + before * alike
+    return (1 - share) * float(np.prod(others / (1 - alike + before * alike)))
 
 
 def placement_covariance(one: float, other: float, correlation: float) -> float:
@@ -142,17 +158,27 @@ class Spread:
         The figure's variance times the number of cases.
     freedom : float
         Degrees of freedom over the number of cases.
+    holders : float
+        Share of the cases that the figure depends on, as `glomfeat.metrics.own_cases.own_cases` counts them. Degrees of
+        freedom are at most one less than their number.
     """
 
     variance: float
     freedom: float
+    holders: float = 1.0
 
     def error(self, cases: int) -> tuple[float, float]:
-        """The standard error and its degrees of freedom with a given number of cases."""
-        return float(np.sqrt(self.variance / cases)), max(1.0, min(cases - 1.0, self.freedom * cases))
+        """The standard error and its degrees of freedom with a given number of cases.
+
+        NaN if the figure depends on fewer than two of them, or if no case changes it.
+        """
+        held = round(self.holders * cases, 9)
+        if held < 2 or not self.variance > 0:
+            return float("nan"), float("nan")
+        return float(np.sqrt(self.variance / cases)), min(held - 1, self.freedom * cases)
 
 
-def spread_of(parts: np.ndarray) -> Spread:
+def spread_of(parts: np.ndarray, holders: float = 1.0) -> Spread:
     """The spread of a figure from what cases add to its variance, as `covariance_parts` gives it.
 
     The degrees of freedom are Satterthwaite's (1946), like those of `glomfeat.metrics.resampling.jackknife`: few if a
@@ -161,6 +187,8 @@ def spread_of(parts: np.ndarray) -> Spread:
     Parameters
     ----------
     parts : ndarray of float, shape (kinds,)
+    holders : float
+        As for `Spread`; from `sizes_of`.
 
     Returns
     -------
@@ -169,10 +197,10 @@ def spread_of(parts: np.ndarray) -> Spread:
     Examples
     --------
     >>> spread_of(np.array([2.0, 2.0]))
-    Spread(variance=2.0, freedom=1.0)
+    Spread(variance=2.0, freedom=1.0, holders=1.0)
     """
     mean = float(np.mean(parts))
-    return Spread(mean, float(mean**2 / np.mean(np.square(parts))))
+    return Spread(mean, float(mean**2 / np.mean(np.square(parts))), holders)
 
 
 def width(area: float, spread: Spread, cases: int) -> float:
@@ -188,7 +216,7 @@ def width(area: float, spread: Spread, cases: int) -> float:
     Returns
     -------
     float
-        NaN at 0 and at 1.
+        NaN at 0 and at 1, and if nothing is known of its error.
 
     Examples
     --------
@@ -214,6 +242,7 @@ def detectable(spread: Spread, cases: int, power: float = POWER) -> float:
     Returns
     -------
     float
+        NaN if nothing is known of the error of the difference.
 
     Examples
     --------

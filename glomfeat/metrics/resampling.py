@@ -6,47 +6,42 @@ towards itself: a replicate that holds the case does not show that, and leaving 
 """
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import ndtr, stdtrit
 
 REPLICATES = 2000
+ENOUGH = 0.5  # share of the replicates of a bootstrap that must count
 UNITS = 500
 LEVEL = 0.95
 ROUNDING = 1e-12  # a figure this close to a bound counts as at it: sums of weights leave 1 - 1e-16 of 1
 
 
-def case_weights(labels, cases, replicates=REPLICATES, seed=0):
+def case_weights(n_cases, replicates=REPLICATES, seed=0):
     """How often each case is drawn in each replicate of a bootstrap over cases.
 
-    Cases are drawn with replacement within strata of the classes that they hold, so that every replicate holds
-    every class (Davison & Hinkley 1997, section 3.8, on clustered data).
+    Whole cases are drawn with replacement, each as likely as any other (the randomized cluster bootstrap of Field &
+    Welsh 2007, Journal of the Royal Statistical Society B 69:369; Davison & Hinkley 1997, section 3.8). A replicate may
+    lack a class and then has no AUROC: it does not count. Draws within strata of the classes that cases hold would keep
+    every class, but a case that is alone in its stratum would be drawn once in every replicate, and figures would vary
+    too little.
 
     Parameters
     ----------
-    labels : ndarray of int, shape (n,)
-    cases : ndarray of int, shape (n,)
-        Codes 0 .. number of cases - 1.
+    n_cases : int
     replicates : int
     seed : int
 
     Returns
     -------
-    ndarray of float32, shape (replicates, number of cases)
+    ndarray of float32, shape (replicates, n_cases)
         Each row sums to the number of cases.
 
     Examples
     --------
-    >>> case_weights(np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), 3).sum(axis=1).tolist()
+    >>> case_weights(2, 3).sum(axis=1).tolist()
     [2.0, 2.0, 2.0]
     """
-    held = np.zeros((cases.max() + 1, labels.max() + 1), np.int64)
-    np.add.at(held, (cases, labels), 1)
-    _, stratum = np.unique(held > 0, axis=0, return_inverse=True)
-    rng = np.random.default_rng(seed)
-    weights = np.zeros((replicates, len(held)), np.float32)
-    for part in np.unique(stratum):
-        members = np.flatnonzero(stratum.ravel() == part)
-        weights[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), replicates)
-    return weights
+    drawn = np.random.default_rng(seed).multinomial(n_cases, np.full(n_cases, 1 / n_cases), replicates)
+    return drawn.astype(np.float32)
 
 
 def leave_out_weights(n_cases):
@@ -91,24 +86,70 @@ def resampling_units(cases, most=UNITS, seed=0):
     return np.random.default_rng(seed).permutation(n_cases) % most
 
 
+def enough(counts):
+    """Whether enough replicates of a bootstrap count for what is taken from their tails: at least half of them.
+
+    Of 2,000 these are the 1,000 that percentiles take (Efron & Tibshirani 1993, An Introduction to the Bootstrap,
+    chapter 19).
+
+    Parameters
+    ----------
+    counts : ndarray of bool, shape (replicates,)
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> enough(np.array([True, False])), enough(np.array([True, False, False]))
+    (True, False)
+    """
+    return bool(len(counts) and np.mean(counts) >= ENOUGH)
+
+
 def limits(values):
     """95 % percentile limits of bootstrap replicates.
 
     Returns
     -------
     low, high : float
-        NaN if no replicate is finite.
+        NaN if fewer than half of the replicates are finite.
 
     Examples
     --------
     >>> limits(np.arange(1001.0))
     (25.0, 975.0)
     """
-    finite = np.asarray(values)[np.isfinite(values)]
-    if not len(finite):
+    values = np.asarray(values)
+    finite = values[np.isfinite(values)]
+    if not enough(np.isfinite(values)):
         return float("nan"), float("nan")
     low, high = np.percentile(finite, [2.5, 97.5])
     return float(low), float(high)
+
+
+def tail_of(cases):
+    """The share of replicates to leave out at either end, so that percentiles are as wide as Student's t makes limits.
+
+    With few cases 2.5 % would be too many: replicates vary by (n - 1) / n of what samples vary, and a normal quantile
+    takes their variance as known (expanded percentiles: Hesterberg 2015, The American Statistician 69:371).
+
+    Parameters
+    ----------
+    cases : int
+        Two or more.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> [round(tail_of(cases), 4) for cases in (6, 24, 10_000)]
+    [0.0024, 0.0173, 0.025]
+    """
+    return float(ndtr(-np.sqrt(cases / (cases - 1)) * stdtrit(cases - 1, (1 + LEVEL) / 2)))
 
 
 def jackknife(left_out):
@@ -277,20 +318,37 @@ def apart_limits(value, limits, other, other_limits):
     return float(low), float(high)
 
 
-def paired_p(difference):
+def paired_p(difference, holders=None):
     """Two-sided p-value of no difference, from paired bootstrap replicates of a difference.
 
     Twice the smaller tail beyond zero, counting the observed sample as one more replicate (Davison & Hinkley
-    1997, section 4.2).
+    1997, section 4.2). With few cases all replicates are soon on one side of zero, so p is never below that of the sign
+    test in which all cases agree.
+
+    Parameters
+    ----------
+    difference : ndarray of float, shape (replicates,)
+        Replicates that are not finite do not count.
+    holders : int, optional
+        How many cases the figures depend on, from `glomfeat.metrics.own_cases.own_cases`; many by default.
+
+    Returns
+    -------
+    float
+        NaN if fewer than half of the replicates count, or if the figures depend on a single case.
 
     Examples
     --------
-    >>> paired_p(np.full(1999, 0.1))
-    0.001
+    >>> paired_p(np.full(1999, 0.1)), paired_p(np.full(1999, 0.1), holders=6)
+    (0.001, 0.03125)
     """
-    difference = difference[np.isfinite(difference)]
+    counts = np.isfinite(difference)
+    if not enough(counts) or (holders is not None and holders < 2):
+        return float("nan")
+    difference = difference[counts]
     tail = min((difference <= 0).sum(), (difference >= 0).sum())
-    return float(min(1.0, 2 * (tail + 1) / (len(difference) + 1)))
+    least = 0.0 if holders is None else 2.0 ** (1 - holders)
+    return float(min(1.0, max(least, 2 * (tail + 1) / (len(difference) + 1))))
 
 
 def holm(p):

@@ -29,7 +29,8 @@ def best_of_many_table(run, resampled):
         (`glomfeat.metrics.many.best_of_many`). Its 95 % limits are percentiles over the replicates; if all replicates
         are the same, as without errors, they are nowhere inside the limits from leaving out each case. ``arms`` is the
         number of arms that it was chosen among, ``replicates`` how many replicates count, ``shared`` the share of these
-        in which several arms are equally good. If cases are so few that no replicate counts, these are empty.
+        in which several arms are equally good. A replicate counts if all classes are among the cases drawn, and
+        among those not drawn, of some fold. If fewer than half of them count, the other columns are empty.
     """
     at = resampled.looking
     frame = pd.DataFrame({"arm": [resampled.names[k] for k in at], "auroc": resampled.auroc[at]})
@@ -41,7 +42,7 @@ def best_of_many_table(run, resampled):
     if ends[0] == ends[1]:
         ends = jackknife_limits(value, resampled.left_out[at[0]], holders=resampled.holders)
     frame["chosen"] = found.chosen
-    of_best = value, *ends, len(at), len(found.figures), found.shared
+    of_best = value, *ends, len(at), found.replicates, found.shared
     for column, one in zip(OF_BEST, of_best, strict=True):
         frame[column] = [one, *[np.nan] * (len(at) - 1)]
     return frame.astype({"arms": "Int64", "replicates": "Int64"})

@@ -5,14 +5,17 @@ import pandas as pd
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.errors import InputError
-from glomfeat.core.seeds import seed_for
 from glomfeat.data.cases import pseudonyms
 from glomfeat.metrics.agreement import bland_altman, icc_agreement
-from glomfeat.metrics.resampling import case_weights, limits
+from glomfeat.metrics.paired import paired_difference
+from glomfeat.metrics.resampling import ROUNDING, jackknife_limits, leave_out_weights
 from glomfeat.metrics.scores import auroc, decide, two_class
 from glomfeat.results.case_level import one_class_each
+from glomfeat.results.parts import units_of
+from glomfeat.results.unmoved import without_limits
 
 WORST = 0.1
+MOST = 100.0  # percentage points by which a case can be off
 CASE_COLUMNS = (
     *("arm", "case", "pseudonym", "n_images", "true_percent", "predicted_percent", "error", "split"),
     *("mean_score", "label"),
@@ -21,7 +24,7 @@ ERRORS = ("bias", "mae", "rmse", "icc")
 AGREEMENT_COLUMNS = (
     *("arm", "n_cases", "n_images"),
     *(f"{name}{end}" for name in ERRORS for end in ("", "_lo", "_hi")),
-    *("loa_lo", "loa_hi", "reference", "worst_cases", "worst_bias", "worst_mae", "worst_rmse", "split"),
+    *("loa_lo", "loa_hi", "reference", "worst_cases", "worst_bias", "worst_mae", "worst_rmse", "split", "note"),
 )
 
 
@@ -142,10 +145,10 @@ def agreement_table(run, reference=None):
     Returns
     -------
     pandas.DataFrame
-        Columns `AGREEMENT_COLUMNS`, in percentage points except `icc`. `_lo` and `_hi` are 95 % limits of the bootstrap
-        over cases; `loa_lo` and `loa_hi` are the limits of agreement. If each case has one class, its true percentage
-        is 0 or 100: errors then go in one direction only, so `icc` and the limits of agreement, which take them as
-        scatter around a bias, are empty.
+        Columns `AGREEMENT_COLUMNS`, in percentage points except `icc`. `_lo` and `_hi` are 95 % limits from leaving out
+        each case; `note` says why a figure has none. `loa_lo` and `loa_hi` are the limits of agreement. If each case
+        has one class, its true percentage is 0 or 100: errors then go in one direction only, so `icc` and the limits of
+        agreement, which take them as scatter around a bias, are empty.
 
     Raises
     ------
@@ -160,24 +163,54 @@ def agreement_table(run, reference=None):
         )
     worst = set(worst_cases(cases, reference)) if reference else set()
     names = np.unique(run.manifest.table["case"].to_numpy(str))
-    drawn = case_weights(run.manifest.labels, run.manifest.cases, seed=seed_for(run.seed, "bootstrap"))
-    rows, empty = [], ["icc", "icc_lo", "icc_hi", "loa_lo", "loa_hi"] if one_class_each(run.manifest) else []
+    empty = ["icc", "icc_lo", "icc_hi", "loa_lo", "loa_hi"] if one_class_each(run.manifest) else []
+    units, rows = units_of(run), []
     for arm, mine in cases.groupby("arm", sort=False):
         true, predicted = (mine[f"{name}_percent"].to_numpy() for name in ("true", "predicted"))
         row = {"arm": arm, "n_cases": len(mine), "n_images": mine["n_images"].sum(), "reference": reference}
         _, row["loa_lo"], row["loa_hi"] = bland_altman(true, predicted)
         point = _errors(true, predicted, np.ones((1, len(mine))))
-        sampled = _errors(true, predicted, drawn[:, np.searchsorted(names, mine["case"].to_numpy(str))])
+        ends = _limits(true, predicted, units[np.searchsorted(names, mine["case"].to_numpy(str))])
         for name in ERRORS:
             row[name] = float(point[name][0])
-            row[f"{name}_lo"], row[f"{name}_hi"] = limits(sampled[name])
+            row[f"{name}_lo"], row[f"{name}_hi"] = ends[name]
         among = mine["case"].isin(worst).to_numpy()
         row["worst_cases"] = int(among.sum())
         if among.any():
             of_worst = _errors(true[among], predicted[among], np.ones((1, among.sum())))
             row |= {f"worst_{name}": float(of_worst[name][0]) for name in ERRORS[:3]}
         rows.append(row | dict.fromkeys(empty, float("nan")))
-    return pd.DataFrame(rows).assign(split=run.manifest.split).reindex(columns=AGREEMENT_COLUMNS)
+        rows[-1]["note"] = _say_unsure(rows[-1])
+    table = pd.DataFrame(rows).assign(split=run.manifest.split).reindex(columns=AGREEMENT_COLUMNS)
+    table, said = without_limits(table, ERRORS)
+    return table.assign(note=["; ".join(filter(None, both)) for both in zip(table["note"], said, strict=True)])
+
+
+def _say_unsure(row):
+    unsure = [name for name in ERRORS if np.isfinite(row[name]) and not np.isfinite(row[f"{name}_lo"])]
+    return f"no limits, for nothing would be left without one of the cases: {', '.join(unsure)}" if unsure else ""
+
+
+def _limits(true, predicted, units):
+    """95 % limits of bias, mean absolute error, root mean squared error and ICC, from leaving out each unit.
+
+    Bias is a paired difference of two shares, so its limits are Student's t over cases. Those of a mean absolute and of
+    a mean squared error are on the logit scale within their bounds, those of the ICC on Fisher's z scale, which is the
+    logit scale from -1 to 1 (McGraw & Wong 1996). A complete agreement says nothing of how low the ICC may be.
+    """
+    own = np.unique(units, return_inverse=True)[1]
+    weights = np.ones((1, len(true))), leave_out_weights(own.max() + 1)[:, own]
+    whole, without = (_errors(true, predicted, some) for some in weights)
+    whole["icc"], without["icc"] = (found["icc"].round(12) for found in (whole, without))  # 0 is 1e-17 of sums
+    bias, icc = (float(whole[name][0]) for name in ("bias", "icc"))
+    apart = paired_difference(bias / MOST, without["bias"] / MOST)
+    square = jackknife_limits(float(whole["rmse"][0]) ** 2, without["rmse"] ** 2, 0, MOST**2)
+    return {
+        "bias": (MOST * apart.lo, MOST * apart.hi),
+        "mae": jackknife_limits(float(whole["mae"][0]), without["mae"], 0, MOST),
+        "rmse": tuple(np.sqrt(square)),
+        "icc": (icc, icc) if abs(icc) >= 1 - ROUNDING else jackknife_limits(icc, without["icc"], -1, 1),
+    }
 
 
 def _errors(true, predicted, weights):

@@ -7,14 +7,14 @@ from glomfeat.core.arms import FLOOR
 from glomfeat.data.splits import fold_rows
 from glomfeat.metrics.many import adjust_to_best
 from glomfeat.metrics.paired import equivalence, paired_difference, resampled_t
-from glomfeat.metrics.resampling import holm, paired_p
+from glomfeat.metrics.resampling import enough, holm, paired_p
 from glomfeat.results.parts import arms_of, rank, trial_parts
 from glomfeat.results.resampled import resample
 
 COLUMNS = (
     *("arm", "best", "difference", "lo", "hi", "p", "p_adjusted", "p_holm"),
     *("p_bootstrap", "p_bootstrap_holm", "p_ttest", "p_ttest_holm"),
-    *("p_worse", "p_equivalent", "p_better", "detectable", "n_trials", "split"),
+    *("p_worse", "p_equivalent", "p_better", "detectable", "n_trials", "split", "replicates", "note"),
 )
 
 
@@ -41,7 +41,9 @@ def comparisons_table(run, resampled=None):
         ``p_adjusted`` is p adjusted by `glomfeat.metrics.many.adjust_to_best`. ``p_bootstrap`` is from
         `glomfeat.metrics.resampling.paired_p` over replicates of a bootstrap over cases, ``p_ttest`` from
         `glomfeat.metrics.paired.resampled_t` over repeats x folds; ``_holm`` is adjusted over all arms (Holm 1979).
-        ``p_worse, p_equivalent, p_better`` are from `glomfeat.metrics.paired.equivalence`.
+        ``p_worse, p_equivalent, p_better`` are from `glomfeat.metrics.paired.equivalence`. ``replicates`` is the number
+        of replicates of the bootstrap that count, because some fold keeps all classes; if fewer than half of them do,
+        or if all images of a class are in one case, ``p_bootstrap`` is empty, and ``note`` says why.
     """
     found = resample(run) if resampled is None else resampled
     if len(found.names) < 2 or not found.looking:
@@ -65,7 +67,7 @@ def comparisons_table(run, resampled=None):
                 "lo": compared.lo,
                 "hi": compared.hi,
                 "p": compared.p,
-                "p_bootstrap": paired_p(drawn),
+                "p_bootstrap": paired_p(drawn, found.holders),
                 "p_ttest": resampled_t(apart, ratio),
                 "p_worse": worse,
                 "p_equivalent": equivalent,
@@ -73,6 +75,8 @@ def comparisons_table(run, resampled=None):
                 "detectable": compared.detectable,
                 "n_trials": len(apart),
                 "split": run.manifest.split,
+                "replicates": int(np.isfinite(drawn).sum()),
+                "note": _why_none(drawn, found.holders, run.manifest.unit),
             }
         )
     frame = pd.DataFrame(rows).reindex(columns=COLUMNS)
@@ -82,6 +86,15 @@ def comparisons_table(run, resampled=None):
         known = frame[test].notna()
         frame.loc[known, f"{test}_holm"] = holm(frame.loc[known, test])
     return frame
+
+
+def _why_none(drawn, holders, unit):
+    """Why there is no p-value of the bootstrap; empty if there is one."""
+    if holders < 2:
+        return f"p_bootstrap: one {unit} holds all images of a class"
+    counts = np.isfinite(drawn)
+    few = f"p_bootstrap: only {counts.sum():,} of {len(drawn):,} draws of {unit}s keep all classes"
+    return "" if enough(counts) else few
 
 
 def tested_for_trained(run, trials):

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from glomfeat.core.seeds import seed_for
-from glomfeat.metrics.resampling import case_weights
-from glomfeat.results.parts import regroup, trial_parts, units_of
+from glomfeat.metrics.resampling import case_weights, enough, tail_of
+from glomfeat.results.parts import count_holders, regroup, trial_parts, units_of
 
 GRID = np.linspace(0, 1, 101)
 REPLICATES = 400
@@ -118,10 +118,11 @@ def precision_recall(parts, weights):
 
 
 def with_band(run, parts, curve):
-    """A mean curve with the 95 % percentiles of a bootstrap over cases, point by point.
+    """A mean curve with a 95 % band from percentiles of a bootstrap over cases, point by point.
 
     Unlike the areas in the tables, the height at one point is a quantile of scores and jumps, which a jackknife cannot
-    handle (Efron 1982, section 3.4).
+    handle (Efron 1982, section 3.4). Draws without both sides do not count. The fewer cases hold
+    the rarer side, the farther out the percentiles are (`glomfeat.metrics.resampling.tail_of`).
 
     Parameters
     ----------
@@ -133,11 +134,13 @@ def with_band(run, parts, curve):
     Returns
     -------
     mean, low, high : ndarray of float, shape (len(GRID),)
+        There is no band, low and high are NaN, if fewer than half of the draws count, or if one case holds all images
+        of a side.
     """
-    units = units_of(run)
-    seed = seed_for(run.seed, "bootstrap")
-    drawn = case_weights(run.manifest.labels, units[run.manifest.cases], REPLICATES, seed)
+    drawn = case_weights(units_of(run).max() + 1, REPLICATES, seed_for(run.seed, "bootstrap"))
     curves = curve(parts, np.vstack([np.ones(drawn.shape[1]), drawn]))
-    finite = curves[1:][np.isfinite(curves[1:]).all(axis=1)]
-    low, high = np.percentile(finite, [2.5, 97.5], axis=0) if len(finite) else np.full((2, len(GRID)), np.nan)
-    return curves[0], low, high
+    counts, holders = np.isfinite(curves[1:]).all(axis=1), count_holders(parts, 2)
+    if not enough(counts) or holders < 2:
+        return curves[0], *np.full((2, len(GRID)), np.nan)
+    tail = tail_of(holders)
+    return curves[0], *np.quantile(curves[1:][counts], [tail, 1 - tail], axis=0)

@@ -10,7 +10,7 @@ from glomfeat.metrics.placements import correlation_across, design_effect, icc_o
 from glomfeat.metrics.planning import Spread, detectable, fewest_cases, width
 from glomfeat.metrics.resampling import jackknife
 from glomfeat.results.moved import moved_by, scored_trials
-from glomfeat.results.parts import arms_of, status_of, units_of
+from glomfeat.results.parts import arms_of, count_holders, regroup, status_of, trial_parts, units_of
 from glomfeat.results.words import figure
 
 COLUMNS = (
@@ -38,20 +38,25 @@ def next_study_table(run):
         from `glomfeat.metrics.placements.design_effect`; ``effective_images`` is the number of tested images over it.
         ``asks`` is ``limits`` for the width of 95 % limits of the AUROC, or ``difference`` for the smallest difference
         to ``against``, the best arm, that is found with 80 % power at 5 % two-sided. ``reached`` is what these cases
-        give. With ``cases_needed`` cases of the same sizes ``target`` is reached, if the squared standard error is
-        inversely and the degrees of freedom are directly proportional to the number of cases. It is empty if that is
-        not known, or if ten million do not suffice.
+        give: the width of the limits in results.csv, or ``detectable`` of comparisons.csv. It is empty if no case
+        changes the figure, or if one case holds all images of a class. With ``cases_needed`` cases of the same sizes
+        ``target`` is reached, if the squared standard error is inversely and the degrees of freedom are directly
+        proportional to the number of cases, of which as large a share holds each class. It is empty if that is not
+        known, or if ten million do not suffice.
     """
-    cases, units, rows = run.manifest.cases, units_of(run), []
+    units, rows = units_of(run), []
     arms = {name: trials for name, trials in arms_of(run).items() if name != FLOOR}
     done = {name: trials for name, trials in arms.items() if status_of(map(run.record, trials)) == "done"}
     moved = {name: moved_by(run, trials, units) for name, trials in done.items()}
     ranked = sorted((name for name in moved if np.isfinite(moved[name].area)), key=lambda name: -moved[name].area)
     for name in ranked:
         own, best, facts = moved[name], moved[ranked[0]], _facts(run, done[name], name, moved[name])
-        asked = [(LIMITS, "", partial(width, own.area, _spread(own, cases)), target) for target in WIDTHS]
+        parts = regroup(trial_parts(run, done[name]), units)
+        tested = np.unique(np.concatenate([part.cases for part in parts]))
+        counted = count_holders(parts, len(run.manifest.classes)), facts["cases"]
+        asked = [(LIMITS, "", partial(width, own.area, _spread(own.left_out[tested], *counted)), w) for w in WIDTHS]
         if own is not best:
-            shows = partial(detectable, _spread(own, cases, best.left_out))
+            shows = partial(detectable, _spread(own.left_out - best.left_out, *counted))
             asked += [(DIFFERENCE, ranked[0], shows, target) for target in DIFFERENCES]
         for asks, against, reached, target in asked:
             rows.append({**facts, "asks": asks, "against": against, **_needed(reached, target, facts)})
@@ -59,11 +64,10 @@ def next_study_table(run):
     return pd.DataFrame(rows, columns=COLUMNS).astype(whole)
 
 
-def _spread(moved, cases, less=0.0):
-    """How sure the AUROC is, or its difference to one that is `less` without each case."""
-    n = len(np.unique(cases[moved.tested]))
-    error, freedom = jackknife(moved.left_out - less)
-    return Spread(n * error**2, freedom / n)
+def _spread(left_out, holders, cases):
+    """How sure a figure is, or a difference, from its values without each case."""
+    error, freedom = jackknife(left_out)
+    return Spread(cases * error**2, freedom / cases, holders / cases)
 
 
 def _facts(run, trials, name, moved):
@@ -97,9 +101,8 @@ def _alike(run, trials):
 
 
 def _needed(reached, target, facts):
-    """What is reached, and how many cases and images reach a target; none if no case separates the arms."""
-    now = reached(facts["cases"])
-    least = fewest_cases(reached, target) if now > 0 else None
+    """What is reached, and how many cases and images reach a target."""
+    now, least = reached(facts["cases"]), fewest_cases(reached, target)
     images = None if least is None else round(least * facts["images"] / facts["cases"])
     return {"reached": now, "target": target, "cases_needed": least, "images_needed": images}
 

@@ -22,7 +22,8 @@ class Resampled:
         Arms that have a figure and whose trials are all done, best first.
     auroc : ndarray of float64, shape (arms,)
     drawn, outside : ndarray of float64, shape (arms, replicates)
-        On the cases that a bootstrap over cases has drawn, as often as drawn, and on those that it has not drawn.
+        On the cases that a bootstrap over cases has drawn, as often as drawn, and on those that it has not drawn; NaN
+        if no fold keeps all classes.
     left_out : ndarray of float64, shape (arms, units)
         Without each case; with very many cases, without each group of `glomfeat.metrics.resampling.resampling_units`.
     holders : int
@@ -67,7 +68,7 @@ def resample(run):
     if not names:
         return Resampled((), np.zeros(0), *[np.zeros((0, 0))] * 3, 0, run.seed)
     units = units_of(run)
-    drawn = case_weights(run.manifest.labels, units[run.manifest.cases], seed=seed_for(run.seed, "bootstrap"))
+    drawn = case_weights(units.max() + 1, seed=seed_for(run.seed, "bootstrap"))
     weights = np.concatenate([drawn, drawn == 0, leave_out_weights(units.max() + 1)])
     found = np.array([rank(regroup(parts[name], units), weights) for name in names])
     ends = len(drawn), 2 * len(drawn)

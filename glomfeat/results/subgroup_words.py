@@ -98,7 +98,10 @@ def subgroups_in_words(table, results, names=None, show_names=False):
     elif tested.any():
         low = mine["auroc_difference_lo"].min()  # NaN if no difference of AUROC has limits
         found = f"Subgroups: in none of {where} does {arm} differ from the rest beyond chance"
-        found += f", but these cases allow it to be worse in one by {-low:.3f} in AUROC." if low < 0 else "."
+        if low <= -1:
+            found += ", but one or more are so small that these cases allow any difference in AUROC."
+        else:
+            found += f", but these cases allow it to be worse in one by {-low:.3f} in AUROC." if low < 0 else "."
     else:
         found = f"Subgroups: whether {arm} differs between {where} cannot be told."
     if tested.all():

@@ -37,7 +37,7 @@ def judge_best(structure, scenario, arms, replicates, seed, number):
     """
     y, cases, folds = structure.labels, structure.cases, structure.folds
     named = scenario.name, "best of", arms, number
-    weights = case_weights(y, cases, replicates, seed_for(seed, *named, "cases"))
+    weights = case_weights(cases.max() + 1, replicates, seed_for(seed, *named, "cases"))
     weights = np.concatenate([weights, weights == 0, leave_out_weights(cases.max() + 1)])
     parts = [
         [Part(0, y[folds == k], cases[folds == k], score[folds == k], 0.5) for k in range(folds.max() + 1)]

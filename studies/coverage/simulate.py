@@ -178,7 +178,7 @@ def judge(structure, scenario, replicates, seed, number):
     rng = np.random.default_rng(seed_for(seed, scenario.name, number))
     arms, names = draw_scores(structure, scenario, rng), range(folds.max() + 1)
     parts = [[Part(0, y[folds == k], cases[folds == k], score[folds == k], 0.5) for k in names] for score in arms]
-    weights = case_weights(y, cases, replicates, seed_for(seed, scenario.name, number, "cases"))
+    weights = case_weights(cases.max() + 1, replicates, seed_for(seed, scenario.name, number, "cases"))
     figures, drawn, ends = measure(parts[0], 2), measure(parts[0], 2, weights), find_limits(parts[0], 2)
     intervals = {}
     for metric in COVERED:

@@ -1,7 +1,10 @@
 """Planning without data: the table, and what is refused."""
 
+import numpy as np
 import pytest
 from helpers.running import refusal
+from scipy import stats
+from scipy.special import expit, logit
 
 from glomfeat.metrics.planning import covariance_parts, sizes_of, spread_of, width
 from studies import samplesize
@@ -24,8 +27,19 @@ def test_the_table_is_printed(capsys):
             *(f"{row['width']:.3f}", f"{row['difference']:.3f}"),
         ]
     assert rows[1]["cases_width"] > rows[0]["cases_width"] and rows[0]["design_effect"] == pytest.approx(1.0)
-    by_hand = spread_of(covariance_parts(0.9, 0.9, sizes_of([10], 0.2), 0.2))
+    by_hand = spread_of(covariance_parts(0.9, 0.9, sizes_of([10], 0.2), 0.2), holders=1 - 0.8**10)
     assert rows[1]["width"] == width(0.9, by_hand, 60)
+
+
+def test_cases_that_hold_no_positive_image_add_no_sureness(capsys):
+    """One case in ten is positive: Student's t has the degrees of freedom of these."""
+    row = plan(SampleSize(icc=(0.2,), images=(8,), prevalence=0.1, label_icc=1.0, cases=50, width=0.2))[0]
+    error = np.sqrt(covariance_parts(0.9, 0.9, sizes_of([8], 0.1, 1.0), 0.2)[0] / 50)
+    step = stats.t.ppf(0.975, 50 * 0.1 - 1) * error / 0.09
+    assert row["width"] == pytest.approx(np.ptp(expit(logit(0.9) + np.array([-step, step]))))
+    arguments = "--icc 0.2 --images 8 --prevalence 0.1 --label-icc 1 --cases 19"
+    assert samplesize.main(arguments.split()) == 0
+    assert capsys.readouterr().out.count("none (one case holds a class)") == 2
 
 
 def test_what_no_number_of_cases_reaches_is_said(capsys):

@@ -19,6 +19,7 @@ from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.data.cases import pseudonyms
 from glomfeat.report.content import read_content
 from glomfeat.report.figures import forest
+from glomfeat.results.tables import read_written
 
 BEST = "shortcut.v1/none/logreg"
 OWN = "red.v1/none/bayes"
@@ -41,7 +42,7 @@ def axes(count):
 def test_tables_are_those_of_the_files(result):
     assert result.best.name == result.table["arm"][0] == next(iter(result.arms))
     assert list(result.arms) == result.table["arm"].tolist()
-    written = pd.read_csv(result.out / "comparisons.csv")
+    written = read_written(result.out / "comparisons.csv", ("arm", "best", "split", "note"))
     pd.testing.assert_frame_equal(result.comparisons.reset_index(drop=True), written, rtol=1e-5, check_dtype=False)
     mine = pd.DataFrame(result.predictions).query("arm == @BEST").astype({"fold": int})
     of_cases = pd.DataFrame(result.cases).query("arm == @BEST").set_index("case")["predicted_percent"]

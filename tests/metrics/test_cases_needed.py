@@ -46,6 +46,18 @@ def test_images_that_are_all_alike_count_as_one():
     assert alone / 7 < both < covariance_parts(0.85, 0.85, sizes_of([7], 0.3), 0.3).mean(), "what classes share cancels"
 
 
+@pytest.mark.parametrize(("prevalence", "alike"), [(0.1, 0.0), (0.3, 0.4), (0.8, 0.9), (0.2, 1.0)])
+def test_the_cases_that_hold_a_class_are_those_of_drawn_labels(prevalence, alike):
+    rng, images, n = np.random.default_rng(0), np.array([3, 12]), 40_000
+    if alike in (0, 1):
+        shares = rng.random((n, 2)) < prevalence if alike else np.full((n, 2), prevalence)
+    else:
+        shares = rng.beta(*(np.array([prevalence, 1 - prevalence]) * (1 - alike) / alike), (n, 2))
+    positive = rng.binomial(images, shares)
+    drawn = min((positive > 0).mean(), (positive < images).mean())
+    assert sizes_of(images, prevalence, alike).holders == pytest.approx(drawn, abs=0.01)
+
+
 def draw(rng, n, images, prevalence, areas, icc, across, correlation):
     cases = np.repeat(np.arange(n), np.resize(images, n))
     y = (rng.random(len(cases)) < prevalence).astype(int)

@@ -46,8 +46,11 @@ def test_a_clear_winner_keeps_its_figure_and_lost_replicates_do_not_count():
     found = best_of_many(np.array([0.9, 0.6]), inside, outside)
     assert found.value == pytest.approx(0.9) and found.chosen.tolist() == [1, 0] and len(found.figures) == 2
     assert found.shared == 0
-    nothing = best_of_many(np.array([0.9, 0.6]), inside, np.full((2, 3), np.nan))
-    assert np.isnan(nothing.value) and np.isnan(nothing.chosen).all() and len(nothing.figures) == 0
+    assert found.replicates == 2
+    fewer = best_of_many(np.array([0.9, 0.6]), inside, np.where(np.arange(3) < 1, outside, np.nan))
+    for nothing in (fewer, best_of_many(np.array([0.9, 0.6]), inside, np.full((2, 3), np.nan))):
+        assert np.isnan(nothing.value) and np.isnan(nothing.chosen).all() and len(nothing.figures) == 0
+    assert fewer.replicates == 1
 
 
 def test_arms_that_are_equally_best_share_the_draw():

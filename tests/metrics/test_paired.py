@@ -31,7 +31,7 @@ def test_a_mean_over_equal_cases_is_students_test():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 999), st.floats(0.1, 5))
+@given(st.integers(0, 999), st.floats(0.01, 0.2))
 def test_limits_and_p_agree(seed, scale):
     values = scale * (0.3 + np.random.default_rng(seed).normal(size=25))
     found = paired_difference(values.mean(), left_out_of(values))
@@ -48,6 +48,13 @@ def test_what_is_detectable_is_found_with_a_power_of_80_percent(n):
     error, freedom = stats.sem(values), n - 1
     power = stats.nct.sf(stats.t.ppf(0.975, freedom), freedom, found.detectable / error)
     assert power == pytest.approx(0.8, abs=0.02)
+
+
+def test_limits_of_a_difference_are_differences_that_there_can_be():
+    values = np.array([0.5, -0.9, 0.6])
+    found, within = paired_difference(values.mean(), left_out_of(values)), within_margin(0.0, left_out_of(values), 0.1)
+    assert (found.lo, found.hi) == (-1, 1) and (within.lo, within.hi) == (-1, 1)
+    assert found.p == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
 
 
 def test_p_may_be_smaller_than_any_share_of_replicates():

@@ -13,41 +13,42 @@ from glomfeat.metrics.resampling import (
     limits,
     paired_p,
     resampling_units,
+    tail_of,
 )
 from glomfeat.metrics.scores import auroc
 
 
-def held_by(labels, cases, classes):
-    held = np.zeros((cases.max() + 1, classes), int)
-    np.add.at(held, (cases, labels), 1)
-    return held
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=4), min_size=2, max_size=12), st.integers(0, 99))
-def test_every_replicate_keeps_its_size_and_every_class(images, seed):
-    labels = np.array([label for case in images for label in case])
-    cases = np.repeat(np.arange(len(images)), [len(case) for case in images])
-    weights = case_weights(labels, cases, 50, seed)
-    assert weights.shape == (50, len(images))
-    assert (weights >= 0).all() and (weights == weights.round()).all() and (weights.sum(axis=1) == len(images)).all()
-    held = held_by(labels, cases, labels.max() + 1)
-    there = weights @ held
-    assert ((there > 0) == (held.sum(axis=0) > 0)).all()
-    strata = {}
-    for case, classes in enumerate(held > 0):
-        strata.setdefault(tuple(classes), []).append(case)
-    for members in strata.values():
-        assert (weights[:, members].sum(axis=1) == len(members)).all()
+def test_cases_are_drawn_as_often_as_chance_has_it():
+    """A mean over drawn cases varies as the formula for samples with replacement says, whatever classes cases hold."""
+    error = np.random.default_rng(0).normal(size=8)
+    weights = case_weights(8, 20_000, 1)
+    assert weights.shape == (20_000, 8) and (weights.sum(axis=1) == 8).all() and (weights == weights.round()).all()
+    assert (weights @ error / 8).std() == pytest.approx(error.std() / np.sqrt(8), rel=0.02)
+    np.testing.assert_allclose((weights == 0).mean(axis=0), (7 / 8) ** 8, atol=0.015)
 
 
 def test_replicates_are_of_their_seed():
-    labels, cases = np.arange(60) % 2, np.repeat(np.arange(20), 3)
-    first = case_weights(labels, cases, 100, 1)
-    np.testing.assert_array_equal(first, case_weights(labels, cases, 100, 1))
-    assert not np.array_equal(first, case_weights(labels, cases, 100, 2))
+    first = case_weights(20, 100, 1)
+    np.testing.assert_array_equal(first, case_weights(20, 100, 1))
+    assert not np.array_equal(first, case_weights(20, 100, 2))
     assert len(np.unique(first, axis=0)) > 95
-    assert abs(first.mean(axis=0) - 1).max() < 0.5  # every case is as likely
+
+
+def test_percentiles_are_as_far_out_as_students_t():
+    """Of a mean, whose replicates are normal with the spread of the sample."""
+    values = np.random.default_rng(0).normal(size=6)
+    low = values.mean() + stats.norm.ppf(tail_of(6)) * values.std() / np.sqrt(6)
+    assert low == pytest.approx(stats.t.interval(0.95, 5, values.mean(), stats.sem(values))[0])
+
+
+def test_a_bootstrap_of_too_few_cases_tells_nothing():
+    values = np.arange(1.0, 101.0)
+    half, fewer = (np.where(np.arange(100) < known, values, np.nan) for known in (50, 49))
+    assert limits(half) == pytest.approx(np.percentile(values[:50], [2.5, 97.5])) and np.isnan(limits(fewer)).all()
+    assert paired_p(half) == pytest.approx(2 / 51) and np.isnan(paired_p(fewer))
+    # no test of 4 cases can have a smaller p than the sign test, and one case tells nothing
+    assert paired_p(values, holders=4) == stats.binomtest(4, 4).pvalue and np.isnan(paired_p(values, holders=1))
+    assert paired_p(values, holders=40) == pytest.approx(2 / 101)
 
 
 def test_limits_are_percentiles_and_pass_over_what_is_not_there():
@@ -174,11 +175,11 @@ def test_bootstrap_over_cases_is_wider_where_images_of_a_case_are_alike():
     cases, of_case = np.repeat(np.arange(24), 20), rng.normal(size=24)
     labels = (cases % 2 == 0).astype(int)
     score = labels + of_case[cases] + 0.1 * rng.normal(size=len(cases))
-    by_case = auroc(labels, score, case_weights(labels, cases, 400)[:, cases])
-    by_image = auroc(labels, score, case_weights(labels, np.arange(len(cases)), 400))
+    by_case = auroc(labels, score, case_weights(24, 400)[:, cases])
+    by_image = auroc(labels, score, case_weights(len(cases), 400))
     assert np.isfinite(by_case).all()
     assert by_case.std() > 2.5 * by_image.std()  # sqrt(20) in theory
     unlike = labels + rng.normal(size=len(cases))
-    ratio = auroc(labels, unlike, case_weights(labels, cases, 400)[:, cases]).std()
-    ratio /= auroc(labels, unlike, case_weights(labels, np.arange(len(cases)), 400)).std()
+    ratio = auroc(labels, unlike, case_weights(24, 400)[:, cases]).std()
+    ratio /= auroc(labels, unlike, case_weights(len(cases), 400)).std()
     assert 0.6 < ratio < 1.6

@@ -123,7 +123,15 @@ def test_readers_are_marks_beside_the_curves_of_two_classes(of_two):
     marks = [one for one in picture.figure.axes[0].collections if isinstance(one, PathCollection)]
     assert np.concatenate([np.array(one.get_offsets()) for one in marks]).ravel() == pytest.approx([0.3, 0.9])
     assert "readers" in legends(picture)[0] and "Each cross is a reader" in picture.caption
-    assert "readers" not in legends(ranking.draw(of_two))[0]
+    without = ranking.draw(of_two)
+    assert "readers" not in legends(without)[0] and "has no band" not in without.caption
+
+
+def test_a_curve_without_a_band_is_said_to_have_none(of_two, monkeypatch):
+    monkeypatch.setattr(curves, "count_holders", lambda parts, classes: 1)
+    assert ranking.draw(of_two).caption.endswith(
+        "A curve has no band if one of the cases holds a whole side, or if most draws of cases lack a side."
+    )
 
 
 def test_cases_of_one_class_have_their_scores_drawn_and_no_bland_altman_plot(of_two, content):

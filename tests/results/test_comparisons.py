@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -7,6 +8,7 @@ from helpers.runs import FOLDS, GOOD, REPEATS, WEAK, end, make_run, of_arm
 from sklearn.metrics import roc_auc_score
 
 from glomfeat.core.arms import FLOOR, Arm
+from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.paired import resampled_t
 from glomfeat.report.answer import answer
 from glomfeat.report.arm_names import plain_arms
@@ -48,6 +50,29 @@ def test_differences_are_those_of_the_results(compared):
         assert row["n_trials"] == FOLDS * REPEATS
     assert (table["p_bootstrap"] == 2 / 2001).all()
     assert table["p_bootstrap_holm"].tolist() == pytest.approx([4 / 2001, 4 / 2001])
+
+
+def test_the_bootstrap_draws_whole_cases_and_says_where_too_few_draws_count(compared):
+    run, _ = compared
+    found, codes = resample(run), {name: k for k, name in enumerate(np.unique(run.folds["case"]))}
+    cases = [part["case"].map(codes).to_numpy() for _, part in run.folds.groupby(["repeat", "fold"])]
+    times = np.random.default_rng(seed_for(run.seed, "bootstrap")).multinomial(18, np.full(18, 1 / 18), 2000)
+    at, scores = found.names.index(WEAK), of_arm(run, WEAK)  # in the order of repeats and folds
+    for drawn in range(5):
+        areas = []
+        for (y, score, _), here in zip(scores, cases, strict=True):
+            rows = np.repeat(np.arange(len(y)), times[drawn][here])
+            areas.append(roc_auc_score(y[rows], score[rows]))
+        assert found.drawn[at, drawn] == pytest.approx(np.mean(areas))
+    few = np.where(np.arange(2000) < 999, found.drawn, np.nan)
+    row = comparisons_table(run, replace(found, drawn=few)).iloc[0]
+    assert math.isnan(row["p_bootstrap"]) and math.isnan(row["p_bootstrap_holm"]) and row["replicates"] == 999
+    assert row["note"] == "p_bootstrap: only 999 of 2,000 draws of cases keep all classes"
+    enough = comparisons_table(run, found).iloc[0]
+    assert (enough["replicates"], enough["note"]) == (2000, "")
+    assert comparisons_table(run, replace(found, holders=4))["p_bootstrap"].tolist() == [0.125, 0.125]  # a sign test's
+    alone = comparisons_table(run, replace(found, holders=1)).iloc[0]
+    assert math.isnan(alone["p_bootstrap"]) and alone["note"] == "p_bootstrap: one case holds all images of a class"
 
 
 def test_the_t_test_is_over_repeats_and_folds(compared):

@@ -1,5 +1,6 @@
 """The case as the endpoint: percentages, and agreement by examples that were published or computed by hand."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from helpers.runs import FOLDS, GOOD, REPEATS, WEAK, end, make_run
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
+from scipy.special import expit, logit
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.data.cases import pseudonyms
@@ -118,6 +121,57 @@ def test_agreement_is_of_the_table_of_cases():
     assert row["loa_lo"] < row["bias_lo"] and row["bias_hi"] < row["loa_hi"]  # of cases, not of their mean
     assert table.loc[GOOD, "icc"] > table.loc[WEAK, "icc"] and table.loc[GOOD, "mae"] < table.loc[WEAK, "mae"]
     pd.testing.assert_frame_equal(agreement_table(make_run()).set_index("arm"), table)
+
+
+def test_limits_of_agreement_per_case_are_from_leaving_out_each_case():
+    run = make_run()
+    cases, table = cases_table(run), agreement_table(run).set_index("arm")
+    true, predicted = (cases.loc[cases["arm"] == GOOD, f"{name}_percent"].to_numpy() for name in ("true", "predicted"))
+    row, n, error = table.loc[GOOD], 18, predicted - true
+    without = [np.delete(np.arange(n), case) for case in range(n)]
+    ratings = np.column_stack([true, predicted])
+
+    def t_of(values):
+        """Standard error by leaving out each case, times Student's quantile."""
+        apart = values - values.mean()
+        freedom = min(n - 1, 3 * (apart**2).sum() ** 2 / (apart**4).sum())
+        return stats.t.ppf(0.975, freedom) * np.sqrt((n - 1) / n * (apart**2).sum())
+
+    def ends(value, values, low, high):
+        share = (value - low) / (high - low)
+        step = t_of(values) / (high - low) / share / (1 - share)
+        return low + (high - low) * expit(logit(share) + np.array([-step, step]))
+
+    bias = t_of(np.array([error[keep].mean() for keep in without]))
+    assert bias == pytest.approx(stats.t.ppf(0.975, 17) * stats.sem(error), rel=0.15)  # few degrees of freedom less
+    by_hand = {
+        "bias": error.mean() + np.array([-bias, bias]),
+        "mae": ends(np.abs(error).mean(), np.array([np.abs(error[keep]).mean() for keep in without]), 0, 100),
+        "rmse": np.sqrt(ends((error**2).mean(), np.array([(error[keep] ** 2).mean() for keep in without]), 0, 1e4)),
+        "icc": ends(icc_agreement(ratings), np.array([icc_agreement(ratings[keep]) for keep in without]), -1, 1),
+    }
+    for name, (low, high) in by_hand.items():
+        assert row[[f"{name}_lo", f"{name}_hi"]].tolist() == pytest.approx([low, high]), name
+    assert row["note"] == "" and table.loc[FLOOR, "note"].endswith("the same without each case: icc")
+    assert table.loc[FLOOR, ["icc_lo", "icc_hi"]].isna().all()
+    two = end(make_run(n=16, cases=6), GOOD, "planned", "", folds=[1, 2])
+    del two.records[GOOD, 1, 0]
+    alone = agreement_table(two).set_index("arm").loc[GOOD]
+    assert alone["n_cases"] == 2 and np.isfinite(alone[["icc", "bias_lo"]].astype(float)).all()
+    assert math.isnan(alone["icc_lo"]) and alone["note"].endswith("nothing would be left without one of the cases: icc")
+
+
+def test_percentages_without_an_error_are_no_surer_than_their_cases():
+    run = make_run()
+    for trial in run.trials:
+        run.records[trial.key]["scores"] = run.manifest.labels[run.tested(trial)].astype(float).tolist()
+    row, reach = agreement_table(run).set_index("arm").loc[GOOD], 1 - stats.binomtest(18, 18).proportion_ci().low
+    assert row[["bias", "mae", "rmse", "icc"]].tolist() == [0, 0, 0, 1]
+    assert row[["bias_lo", "bias_hi", "mae_lo", "mae_hi"]].tolist() == pytest.approx(
+        [-100 * reach, 100 * reach, 0, 100 * reach]
+    )
+    assert row[["rmse_lo", "rmse_hi"]].tolist() == pytest.approx([0, 100 * np.sqrt(reach)])
+    assert row[["icc_lo", "icc_hi"]].isna().all() and row["note"].endswith("the same without each case: icc")
 
 
 def test_the_worst_tenth_is_the_reference_arms_for_every_arm():

@@ -5,11 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.runs import GOOD, WEAK, end, make_run
+from helpers.runs import GOOD, WEAK, end, make_run, manifest_of
+from scipy import stats
+from scipy.special import expit, logit
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import leave_out_weights
+from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.next_study import COLUMNS, DIFFERENCE, DIFFERENCES, LIMITS, WIDTHS, next_study_in_words
 from glomfeat.results.next_study import next_study_table as table_of
 from glomfeat.results.parts import arms_of, rank, trial_parts
@@ -79,13 +82,47 @@ def test_an_arm_without_errors_has_rows_and_no_numbers_of_cases():
     assert found[found["arm"] == WEAK]["cases_needed"].notna().all()
 
 
-def test_two_arms_that_say_the_same_need_no_number_of_cases():
+def test_what_is_the_same_without_each_case_needs_no_number_of_cases():
     run = make_run()
     for trial in run.trials:
         if str(trial.arm) == WEAK:
             run.records[trial.key]["scores"] = run.records[GOOD, trial.repeat, trial.fold]["scores"]
     apart = table_of(run).query("asks == 'difference'")
-    assert (apart["reached"] == 0).all() and apart["cases_needed"].isna().all()
+    assert apart[["reached", "cases_needed"]].isna().all(axis=None)
+    for trial in run.trials:
+        if str(trial.arm) == WEAK:
+            run.records[trial.key]["scores"] = np.full(len(run.tested(trial)), 0.5).tolist()
+    same = table_of(run).query("arm == @WEAK and asks == 'limits'")
+    assert (same["auroc"] == 0.5).all() and same[["reached", "cases_needed"]].isna().all(axis=None)
+
+
+def test_a_class_in_few_cases_makes_figures_less_sure(monkeypatch):
+    """What is reached is what the other tables say, and Student's quantile counts the cases that hold the class."""
+
+    def with_few_positives(*more, **of_manifest):
+        manifest = manifest_of(*more, **of_manifest)
+        table = manifest.table
+        return replace(manifest, table=table.assign(label=table["label"].where(table["case"] < "P06", 0)))
+
+    monkeypatch.setattr("helpers.runs.manifest_of", with_few_positives)
+    run = make_run()
+    found, results, compared = table_of(run), results_table(run).set_index("arm"), comparisons_table(run)
+    for arm, rows in found[found["asks"] == LIMITS].groupby("arm"):
+        low, high = results.loc[arm, ["auroc_lo", "auroc_hi"]].astype(float)
+        assert rows["reached"].tolist() == pytest.approx([high - low] * 2)
+        area, parts = results.loc[arm, "auroc"], trial_parts(run, arms_of(run)[arm])
+        without = rank(parts, leave_out_weights(18))
+        error, n = np.sqrt(17 / 18 * ((without - without.mean()) ** 2).sum()), rows["cases_needed"].iloc[0]
+        wide = [_wide(area, error * np.sqrt(18 / cases), cases / 3 - 1) for cases in (18, n, n - 1)]
+        assert high - low == pytest.approx(wide[0]) and wide[1] <= rows["target"].iloc[0] < wide[2]
+    shown = compared.set_index("arm").loc[WEAK, "detectable"]
+    assert found[found["asks"] == DIFFERENCE]["reached"].tolist() == pytest.approx([shown] * 3)
+
+
+def _wide(area, error, freedom):
+    """Width of limits on the logit scale, by hand; the jackknife's own degrees of freedom are more here."""
+    step = stats.t.ppf(0.975, freedom) * error / area / (1 - area)
+    return np.ptp(expit(logit(area) + np.array([-step, step])))
 
 
 @pytest.mark.parametrize("more", [{"classes": 3}, {"scheme": "holdout"}, {"by_case": False}])

@@ -1,5 +1,6 @@
 """The parts of the report: curves, the answer in words, the arms that cost least, confusions, errors, thumbnails."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 from helpers.runs import GOOD, WEAK, end, make_run, of_arm
 from PIL import Image
+from scipy import stats
 from sklearn import metrics as sk
 
 from glomfeat.core.arms import FLOOR
@@ -67,6 +69,26 @@ def test_a_case_that_is_drawn_twice_counts_twice(run):
 def test_the_band_holds_the_curve(run):
     mean, low, high = with_band(run, scored(run, GOOD), roc)
     assert (low <= mean + 1e-9).all() and (mean <= high + 1e-9).all() and (high - low).max() > 0.05
+
+
+def test_a_band_takes_half_of_the_draws(run):
+    parts, height = scored(run, GOOD), np.linspace(0, 1, len(GRID))
+
+    def counting(share):
+        def curve(_, weights):
+            counts = np.arange(len(weights)) <= share * (len(weights) - 1)
+            return np.where(counts[:, None], height, np.nan)
+
+        return with_band(run, parts, curve)
+
+    np.testing.assert_allclose(counting(0.5), [height] * 3)
+    mean, *band = counting(0.49)
+    assert (mean == height).all() and np.isnan(band).all()
+    _, low, high = with_band(run, parts, lambda _, weights: np.arange(len(weights))[:, None] * np.ones(len(GRID)))
+    tail = stats.norm.cdf(-np.sqrt(18 / 17) * stats.t.ppf(0.975, 17))  # both sides are in 18 cases
+    assert (low[0], high[0]) == pytest.approx((1 + 399 * tail, 400 - 399 * tail))
+    alone = [replace(part, y=part.y & (part.cases == 0)) for part in parts]  # one case holds all positive images
+    assert np.isnan(with_band(run, alone, roc)[1]).all()
 
 
 def test_the_answer_counts_what_is_tied(run):

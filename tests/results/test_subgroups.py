@@ -255,6 +255,17 @@ def test_a_planted_difference_is_found_and_told(sited):
     assert f"site south (AUROC {row['auroc']:.3f}, {apart}{row['auroc_difference_hi']:+.3f}; " in said
 
 
+def test_a_difference_that_there_cannot_be_is_not_told(sited):
+    table, results = table_of(sited, "site"), results_table(sited)
+    rows = best_in(table, results)
+    assert ((rows["auroc_difference_lo"] >= -1) & (rows["auroc_difference_hi"] <= 1)).all()
+    mine = table["arm"] == rows["arm"].iloc[0]
+    table.loc[mine, "auroc_difference_lo"] = -0.25
+    assert "allow it to be worse in one by 0.250 in AUROC." in subgroups_in_words(table, results)[0]
+    table.loc[mine, "auroc_difference_lo"] = -1.0
+    assert "one or more are so small that these cases allow any difference" in subgroups_in_words(table, results)[0]
+
+
 def test_values_of_one_case_each_are_numbers_unless_names_are_asked_for(sited):
     table = table_of(sited, "slide", "site")
     mine = best_in(table, results_table(sited))

@@ -9,6 +9,7 @@ from glomfeat.results.words import plain_class
 
 NAME, SECTION, ORDER = "ranking", "figures", 20
 BANDS = "The bands hold 95 % of what other samples of such {unit} would give (bootstrap over {unit})."
+NO_BAND = " A curve has no band if one of the {unit} holds a whole side, or if most draws of {unit} lack a side."
 MOST = 2  # arms, if each has a curve for every class
 CURVES = ((roc, "auroc"), (precision_recall, "average_precision"))
 
@@ -32,16 +33,16 @@ def draw(content):
 def _of_arms(content):
     """Draw, for two classes, a curve for each arm and a mark for each reader."""
     run, parts, names = content.run, content.scored, content.names
+    bands = {(arm, metric): with_band(run, mine, curve) for arm, mine in parts.items() for curve, metric in CURVES}
     table, positive = content.results.set_index("arm"), plain_class(run.manifest.classes[-1])
     prevalence = np.mean(run.manifest.labels[run.ever_tested] == 1)
     readers = [] if content.readers is None else content.readers.dropna(subset=["sensitivity", "specificity"])
 
     def make(axes):
-        for position, (arm, mine) in enumerate(parts.items()):
+        for position, arm in enumerate(parts):
             colour, line, _ = look(position)
-            for axis, (curve, metric) in zip(axes, CURVES, strict=True):
-                label = f"{names[arm]}  {table.loc[arm, metric]:.3f}"
-                _curve(axis, with_band(run, mine, curve), colour, line, label)
+            for axis, (_, metric) in zip(axes, CURVES, strict=True):
+                _curve(axis, bands[arm, metric], colour, line, f"{names[arm]}  {table.loc[arm, metric]:.3f}")
         if len(readers):
             places = 1 - readers["specificity"], readers["sensitivity"]
             axes[0].scatter(*places, color=INK, marker="X", label="readers", zorder=4)
@@ -57,7 +58,7 @@ def _of_arms(content):
         "How well scores rank images",
         f"Left: for every share of false alarms, the share of {positive} that is found; a curve nearer the upper left "
         f"corner is better, and the diagonal is chance. Right: of the images called positive, the share that is; the "
-        f"grey line is what guessing gives. {_averaged(parts)}{_bands(run)}{marks}",
+        f"grey line is what guessing gives. {_averaged(parts)}{_bands(run, bands.values())}{marks}",
         f"ROC and precision-recall curves with bands. {said}.",
         make_figure(9.2, 4.6, make, 1, 2),
     )
@@ -73,14 +74,20 @@ def _of_classes(content):
         for arm, of in parts.items()
     }
     shares = np.bincount(run.manifest.labels[run.ever_tested], minlength=len(classes)) / run.ever_tested.sum()
+    bands = {
+        (arm, label, metric): with_band(run, mine, curve)
+        for arm, of in parts.items()
+        for label, mine in enumerate(of)
+        for curve, metric in CURVES
+    }
 
     def make(axes):
         for row, arm in zip(np.reshape(axes, (len(arms), 2)), arms, strict=True):
             for label, name in enumerate(classes):
                 colour, line = PALETTE[label % len(PALETTE)], LINES[(label + label // len(PALETTE)) % len(LINES)]
-                for axis, (curve, metric) in zip(row, CURVES, strict=True):
-                    band = with_band(run, parts[arm][label], curve)
-                    _curve(axis, band, colour, line, f"{name}  {figures[arm][metric][label]:.3f}")
+                for axis, (_, metric) in zip(row, CURVES, strict=True):
+                    band, value = bands[arm, label, metric], figures[arm][metric][label]
+                    _curve(axis, band, colour, line, f"{name}  {value:.3f}")
                 row[1].axhline(shares[label], color=colour, linewidth=0.8, alpha=0.6)
             _frame(row, f"{names[arm]}\nROC curves, AUROC", "precision and recall, average precision")
             for axis in row:
@@ -98,7 +105,7 @@ def _of_classes(content):
         "Left: for every share of false alarms among the rest, the share of the class that is found; the diagonal is "
         "chance. Right: of the images called so, the share that is; the thin lines are what guessing gives. Figures "
         "are those of the curve beside them; their mean over classes is in the table of results. "
-        f"{_averaged({arm: of[0] for arm, of in parts.items()})}{_bands(run)}",
+        f"{_averaged({arm: of[0] for arm, of in parts.items()})}{_bands(run, bands.values())}",
         f"ROC and precision-recall curves with bands, one for each class against the rest. AUROC of {said}.",
         make_figure(9.2, height * len(arms), make, len(arms), 2),
     )
@@ -109,8 +116,9 @@ def _averaged(parts):
     return "Curves are averaged over folds. " if any(len(mine) > 1 for mine in parts.values()) else ""
 
 
-def _bands(run):
-    return BANDS.format(unit="cases" if run.manifest.by_case else "images")
+def _bands(run, bands):
+    lacking = any(np.isnan(low).any() for _, low, _ in bands)
+    return (BANDS + lacking * NO_BAND).format(unit=f"{run.manifest.unit}s")
 
 
 def _curve(axis, band, colour, line, label):

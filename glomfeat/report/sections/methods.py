@@ -8,7 +8,6 @@ from glomfeat.core.words import joined
 from glomfeat.data.images.decode import LANCZOS, Preprocess
 from glomfeat.data.images.stain import DRAWN, METHODS, NONE
 from glomfeat.data.schemes import find_scheme
-from glomfeat.metrics.resampling import REPLICATES
 from glomfeat.models.ensemble import calibration_for
 from glomfeat.models.heads.built_in import entry_of
 from glomfeat.report.checklists import KINDS, answered
@@ -262,7 +261,8 @@ def _statistics(loaded):
     elif loaded.run.manifest.by_case and not one_class_each(loaded.run.manifest):
         said += (
             " Agreement per case is given as bias and 95 % limits of agreement (Bland & Altman 1986) and ICC(2,1) "
-            f"(Shrout & Fleiss 1979), with 95 % limits of {REPLICATES:,} bootstrap samples of cases."
+            "(Shrout & Fleiss 1979), with 95 % limits from leaving out each case as well: by Student's t for bias, on "
+            "the logit scale for mean absolute and mean squared errors, and on Fisher's z scale for the ICC."
         )
     return said
 
