@@ -85,6 +85,11 @@ def _table(
     return Output(name, says, lambda finished, path: write_table(of(finished), path), when)
 
 
+def _marked(of: Callable[["Finished"], "pd.DataFrame"]) -> Callable[["Finished"], "pd.DataFrame"]:
+    """Give a table a last column that says how images were split."""
+    return lambda finished: of(finished).assign(split=finished.manifest.split)
+
+
 def _environment(finished: "Finished", path: Path) -> None:
     path.write_text(json.dumps(finished.environment, indent=2) + "\n")
 
@@ -189,7 +194,7 @@ _ROWS = (
     _table(
         "sites.csv",
         "A row per arm and value that was left out, with limits.",
-        lambda f: f.sites,
+        _marked(lambda f: f.sites),
         lambda finished: finished.left_out,
     ),
     _table(
@@ -203,13 +208,13 @@ _ROWS = (
     _table(
         "learning_curve.csv",
         "What each arm reaches with fewer training cases.",
-        _learning_curve,
+        _marked(_learning_curve),
         lambda finished: finished.learning_curve,
     ),
     _table(
         "robustness.csv",
         "What each arm keeps where the tested images are changed.",
-        lambda f: robustness_table(f, f.perturbed, f.changed),
+        _marked(lambda f: robustness_table(f, f.perturbed, f.changed)),
         lambda finished: finished.perturbed,
     ),
     _table(
@@ -303,7 +308,7 @@ _ROWS = (
     _table(
         "curves.csv",
         "Losses and inner-valid AUROC of every epoch of every network.",
-        lambda f: curves_table(f),
+        _marked(lambda f: curves_table(f)),
         _has_networks,
     ),
     Output(
