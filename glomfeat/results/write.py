@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from glomfeat.core.atomic import written_whole
 from glomfeat.core.words import for_spreadsheets, joined
@@ -87,7 +87,12 @@ def _table(
 
 def _marked(of: Callable[["Finished"], "pd.DataFrame"]) -> Callable[["Finished"], "pd.DataFrame"]:
     """Give a table a last column that says how images were split."""
-    return lambda finished: of(finished).assign(split=finished.manifest.split)
+
+    def marked(finished: "Finished") -> "pd.DataFrame":
+        manifest: Any = finished.manifest
+        return of(finished).assign(split=manifest.split)
+
+    return marked
 
 
 def _environment(finished: "Finished", path: Path) -> None:
