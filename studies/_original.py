@@ -301,7 +301,7 @@ def run_original(study, changes, show=None, names=None, arm_of=arm_of_net):
             print_plan(prepared, console)
             return DONE
         run, results, quarantine = compare(prepared, console.out)
-        print_table(results, prepared.title, console)
+        print_table(results, run.title, console)
         print_beside(beside(run, results, published(names or prepared.study.nets), arm_of), prepared, console)
         if show:
             show(console, prepared, run)

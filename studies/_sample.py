@@ -44,5 +44,5 @@ def sample(manifest, images, seed, holders=4):
             break
         kept.append(case)
     rows = manifest.table["case"].isin(kept).to_numpy()
-    first = f"{rows.sum()} images of {len(kept)} cases, drawn from {manifest.said[0]}"
-    return replace(manifest.keep(rows), said=(first, *manifest.said[1:]))
+    drawn = manifest.keep(rows)
+    return replace(drawn, said=(f"{drawn.counted}, drawn from {manifest.said[0]}", *manifest.said[1:]))

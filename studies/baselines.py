@@ -333,7 +333,8 @@ def run_growth(study):
             console.out(f"step {step['step']}: {step['candidate']}: {'kept' if step['kept'] else 'not kept'}")
         table = pd.DataFrame(steps)
         save_table(table, out / "growth.csv")
-        print_rows(shorter(table), f"growing a network; {prepared.title}", console, CAPTION)
+        title = replace(prepared, manifest=manifest).title
+        print_rows(shorter(table), f"growing a network; {title}", console, CAPTION)
         grown = table.loc[table["kept"], "candidate"].iloc[-1]
         data = f" {study.data}" if study.data else ""
         console.out(f"grown: {grown}")

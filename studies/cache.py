@@ -21,8 +21,8 @@ class Options:
     cache: str | None = None
     """Folder of the feature cache. Default: your user's cache folder."""
     kind: tuple[str, ...] = ()
-    """Show or free only these: pixels, features, reductions, statistics, phantom, other-arrays, unfinished, or the name
-    of a feature (everything made from it)."""
+    """Show or free only these: pixels, features, reductions, statistics, inner-scores, phantom, other-arrays,
+    unfinished, or the name of a feature (everything made from it)."""
     verify: bool = False
     """Compare all arrays with their SHA-256. They are pickles, which can run code: verify only a folder you trust."""
     free_older: str | None = None

@@ -35,7 +35,7 @@ def main(arguments):
         print_plan(prepared, console)
         return DONE
     finished, results, quarantine = compare(prepared, console.out, journal)
-    print_table(results, prepared.title, console)
+    print_table(results, finished.title, console)
     if finished.left_out:
         print_sites(finished.sites, console, study.show_names)
     whole = (results["status"] == "done").all() and not quarantine and not lacks_numbers(results, prepared.metrics)

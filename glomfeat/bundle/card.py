@@ -203,7 +203,7 @@ def _reads_table(about, table):
         f"- columns: {called}; found by name, others are left out",
         *(
             f"- texts of {column}: {listed(texts, SHOWN)}, a column of 0 and 1 each"
-            for column, texts in table["levels"].items()
+            for column, texts in (table["levels"] | table.get("shown", {})).items()
         ),
         f"- standardised: {feature['standardised']}",
         f"- missing values: {gaps if table['lacking'] else 'refused'}",

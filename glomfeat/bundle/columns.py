@@ -8,6 +8,7 @@ from sklearn.utils import gen_batches
 from glomfeat.data.embeddings.learnt import Learnt
 from glomfeat.data.embeddings.named import AT_ONCE, number_columns
 from glomfeat.data.tables.columns import Asked
+from glomfeat.data.tables.levels import columns_behind
 from glomfeat.data.tables.read import listed
 from glomfeat.features.base import Defaults
 
@@ -35,6 +36,8 @@ class Columns(Defaults):
         Mean and standard deviation of the training rows.
     medians : ndarray of float32, shape (d,)
         What missing values are replaced by.
+    shown : dict of str to list of str
+        How messages and the card show the texts of a column, where some of them may tell who a case is.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Columns(Defaults):
     mean: np.ndarray
     spread: np.ndarray
     medians: np.ndarray = field(repr=False)
+    shown: dict = field(default_factory=dict)
 
     key = None
     weights, standardise = "", True
@@ -98,7 +102,7 @@ class Columns(Defaults):
         for column, texts in self.learnt.levels.items():
             place = self.columns.index(f"{column}={texts[0]}")
             for row in np.flatnonzero(~matrix[:, place : place + len(texts)].any(axis=1)):
-                found[row] = f"{listed([column])} is none of {listed(texts, SHOWN)}"
+                found[row] = f"{listed([column])} is none of {listed(self.shown.get(column, texts), SHOWN)}"
         return found
 
     def about(self):
@@ -108,6 +112,7 @@ class Columns(Defaults):
             "called": learnt.what,
             "columns": None if learnt.is_numbered else list(learnt.columns),
             "levels": learnt.levels,
+            **({"shown": self.shown} if self.shown else {}),
             "rows": self.kind,
             "lacking": [columns[place] for place in self.lacking],
             "filled": "the median of the training rows, and a column says where" if len(self.lacking) else "refused",
@@ -120,7 +125,7 @@ class Columns(Defaults):
         return {f"table.{name}": getattr(self, name) for name in ("mean", "spread", "medians")}
 
 
-def from_table(table, stored):
+def from_table(table, stored, shown):
     """The columns that a model has learnt from a table.
 
     Parameters
@@ -128,6 +133,8 @@ def from_table(table, stored):
     table : glomfeat.features.table.Table
     stored : Matrix, shape (n, width)
         The table's rows, as they were extracted.
+    shown : dict of str to list of str
+        From `glomfeat.features.table.Table.shown_texts`.
 
     Returns
     -------
@@ -137,12 +144,11 @@ def from_table(table, stored):
     names, gaps = list(map(str, opened.columns)), table.gaps if table.imputes else None
     own = names[: len(gaps.kept)] if gaps else names
     lacking = gaps.places if gaps else np.empty(0, np.int64)
-    of = {f"{column}={text}": column for column, texts in opened.levels.items() for text in texts}
-    learnt = Learnt(table.stem, tuple(dict.fromkeys(of.get(name, name) for name in own)), opened.levels)
+    learnt = Learnt(table.stem, tuple(columns_behind(own, opened.levels)), opened.levels)
     asked = Asked(name=table.asked.name, label=table.asked.label)
     mean, spread = _moments(stored, len(own))
     medians = _medians(stored, lacking, len(own))
-    return Columns(table.name, learnt, table.kind, asked, lacking, mean, spread, medians)
+    return Columns(table.name, learnt, table.kind, asked, lacking, mean, spread, medians, shown)
 
 
 def _moments(stored, width):
@@ -188,9 +194,11 @@ def from_about(feature, arrays):
     """
     about, numbers = feature["table"], [arrays[f"table.{name}"] for name in ("mean", "spread", "medians")]
     columns = number_columns(len(numbers[0])) if about["columns"] is None else about["columns"]
-    levels, asked = about["levels"], (about["name_column"], about["label_column"])
+    levels, shown = about["levels"], about.get("shown", {})
+    asked = about["name_column"], about["label_column"]
     texts = [about["called"], feature["name"], *columns, *about["lacking"], *asked, *levels]
-    if not all(type(text) is str for text in [*texts, *(text for found in levels.values() for text in found)]):
+    texts += [text for found in (*levels.values(), *shown.values()) for text in found]
+    if not all(type(text) is str for text in texts):
         raise ValueError("names of columns that are no texts")
     if not (about["called"] + feature["name"]).isprintable():
         raise ValueError("a name that a terminal would obey")
@@ -202,4 +210,4 @@ def from_about(feature, arrays):
     lacking = np.array([names.index(column) for column in about["lacking"]], np.int64)
     if not fit or len(names) != width or feature["width"] != width + len(lacking) or about["rows"] not in KINDS:
         raise ValueError("numbers of other columns")
-    return Columns(feature["name"], learnt, about["rows"], Asked(*asked), lacking, *numbers)
+    return Columns(feature["name"], learnt, about["rows"], Asked(*asked), lacking, *numbers, shown)

@@ -224,7 +224,7 @@ def _run(study: Study, data: Any, say: Callable[[str], None]) -> Result:
     else:
         prepared = prepare(replace(study, data=None if data is None else os.fspath(data)), say, None, journal)
     finished, results, _ = main_job.compare(prepared, say, journal)
-    found = Result(results, Path(study.out), prepared.title, study.show_names, prepared, finished)
+    found = Result(results, Path(study.out), finished.title, study.show_names, prepared, finished)
     if study.track:
         from glomfeat.comparison.track import track
 

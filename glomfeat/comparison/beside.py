@@ -22,5 +22,5 @@ def folds_beside(prepared, folds, say):
 def run_on(prefix, finished, folds, prepared):
     """The counterpart of a finished run on other folds."""
     # cases keep their names: images were dealt, so training did not know cases, but limits still resample cases
-    manifest = replace(finished.manifest, by_case=prefix != IMAGE)
+    manifest = replace(finished.manifest, by_case=finished.manifest.by_case and prefix != IMAGE)
     return replace(finished, manifest=manifest, folds=folds, trials=prepared.trials_on(prefix))

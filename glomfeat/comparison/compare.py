@@ -1,5 +1,7 @@
 """The main job: from a study's options to its journal and tables."""
 
+from dataclasses import replace
+
 from glomfeat.comparison.beside import run_on
 from glomfeat.comparison.folder import about_run, journal_of, open_out
 from glomfeat.comparison.on_cluster import opened
@@ -76,7 +78,7 @@ def _compare(prepared, journal, say):
     own = Run(found.manifest, found.folds, prepared.trials, found.records, *measured)
     finished = Finished(
         **own.given(),
-        title=prepared.title,
+        title=replace(prepared, manifest=found.manifest).title,
         environment=environment(study, prepared.weights) if aside is None else {},
         beside={prefix: run_on(prefix, own, folds, prepared) for prefix, folds in found.beside.items()},
         learning_curve=study.learning_curve,

@@ -360,7 +360,7 @@ def print_plan(prepared, console):
 def _print_plan(prepared, console):
     from rich.table import Table as Listing
 
-    journal, found = check_out(prepared), survey(prepared)
+    journal, found = check_out(prepared), survey(prepared, all_rows=True)
     stages = _stages(prepared, found, journal)
     listing = Listing(title=prepared.title, title_justify="left", caption=COUNTED, caption_justify="left")
     for column in ("stage", "total", "done", "disk", "memory each", "at once", "time left"):

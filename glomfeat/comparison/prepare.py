@@ -379,9 +379,9 @@ def _resolved(study, as_given, manifest, rest, say, notes=NOTHING, begun=None):
         say(line)
     for line in lines_on_subgroups(manifest.table, study.subgroups, features):
         say(line)
-    for line in [*lines_on_tables(features, manifest), *lines_on_ways(study.nets, ways), *lines_on_perturb(prepared)]:
+    for line in [*lines_on_tables(features, manifest, study.show_names), *lines_on_ways(study.nets, ways)]:
         say(line)
-    for line in [*lines_on_sides(prepared.read_by_nets, ways), *lines_on_recipe(study)]:
+    for line in [*lines_on_perturb(prepared), *lines_on_sides(prepared.read_by_nets, ways), *lines_on_recipe(study)]:
         say(line)
     for line in lines_on_no_effect(prepared, as_given):
         say(line)

@@ -187,7 +187,8 @@ def _refit(prepared, extracted, arm, chosen_by, say, to_save):
     if table is None:
         plain = _shortcut_rows(prepared, manifest, fitted.preprocess)
     else:
-        columns = from_table(table, extracted.matrices[arm.feature])
+        shown = table.shown_texts(manifest.table["name"].tolist(), manifest.cases, study.show_names)
+        columns = from_table(table, extracted.matrices[arm.feature], shown)
         fitted = replace(fitted, preprocess=None, model=replace(fitted.model, feature=columns))
     reference, found = make_reference(plain, fitted.reduced, rows_of(chosen_by)), fitted.found
     chosen = {"params": found.params, "inner_auroc": found.inner_auroc}

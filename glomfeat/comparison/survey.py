@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 from glomfeat.comparison.cohorts import places_of
 from glomfeat.comparison.fold_stains import common_parts, is_drawn, stand_for
 from glomfeat.comparison.near_copies import searched, to_describe
 from glomfeat.core.cache import plan_shards
 from glomfeat.core.workers import alone
+from glomfeat.data.embeddings.named import AT_ONCE
 from glomfeat.data.images.decode import ImageError, Preprocess
 from glomfeat.features.budget import find_pace, largest_source, width_of
 from glomfeat.features.decode import decode_rows
@@ -107,12 +109,14 @@ class Survey:
         return [survey(to_describe(self.prepared, manifest)) for manifest in places]
 
 
-def survey(prepared):
+def survey(prepared, all_rows=False):
     """Look at a few images to find out what extraction needs and how wide the features are.
 
     Parameters
     ----------
     prepared : Prepared
+    all_rows : bool
+        Whether to read the rows of all images from feature tables, so that what extraction refuses is refused here.
 
     Returns
     -------
@@ -123,11 +127,11 @@ def survey(prepared):
     BudgetError
         Extraction does not fit the budget.
     FeatureError
-        A network does not take images of this side.
+        A network does not take images of this side, or the rows of a table that are read cannot be used.
     """
     table = prepared.manifest.table
-    first = table["name"][:1]
-    widths = {f.name: f.rows(first).shape[1] for f in prepared.features if isinstance(f, Table)}
+    names = table["name"].tolist()[: None if all_rows else 1]
+    widths = {f.name: _width_of_table(f, names) for f in prepared.features if isinstance(f, Table)}
     asked = views_of(prepared.features, prepared.preprocess, [*prepared.views_of_nets, *common_parts(prepared)[1]])
     if prepared.manifest.source or not asked:
         return Survey(prepared, [], None, prepared.joining.extended(widths, 0))
@@ -160,6 +164,12 @@ def _survey_cohort(name, there):
     except ImageError as error:
         raise ImageError(f"cohort {name}: {error}") from None
     return found
+
+
+def _width_of_table(table, names):
+    opened = table.open()
+    places = table.places(opened, names)
+    return max(table.read(opened, places[part]).shape[1] for part in gen_batches(len(places), AT_ONCE))
 
 
 def _width(feature, side, pixels, sizes, seconds):

@@ -32,7 +32,8 @@ TORN = f"{IMAGE_LEVEL} (cases on several sides)"
 BY_CASE = "split by case"
 ASK = (
     "say where the case is with --groups COLUMN or --groups REGEX, whose named group finds it, such as "
-    rf"'^(?P<case>[^_]+)_'; --groups none treats every image as its own case and marks all output {IMAGE_LEVEL!r}"
+    r"'^(?P<case>[^_]+)_'; --groups none treats every image as its own case and marks tables and report "
+    f"{IMAGE_LEVEL!r}"
 )
 
 

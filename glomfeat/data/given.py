@@ -166,7 +166,7 @@ def given_problems(table, classes, column, split_cases=False, show_names=False):
     if not split_cases and (torn := _torn(parts, table["case"])):
         what = (
             f"cases are in several parts of column {column!r}: put each on one side, leave out --scheme, or take the "
-            f"split with --allow-split-cases, which marks all output {IMAGE_LEVEL!r}"
+            f"split with --allow-split-cases, which marks tables and report {IMAGE_LEVEL!r}"
         )
         named = dict(zip(torn, torn, strict=True)) if show_names else pseudonyms(table["case"])
         problems.append((what + ("" if show_names else NAMED_BY), [named[case] for case in torn]))

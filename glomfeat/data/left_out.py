@@ -56,15 +56,16 @@ def left_out_problems(table, classes, column, by_case=True, show_names=False):
     values = values_in_order(texts)
     if problem := _unfit(values, texts, table["case"], column, by_case, show_names):
         return [(problem, [])]
-    held, problems = texts.groupby(table["case"]).unique(), []
+    shown = hide_lone(values, [table["case"][texts == value].nunique() for value in values], show_names)
+    called = dict(zip(values, shown, strict=True))
+    held, problems = texts.map(called).groupby(table["case"]).unique(), []
     if torn := [case for case in held.index if len(held[case]) > 1]:
         named = dict(zip(torn, torn, strict=True)) if show_names else pseudonyms(table["case"])
         what = f"cases have several values of column {column!r}: write one for each case, or name another column"
         what += "" if show_names else NAMED_BY
         problems.append((what, [f"{named[case]} ({', '.join(sorted(held[case]))})" for case in torn]))
-    shown = hide_lone(values, [table["case"][texts == value].nunique() for value in values], show_names)
-    for value, called in zip(values, shown, strict=True):
-        problems += _lacking(table, classes, column, called, (texts == value).to_numpy())
+    for value in values:
+        problems += _lacking(table, classes, column, called[value], (texts == value).to_numpy())
     return problems
 
 

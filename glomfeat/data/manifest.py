@@ -96,6 +96,14 @@ class Manifest:
         return np.unique(self.table["case"].to_numpy(str), return_inverse=True)[1]
 
     @property
+    def counted(self):
+        """How many images, cases and images of each class there are, in words."""
+        cases = f" of {self.table['case'].nunique()} cases" if self.by_case else ""
+        counts = np.bincount(self.table["label"], minlength=len(self.classes))
+        classes = ", ".join(f"{count} {name}" for name, count in zip(self.classes, counts, strict=True))
+        return f"{len(self)} images{cases}: {classes}"
+
+    @property
     def split(self):
         """How tables must describe the split of this data set."""
         if not self.by_case:
@@ -116,13 +124,15 @@ class Manifest:
         return found.hexdigest()
 
     def keep(self, rows):
-        """The manifest restricted to some rows.
+        """The manifest restricted to some rows, which are those that its first line counts.
 
         Parameters
         ----------
         rows : ndarray of bool, shape (n,)
         """
-        return replace(self, table=self.table[rows].reset_index(drop=True))
+        kept = replace(self, table=self.table[rows].reset_index(drop=True))
+        said = tuple(line.replace(self.counted, kept.counted) for line in self.said[:1])
+        return replace(kept, said=(*said, *self.said[1:]))
 
 
 def read_manifest(
@@ -319,20 +329,13 @@ def inspect_manifest(
         problems += duplicate_problems(table, classes, by_case)
     if scheme and table["case"].notna().all():
         problems += scheme.problems(table, classes, by_case, show_names)
-    where = f" of {table['case'].nunique()} cases" if by_case else ""
     told, examples = _about_cases(frame, table, classes, groups, said, by_case and not trouble, show_names)
     used = replace(asked, but=(*asked.but, *kept_columns(table)))
     told += unused_columns(frame, used, said) if not tabular else []
-    images = f"{len(table)} images{where}: {_counted(table, classes)}"
-    facts = (images, said, *told, *notes, f"positive class: {classes[-1]}")
+    facts = (said, *told, *notes, f"positive class: {classes[-1]}")
     of = str(source) if tabular else ""
-    manifest = Manifest(table, classes, by_case, facts, of, tuple(examples), tuple(unread))
-    return Inspected(manifest, problems, frame, source)
-
-
-def _counted(table, classes):
-    counts = np.bincount(table["label"], minlength=len(classes))
-    return ", ".join(f"{count} {name}" for name, count in zip(classes, counts, strict=True))
+    manifest = Manifest(table, classes, by_case, source=of, examples=tuple(examples), unread=tuple(unread))
+    return Inspected(replace(manifest, said=(manifest.counted, *facts)), problems, frame, source)
 
 
 def _labelled_rows(frame, source, problems):

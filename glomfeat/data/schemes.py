@@ -202,7 +202,7 @@ class Given:
 
     folds: int
     column: str
-    split_cases: bool = False  # whether a case may be on several sides; all output then says so
+    split_cases: bool = False  # whether a case may be on several sides; tables and report then say so
 
     written: ClassVar[str] = "given:COLUMN"
     meaning: ClassVar[str] = (

@@ -9,6 +9,7 @@ import pandas as pd
 from glomfeat.core.errors import UserError
 from glomfeat.core.words import number_of
 from glomfeat.data.case_notes import OURS
+from glomfeat.data.lone_values import are_mostly_lone
 from glomfeat.data.tables.read import find_column, named_by_user, read_values
 from glomfeat.data.tables.read import listed as shown
 from glomfeat.data.tables.unclear import refuse_unclear
@@ -19,6 +20,7 @@ MISSING = "(missing)"
 MOST = 50
 QUARTILES = (0.25, 0.5, 0.75)
 MOST_ALONE = len(QUARTILES) + 1  # so many different numbers are taken as they are
+DIGITS = 10  # of the numbers in names of groups
 
 
 class SubgroupError(UserError, ValueError):
@@ -144,7 +146,8 @@ def make_groups(table, asked):
     """Make the groups of a column.
 
     Texts are taken as they are. Numbers are cut at the quartiles of the images, or at the given numbers: a number that
-    equals an edge belongs to the group above it. Up to four different numbers are taken as they are.
+    equals an edge belongs to the group above it. Up to four different numbers are taken as they are. A quartile that is
+    the number of one case is named by a number just below it, which cuts alike; where `are_mostly_lone`, all are.
 
     Parameters
     ----------
@@ -186,7 +189,7 @@ def make_groups(table, asked):
             f"--subgroups {asked}: {column!r} cannot be cut, for {wrong or 'all'} of its {len(values)} values are no "
             f"numbers; leave out what follows the colon to take its values as they are"
         )
-    how, names, codes = _cut(numbers, bare, edges, found) if numeric else _as_they_are(texts.to_numpy(str), bare)
+    how, names, codes = _cut(numbers, bare, edges, found, table) if numeric else _as_they_are(texts.to_numpy(str), bare)
     if len(names) > MOST:
         raise SubgroupError(
             f"--subgroups {asked}: {column!r} has {len(names)} values, and at most {MOST} can be compared; "
@@ -257,15 +260,16 @@ def _as_they_are(texts, bare):
     return "a value each", names, np.searchsorted(names, texts) if names else np.zeros(len(texts), np.int64)
 
 
-def _cut(numbers, bare, edges, column):
+def _cut(numbers, bare, edges, column, table):
     """Groups of numbers: how they were made, their names, and the group of each row."""
     there = numbers[~bare]
     different = np.unique(there)
     if edges is None and len(different) <= MOST_ALONE:
         return "a number each", [f"{one:.10g}" for one in different], np.searchsorted(different, numbers)
     how, own = f"cut at {'its quartiles' if edges is None else 'the numbers that were given'}", edges is None
-    edges = np.unique(np.quantile(there, QUARTILES)) if edges is None else np.array(edges)
-    written = [f"{edge:.10g}" for edge in edges]
+    edges = np.unique(np.quantile(there, QUARTILES)) if own else np.array(edges)
+    edges = _hidden(edges, there, table["case"][~bare]) if own and "case" in table else edges
+    written = [f"{edge:.{DIGITS}g}" for edge in edges]
     between = (f"{low} to below {high}" for low, high in pairwise(written))
     names = [f"below {written[0]}", *between, f"{written[-1]} or more"]
     codes = np.searchsorted(edges, np.where(bare, edges[0], numbers), side="right")
@@ -274,3 +278,19 @@ def _cut(numbers, bare, edges, column):
     how += f" ({shown(written, MOST)}{again})"
     how += f"; {left} of {len(names)} parts hold no image and are left out" if left else ""
     return how, [names[code] for code in held], np.searchsorted(held, codes)
+
+
+def _hidden(edges, numbers, cases):
+    """Edges that cut the numbers alike, without being a number that tells which case it is of."""
+    values, of = np.unique(numbers, return_inverse=True)
+    held = cases.groupby(of).nunique().to_numpy()
+    tells = values[(held <= 1) | are_mostly_lone(held)]
+    below = values[0] - np.ptp(values)
+    return np.unique([_between(values[values < e].max(initial=below), e) if e in tells else e for e in edges])
+
+
+def _between(low, high):
+    """The number with the fewest digits between two numbers, near their middle; the higher if there is none."""
+    middle = (low + high) / 2
+    texts = (f"{middle:.{digits}g}" for digits in range(1, DIGITS + 1))
+    return next((float(text) for text in texts if low < float(text) < high), high)

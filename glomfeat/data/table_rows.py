@@ -7,7 +7,7 @@ import pandas as pd
 from glomfeat.core.words import number_of
 from glomfeat.data.embeddings import find_rows, names_of
 from glomfeat.data.embeddings.parquet import sorted_parquet
-from glomfeat.data.labels.classes import labelled, one_row_each
+from glomfeat.data.labels.classes import labelled, lines_on_emptied, one_row_each
 from glomfeat.data.labels.find import find_labels
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.tables.columns import label_column, sort_columns, spoilt_in_words
@@ -95,12 +95,13 @@ def _join_rows(path, labels, asked, problems, notes):
         )
     if places is not None:
         told = told.iloc[places].set_axis(frame.index)
-        frame = _with_facts(frame, told, path.name, Path(labels).name, asked, notes)
+        frame = _with_facts(frame, told, path, Path(labels).name, asked, notes)
     return frame.assign(path="")
 
 
-def _with_facts(frame, told, where, labels, asked, notes):
+def _with_facts(frame, told, path, labels, asked, notes):
     """Add what only the features' own table says of its rows: cases, slides, sites, splits and what options name."""
+    where = path.name
     options, own, kinds = words_of_options(asked), {*map(plain, frame.columns)}, {*map(fact_of, frame.columns)}
     more = [
         column
@@ -109,6 +110,7 @@ def _with_facts(frame, told, where, labels, asked, notes):
     ]
     if more:
         notes.append(f"{where} gives {listed(more)}, which {labels} does not have")
+        notes += lines_on_emptied(path, told[more], asked)
     _warn_of_cases(frame, told, where, labels, asked, notes)
     found = frame.assign(**{str(column): told[column] for column in more})
     take_unclear(found, told, more)

@@ -14,7 +14,9 @@ from glomfeat.data.embeddings.files import stem_of
 from glomfeat.data.embeddings.folders import is_by_row, open_folder, shapes_of
 from glomfeat.data.embeddings.named import Named, chosen
 from glomfeat.data.embeddings.read import header_of
+from glomfeat.data.lone_values import hide_lone
 from glomfeat.data.tables.columns import NO_COLUMNS, USUAL, Asked, Sorted
+from glomfeat.data.tables.levels import columns_behind, level_names, without_texts
 from glomfeat.data.tables.read import HDF5, TableError, listed, plain
 from glomfeat.features.base import Defaults, FeatureError
 from glomfeat.features.gaps import count_gaps, gaps_in_words, with_indicators
@@ -131,7 +133,8 @@ class Table(Defaults):
     def lines(self):
         """Lines for the user: which columns are used, and why others are not."""
         opened = self.open()
-        return Sorted(tuple(opened.columns), opened.left).lines(self.name)
+        used = tuple(columns_behind(opened.columns, opened.levels))
+        return Sorted(used, opened.left, levels=opened.levels).lines(self.name)
 
     @cached_property
     def gaps(self):
@@ -154,6 +157,38 @@ class Table(Defaults):
     def lines_on_gaps(self):
         """Lines for the user on what is missing and how it is filled; empty if nothing is."""
         return gaps_in_words(self._open(), self.gaps, self.name) if self.imputes else []
+
+    def shown_texts(self, names, cases, show_names=False):
+        """How to show the texts of columns that become 0 and 1: by number where one may tell who a case is.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Of the images.
+        cases : ndarray of int64, shape (n,)
+        show_names : bool
+            Whether to show all as they are.
+
+        Returns
+        -------
+        dict of str to list of str
+            For each column of which any text is shown by number.
+        """
+        opened = self.open() if self.asked.keep and not show_names else None
+        if opened is None or not opened.levels:
+            return {}
+        rows, found = np.asarray(opened.read(self.places(opened, names))), {}
+        for column, texts in opened.levels.items():
+            places = [opened.columns.index(name) for name in level_names(column, texts)]
+            shown = hide_lone(texts, [len(np.unique(cases[rows[:, place] == 1])) for place in places])
+            found |= {column: shown} if shown != texts else {}
+        return found
+
+    def shown_columns(self, names, cases, show_names=False):
+        """How to show the names of columns that `shown_texts` tells of, by these names."""
+        opened, shown = self.open(), self.shown_texts(names, cases, show_names)
+        pairs = (zip(*(level_names(c, of[c]) for of in (opened.levels, shown)), strict=True) for c in shown)
+        return {name: text for pair in pairs for name, text in pair}
 
     def open(self):
         """Open the rows.
@@ -286,8 +321,9 @@ class Alike(Table):
         ours, theirs = [[*map(str, named.columns)] for named in (self.like._open(), opened)]
         lacks, more = ([c for c in one if c not in set(other)] for one, other in ((ours, theirs), (theirs, ours)))
         if lacks or more:
-            parts = {"lacks": lacks, "has besides": more}.items()
-            said = " and ".join(f"{what} {listed(columns, 5)}" for what, columns in parts if columns)
+            parts = {"lacks": (lacks, self.like._open()), "has besides": (more, opened)}.items()
+            several = {what: without_texts(columns, of.levels) for what, (columns, of) in parts}
+            said = " and ".join(f"{what} {listed(columns, 5)}" for what, columns in several.items() if columns)
             raise FeatureError(
                 f"{self.path}: its columns are not those of {self.like.path}: it {said}; use the same names of "
                 "columns in both, or choose those that both have with --columns and --drop"

@@ -1,6 +1,6 @@
 """Finds columns of a table that know too much: those that separate the classes alone, or that count the rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,7 @@ class Telling:
         return " and ".join(part for part in (tells, counts) if part)
 
 
-def telling_columns(table, manifest, opened=None):
+def telling_columns(table, manifest, opened=None, show_names=False):
     """Test each column of a feature table alone.
 
     Parameters
@@ -51,6 +51,8 @@ def telling_columns(table, manifest, opened=None):
         The images that the table describes.
     opened : glomfeat.data.embeddings.named.Named, optional
         The opened table, if it is open already.
+    show_names : bool
+        Whether columns of 0 and 1 show texts that may tell who a case is.
 
     Returns
     -------
@@ -83,7 +85,8 @@ def telling_columns(table, manifest, opened=None):
         area[_copies(block, labels)] = 1.0
         for k in np.flatnonzero((area > TELLS) | (growth > COUNTS)):
             found[columns[k]] = Telling(str(opened.columns[columns[k]]), float(area[k]), float(growth[k]))
-    return [found[k] for k in sorted(found)], width
+    shown = table.shown_columns(manifest.table["name"].tolist(), manifest.cases, show_names) if found else {}
+    return [replace(found[k], column=shown.get(found[k].column, found[k].column)) for k in sorted(found)], width
 
 
 def _correlation(ranks, order):
@@ -121,7 +124,7 @@ def _by_case(block, labels, cases):
     return rankdata(sums / np.bincount(index.ravel())[:, None], axis=0), keys[:, 1]
 
 
-def lines_on_tables(features, manifest):
+def lines_on_tables(features, manifest, show_names=False):
     """Lines about feature tables for the user: columns used, columns left out, and columns that know too much.
 
     Parameters
@@ -129,6 +132,8 @@ def lines_on_tables(features, manifest):
     features : list
         As `glomfeat.features.make.make_feature` returns them.
     manifest : Manifest
+    show_names : bool
+        As for `telling_columns`.
 
     Returns
     -------
@@ -147,7 +152,7 @@ def lines_on_tables(features, manifest):
                 f"warning: the numbers of {listed(opened.coarse)} in {table.name} differ by so little that 32-bit "
                 "numbers round them or make them equal: subtract what they have in common, or --drop the column"
             )
-        found, looked = telling_columns(table, manifest, opened)
+        found, looked = telling_columns(table, manifest, opened, show_names)
         for one in found[:10]:
             lines.append(f"warning: column {one.column!r} of {table.name} {one.why}: if nobody measured it, --drop it")
         if len(found) > 10:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from glomfeat.core.atomic import written_whole
 from glomfeat.core.words import for_spreadsheets, joined
@@ -83,6 +83,16 @@ def _table(
 ) -> Output:
     """An output that is a table of the run, written by `write_table`."""
     return Output(name, says, lambda finished, path: write_table(of(finished), path), when)
+
+
+def _marked(of: Callable[["Finished"], "pd.DataFrame"]) -> Callable[["Finished"], "pd.DataFrame"]:
+    """Give a table a last column that says how images were split."""
+
+    def marked(finished: "Finished") -> "pd.DataFrame":
+        manifest: Any = finished.manifest
+        return of(finished).assign(split=manifest.split)
+
+    return marked
 
 
 def _environment(finished: "Finished", path: Path) -> None:
@@ -189,7 +199,7 @@ _ROWS = (
     _table(
         "sites.csv",
         "A row per arm and value that was left out, with limits.",
-        lambda f: f.sites,
+        _marked(lambda f: f.sites),
         lambda finished: finished.left_out,
     ),
     _table(
@@ -203,13 +213,13 @@ _ROWS = (
     _table(
         "learning_curve.csv",
         "What each arm reaches with fewer training cases.",
-        _learning_curve,
+        _marked(_learning_curve),
         lambda finished: finished.learning_curve,
     ),
     _table(
         "robustness.csv",
         "What each arm keeps where the tested images are changed.",
-        lambda f: robustness_table(f, f.perturbed, f.changed),
+        _marked(lambda f: robustness_table(f, f.perturbed, f.changed)),
         lambda finished: finished.perturbed,
     ),
     _table(
@@ -303,7 +313,7 @@ _ROWS = (
     _table(
         "curves.csv",
         "Losses and inner-valid AUROC of every epoch of every network.",
-        lambda f: curves_table(f),
+        _marked(lambda f: curves_table(f)),
         _has_networks,
     ),
     Output(

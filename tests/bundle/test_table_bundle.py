@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.running import refusal
+from helpers.running import refusal, run_study
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
@@ -398,6 +398,29 @@ def test_texts_are_columns_of_their_own(tmp_path):
     assert np.array_equal(loaded.predict(only)["score"], own[only.index])
     table.loc[4, "stain"] = "silver"
     assert loaded.predict(table)["status"][4] == "stain is none of HE, PAS"
+
+
+@pytest.mark.parametrize("show_names", [False, True])
+def test_texts_that_may_tell_who_a_case_is_are_numbered_wherever_they_are_shown(tmp_path, show_names):
+    names = np.array(["Koch", "Wolf", "Weber", "Wolf", "Lang", "Vogt", "Haas", "Frey"])[np.arange(48) // 6]
+    table = table_of().assign(surname=names, stain=np.array(["HE", "PAS"])[np.arange(48) // 3 % 2])
+    table.to_csv(tmp_path / "t.csv", index=False)
+    options = {"columns": ("area", "tone", "surname", "stain"), "heads": ("logreg",), "reducers": ("none",)}
+    options |= {"show_names": show_names, "folds": 2, "positive": "ill", "data": str(tmp_path / "t.csv")}
+    *_, said = run_study(tmp_path, save_models=True, **options)
+    out = tmp_path / "out"
+    place = next((out / "models").iterdir())
+    shown = [*said, *(out.joinpath(name).read_text() for name in ("importance.csv", "journal.jsonl"))]
+    shown.append((place / "card.md").read_text())
+    assert any(name in text for name in names for text in shown) == show_names
+    texts = sorted({*names}) if show_names else [f"value {k}" for k in range(1, 8)]
+    groups = set(pd.read_csv(out / "importance.csv")["group"])
+    assert groups == {"area", "tone", "stain=HE", "stain=PAS", *(f"surname={text}" for text in texts)}
+    assert f"texts of surname: {', '.join(texts)}, a column" in shown[-1] and "texts of stain: HE, PAS, a" in shown[-1]
+    loaded = glomfeat.load_bundle(place)
+    assert loaded.predict(table)["status"].str.startswith("ok").all()
+    table.loc[4, "surname"] = "Roth"
+    assert loaded.predict(table)["status"][4].startswith(f"surname is none of {texts[0]}, {texts[1]}")
 
 
 def test_texts_beside_missing_values_are_read_again(tmp_path):

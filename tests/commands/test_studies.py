@@ -141,7 +141,8 @@ def test_a_sample_keeps_whole_cases(phantom_folder):
     whole, kept = (m.table.groupby("case").size() for m in (manifest, part))
     assert (kept == whole[kept.index]).all() and 30 <= len(part) < 48
     assert part.table.groupby("label")["case"].nunique().min() >= 4
-    assert part.said[0].startswith(f"{len(part)} images of {len(kept)} cases, drawn from 48 images")
+    assert part.said[0].startswith(f"{len(part)} images of {len(kept)} cases: ")
+    assert ", drawn from 48 images of 8 cases: " in part.said[0]
     assert sample(manifest, 30, seed=0).digest == part.digest and sample(manifest, 48, seed=0) is manifest
     assert len({frozenset(sample(manifest, 24, seed, holders=2).table["case"]) for seed in range(8)}) > 1
 

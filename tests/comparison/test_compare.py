@@ -23,6 +23,7 @@ from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.core.arms import Arm, StudyError
 from glomfeat.core.memory import BudgetError
+from glomfeat.data.manifest import read_manifest
 from glomfeat.data.splits import MOST_DEALS
 from glomfeat.report.sections.methods import paragraph
 from glomfeat.results.load import load_run
@@ -186,10 +187,12 @@ def test_adding_an_arm_changes_no_other_arm(feature_table, tmp_path):
 
 def test_an_image_level_split_marks_every_output(phantom_folder, tmp_path):
     options = {"data": str(phantom_folder), "features": ("shortcut",), "size": 16, "heads": ("svm",), "folds": 2}
-    _, _, _, said = run_study(tmp_path, **options, groups="none")
+    _, _, _, said = run_study(tmp_path, **options, groups="none", learning_curve=True, perturb=("blur",))
     mark, out = "image-level split: scores are optimistic", tmp_path / "out"
-    for name in ("results.csv", "trials.csv", "folds.csv"):
-        assert (pd.read_csv(out / name)["split"] == mark).all()
+    tables = {path.name: pd.read_csv(path) for path in out.glob("*.csv") if path.name != "quarantine.csv"}
+    filled = {"results.csv", "trials.csv", "folds.csv", "learning_curve.csv", "robustness.csv", "importance.csv"}
+    assert not any(tables[name].empty for name in filled)
+    assert [name for name, table in tables.items() if (table["split"] != mark).any()] == []
     assert (pd.read_parquet(out / "predictions.parquet")["split"] == mark).all()
     assert mark.upper() in (out / "results.md").read_text() and any(
         f"folds: {mark}; no image is in two of them; " in line for line in said
@@ -364,14 +367,23 @@ def test_a_broken_image_is_quarantined(phantom_folder, tmp_path):
 
     data = tmp_path / "data"
     shutil.copytree(phantom_folder, data)
-    victim = sorted(data.rglob("*.png"))[0]
-    victim.write_bytes(victim.read_bytes()[:200])
+    whole = read_manifest(data)
+    victims = [Path(path) for path in whole.table["path"][whole.table["case"] == whole.table["case"][0]]]
+    for k, victim in enumerate(victims):
+        victim.write_bytes(victim.read_bytes()[: 200 + k])
     options = {"features": ("shortcut",), "heads": ("svm",), "size": 16, "folds": 2}
-    _, _, quarantine, said = run_study(tmp_path, data=str(data), **options)
+    run, _, quarantine, said = run_study(tmp_path, data=str(data), **options)
     listed = pd.read_csv(tmp_path / "out" / "quarantine.csv")
-    assert listed["name"].tolist() == [victim.name] and "truncated" in listed["reason"][0]
-    assert quarantine[0]["name"] == victim.name and not any(victim.name in line for line in said)
-    assert victim.name not in set(pd.read_csv(tmp_path / "out" / "folds.csv")["name"])
+    names = {victim.name for victim in victims}
+    assert {*listed["name"]} == {row["name"] for row in quarantine} == names and "truncated" in listed["reason"][0]
+    assert not any(name in line for line in said for name in names)
+    folds = pd.read_csv(tmp_path / "out" / "folds.csv")
+    assert names.isdisjoint(folds["name"]) and folds["case"].nunique() == 7
+    counts = folds["label"].value_counts()
+    images = ", ".join(f"{counts[label]} {name}" for label, name in enumerate(whole.classes))
+    title = f"{48 - len(names)} images of 7 cases: {images}; 2 folds, split by case"
+    assert said[0].startswith("48 images of 8 cases: ") and run.title == title
+    assert (tmp_path / "out" / "results.md").read_text(encoding="utf-8").startswith(f"# {title}\n")
 
 
 def test_more_than_two_classes_work_everywhere(tmp_path):

@@ -18,10 +18,11 @@ from glomfeat.comparison.compare import compare
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.core.cache import Store
-from glomfeat.core.cache_listing import OUTPUT, SHARDS, Entry, choose, free, in_use, is_whole, list_stored
+from glomfeat.core.cache_listing import KINDS, OUTPUT, SHARDS, Entry, choose, free, in_use, is_whole, list_stored
 from glomfeat.data.phantom import Phantom, make_phantom, read_phantom
 from studies import cache
 from studies._cli import run_main
+from studies._help import texts_of
 
 DAY = 86_400
 # of a study of two features, one reducer and one head: of outer and inner folds, some of which are the same
@@ -394,6 +395,11 @@ def test_a_phantom_freed_halfway_is_none(tmp_path, monkeypatch):
 def test_bad_options_are_one_message_and_free_nothing(folder, capsys, arguments, said):
     assert run(capsys, "--cache", folder, *arguments) == (2, "", f"error: {said}\n")
     assert len(listed(folder)) == ENTRIES
+
+
+def test_the_help_names_every_kind():
+    said = texts_of(cache.Options)["kind"]
+    assert [kind for kind in KINDS if f"{kind}," not in said] == []
 
 
 def test_without_a_folder(tmp_path, capsys, monkeypatch):

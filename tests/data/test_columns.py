@@ -26,6 +26,7 @@ FRAME = pd.DataFrame(
         "stain": ["PAS", "HE", "Masson"] * 16,
         "slide_no": np.arange(48),
         "lot": [f"{k % 7:03d}" for k in range(48)],
+        "name_of_lot": [f"L{k % 12}" for k in range(48)],
     }
 )
 
@@ -73,6 +74,11 @@ def test_what_a_study_asks_for_is_part_of_the_features_key(table):
         (
             Asked(keep=("stai*",)),
             r"^--columns 'stai\*' fits only columns that are left out, stain \(texts, .*full names$",
+        ),
+        (
+            Asked(keep=("area", "name_of_lot")),
+            r"^--columns 'name_of_lot' cannot be taken: it holds 12 different texts, and at most 10 become columns of "
+            "0 and 1: write coarser ones$",
         ),
         (Asked(keep=("label",)), r"^--columns: label names the rows or their classes and cannot describe them$"),
     ],

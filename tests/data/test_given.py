@@ -218,7 +218,7 @@ def test_a_case_on_two_sides_and_a_part_without_a_class_are_refused_by_name(tmp_
         read_manifest(tmp_path / "t.csv", scheme=Given(3, "part"), show_names=True)
     rest = (
         "- 5 cases are in several parts of column 'part': put each on one side, leave out --scheme, or take the split "
-        "with --allow-split-cases, which marks all output 'image-level split: scores are optimistic'"
+        "with --allow-split-cases, which marks tables and report 'image-level split: scores are optimistic'"
     )
     lacking = "- part Validation of column 'part' holds no image of 1: each part needs every class"
     assert str(refused.value).splitlines()[1:] == [f"{rest}: P00, P14, P15, P16, P17", lacking]

@@ -5,6 +5,7 @@ import pytest
 from helpers.images import complaint, put
 
 from glomfeat.data.manifest import read_manifest
+from glomfeat.data.subgroups import MISSING, make_groups
 from glomfeat.data.tables.columns import Asked
 
 NAMES = [f"case{k // 2}_{k}.png" for k in range(8)]
@@ -46,6 +47,22 @@ def test_categories_without_a_row_and_those_that_are_classes_say_nothing(tmp_pat
     )
     frame.to_parquet(tmp_path / "t.parquet")
     assert not any("taken for a class" in line for line in read_manifest(tmp_path / "t.parquet").said)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+@pytest.mark.parametrize("features", [False, True])
+def test_texts_of_other_columns_that_count_as_no_value_are_named(tmp_path, suffix, features):
+    frame = pd.DataFrame({"name": NAMES, "label": LABELS, "site": ["NA", "Oslo"] * 4, "age": ["NA", *range(7)]})
+    if features:
+        frame = frame.assign(f=[0.5, *range(7)])
+    path = put(tmp_path, NAMES) / f"table{suffix}"
+    frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_excel(path, index=False)
+    uses = (("site", "--subgroups groups by it"), ("age", "--subgroups groups by it"))
+    asked = Asked(keep=("f",) if features else (), uses=uses)
+    found = read_manifest(f"file:{path}" if features else tmp_path, subgroups=["site"], asked=asked)
+    said = "table.csv: 'NA' in 4 rows of column 'site' counts as no value: if it is a value, write another text"
+    assert [line for line in found.said if "counts as no value" in line] == ([said] if suffix == ".csv" else [])
+    assert make_groups(found.table, "site").names == (("Oslo", MISSING) if suffix == ".csv" else ("NA", "Oslo"))
 
 
 def test_in_a_column_that_the_user_names_it_is_none(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glomfeat.comparison.options import Study
@@ -32,8 +32,8 @@ def test_a_slide_that_is_the_case_is_not_offered_to_who_mistypes(tmp_path):
         assert str(refused.value) == said
 
 
-def groups_of(values, asked="c"):
-    return make_groups(pd.DataFrame({f"{OF_USER}c": pd.Series(values, dtype=object)}), asked)
+def groups_of(values, asked="c", **others):
+    return make_groups(pd.DataFrame({f"{OF_USER}c": pd.Series(values, dtype=object), **others}), asked)
 
 
 def test_numbers_are_cut_at_the_quartiles_of_numpy():
@@ -61,6 +61,26 @@ def test_every_image_is_in_one_group_that_holds_it(values, asked):
     for code in {code for _, code in known}:  # groups of numbers do not overlap
         mine = [value for value, of in known if of == code]
         assert not [value for value, of in known if of != code and min(mine) <= value <= max(mine)]
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(77_000_100, 77_000_130) | st.floats(-3, 3).map(lambda x: round(x, 3)), min_size=5))
+def test_quartiles_that_are_the_number_of_a_case_are_written_between_numbers(values):
+    exact, found = groups_of(values), groups_of(values, case=[f"P{value}" for value in values])
+    assert found.codes.tolist() == exact.codes.tolist()
+    if "cut at its quartiles" in found.said:
+        again = found.said.partition("; ")[2].partition(" would write them so")[0]
+        written = [float(edge) for edge in again.removeprefix("c:").split(",")]
+        assert not {*written} & {*values}
+        assert groups_of(values, again).codes.tolist() == exact.codes.tolist()
+
+
+def test_quartiles_that_several_cases_have_stay_as_they_are():
+    values = [40, 50, 60, 70, 80] * 4 + [45.5]
+    shared = [f"P{k}" for k in range(len(values))]
+    assert groups_of(values, case=shared).names == groups_of(values).names
+    alone = groups_of([1, 2, 3, 4, 5, 6, 7, 8, 9], case=list("abcdefghi"))
+    assert alone.names == ("below 2.5", "2.5 to below 4.5", "4.5 to below 6.5", "6.5 or more")
 
 
 def test_edges_that_are_given_belong_to_the_group_above_and_parts_without_an_image_are_told():

@@ -427,6 +427,10 @@ def test_dry_run_and_command_line(tmp_path, capsys, without_figures):
     said = capsys.readouterr().out
     assert "5 of 384 cells are missing, in 3 of 4 columns: f1 (3), f2 (1), f3 (1)" in said
     assert "'#DIV/0!' in row 6" in said and "96 rows of 7 columns" in said and "sums for pca" not in said
+    endless = table().assign(f0=lambda found: found["f0"].where(found.index != 40, np.inf))
+    endless.to_csv(tmp_path / "endless.csv", index=False)
+    with pytest.raises(FeatureError, match=r"infinity, or numbers beyond 3\.4e38, in f0, first in the row of P05"):
+        compare_study.main([str(tmp_path / "endless.csv"), *where, *asked, "--dry-run"])
     assert compare_study.main([str(path), *where, *asked]) == 0
     assert "filled with medians of the training rows" in (tmp_path / "out" / "report.html").read_text()
 

@@ -4,19 +4,22 @@ from dataclasses import replace
 
 from glomfeat.checks.data.findings import Finding
 from glomfeat.core.words import number_of
+from glomfeat.data.tables.levels import without_texts
 from glomfeat.data.tables.read import listed
 from glomfeat.features.base import FeatureError
 from glomfeat.features.table import Table
 from glomfeat.features.telling import telling_columns
 
 
-def check_columns(manifest, asked):
+def check_columns(manifest, asked, show_names=False):
     """Check the columns of a feature table that is the data set.
 
     Parameters
     ----------
     manifest : Manifest
     asked : glomfeat.data.tables.columns.Asked
+    show_names : bool
+        As for `glomfeat.features.telling.telling_columns`.
 
     Returns
     -------
@@ -27,7 +30,7 @@ def check_columns(manifest, asked):
         table = replace(table, asked=replace(asked, missing=missing))
         try:
             opened = table.open()
-            told, _ = telling_columns(table, manifest, opened)
+            told, _ = telling_columns(table, manifest, opened, show_names)
         except FeatureError as error:
             broken = broken or [_broken(error)]
             continue
@@ -49,11 +52,12 @@ def _missing(lines):
 
 
 def _used(opened):
+    used = listed(without_texts(opened.columns, opened.levels))
     left = f"; left out: {listed((f'{c} ({why})' for c, why in opened.left.items()), 20)}" if opened.left else ""
     return Finding(
         "columns.used",
         "info",
-        f"{number_of(len(opened.columns), 'column describes', 'columns describe')}: {listed(opened.columns)}{left}",
+        f"{number_of(len(opened.columns), 'column describes', 'columns describe')}: {used}{left}",
         "by their headers and by what they hold",
         "a number that nobody measured, such as a place, a site or a second label, can tell the class",
         "--columns and --drop choose otherwise",

@@ -135,13 +135,14 @@ def audit(options, cache, jobs, free):
     columns = find_sites(inspected.frame, options.sites, inspected.data)
     others = _others(options, inspected.manifest, columns)
     manifest, frame, findings = _completed(inspected)
+    said = manifest.said
     hidden = () if options.show_names else tuple(manifest.table["name"])
     findings += [_problem(what, rows, hidden) for what, rows in inspected.problems if not _told_elsewhere(what)]
     opened = (manifest.table["digest"] != "").to_numpy()
     broken = [{"name": name, "reason": UNOPENED} for name in manifest.table["name"][~opened]]
     manifest, frame = manifest.keep(opened), frame[opened].reset_index(drop=True)
     if manifest.source:
-        findings += [_no_images(manifest), *check_columns(manifest, asked)]
+        findings += [_no_images(manifest), *check_columns(manifest, asked, options.show_names)]
         extracted, odd = Extracted(manifest), []
     else:
         odd = odd_files(manifest, jobs)
@@ -151,7 +152,6 @@ def audit(options, cache, jobs, free):
     findings += check_classes(manifest) + check_cases(manifest, options.show_names)
     findings += check_folds_possible(manifest, options.folds, options.show_names)
     odd += [{"code": "broken", "name": row["name"], "case": "", "label": "", "detail": row["reason"]} for row in broken]
-    said = manifest.said
     if not extracted.matrices:
         tables, failed = _rows_of(others, manifest, hidden)
         found, more = _probe_sites(manifest, frame, columns, tables, options) if tables else (None, [])

@@ -5,10 +5,11 @@ from dataclasses import replace
 from threadpoolctl import threadpool_limits
 
 from glomfeat.comparison.explain.files import EXPLAINED
-from glomfeat.comparison.explain.importance import importance_table
+from glomfeat.comparison.explain.importance import first_word, importance_table
 from glomfeat.comparison.explain.neighbours import ERRORS, neighbours_table
 from glomfeat.features.budget import is_network
 from glomfeat.features.seen import view_of
+from glomfeat.features.table import Table
 from glomfeat.results.cases import reference_arm
 from glomfeat.results.label_doubt import find_doubt
 from glomfeat.results.whole import why_unfit
@@ -42,10 +43,21 @@ def explain(prepared, tasks, records, run, journal, say):
         of_features = replace(run, trials=[trial for trial in run.trials if trial.arm.kind == "features"])
         also = reference_arm(of_features), find_doubt(run).rows[:ERRORS]
         with threadpool_limits(prepared.study.threads):
-            save_table(neighbours_table(tasks, records, run.manifest, also=also), near)
+            table = neighbours_table(tasks, records, run.manifest, also=also)
+        save_table(table.assign(split=run.manifest.split), near)
     if prepared.features and why_unfit(worth, journal):
         study = prepared.study
         limits = study.jobs, prepared.budget, prepared.free
         limits = *limits, say, prepared.cluster, study.timeout
         table = importance_table(tasks, records, prepared.features, study.seed, *limits)
-        save_table(table, worth)
+        shown = _shown_columns(prepared, run.manifest)
+        table["group"] = [shown.get(group, group) for group in table["group"]]
+        save_table(table.assign(split=run.manifest.split), worth)
+
+
+def _shown_columns(prepared, manifest):
+    """How to show columns of feature tables whose names may tell who a case is."""
+    names, tables = manifest.table["name"].tolist(), [one for one in prepared.features if isinstance(one, Table)]
+    shown = [one.shown_columns(names, manifest.cases, prepared.study.show_names) for one in tables]
+    of = [(name, text) for of_table in shown for name, text in of_table.items()]
+    return {group: text for name, text in of for group in (name, first_word(name))}

@@ -88,8 +88,13 @@ def column_groups(names, most=MOST_GROUPS):
     """
     groups = {}
     for place, name in enumerate(names):
-        groups.setdefault(name if len(names) <= most else name.partition(".")[0], []).append(place)
+        groups.setdefault(name if len(names) <= most else first_word(name), []).append(place)
     return {name: np.array(places, np.int64) for name, places in groups.items()} if len(groups) <= most else {}
+
+
+def first_word(name):
+    """The first word of a column's name."""
+    return name.partition(".")[0]
 
 
 def draws_of(groups):

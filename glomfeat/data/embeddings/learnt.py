@@ -9,6 +9,7 @@ import pandas as pd
 from glomfeat.data.embeddings.named import number_columns
 from glomfeat.data.tables.columns import Sorted, label_column
 from glomfeat.data.tables.delimited import TableError
+from glomfeat.data.tables.levels import without_texts
 from glomfeat.data.tables.read import find_names, listed, plain
 
 NOT_READ = "the model does not read it"
@@ -134,7 +135,8 @@ class Learnt:
             )
         own, place = set(self.names), {column: k for k, column in enumerate(theirs)}
         others = [column for column in theirs if column not in own]
-        self._refuse([column for column in self.names if column not in place], [], others, where)
+        lacks = [column for column in self.names if column not in place]
+        self._refuse(without_texts(lacks, self.levels), [], others, where)
         return [place[column] for column in self.names], dict.fromkeys(others, NOT_READ)
 
 

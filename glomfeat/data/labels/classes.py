@@ -13,10 +13,12 @@ from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.labels.two_tables import read_two
 from glomfeat.data.problems import SHOWN, ManifestError
 from glomfeat.data.tables.columns import USUAL, label_column
+from glomfeat.data.tables.delimited import look_at, read_text
 from glomfeat.data.tables.facts import fact_of, words_of_options
 from glomfeat.data.tables.read import (
     LABEL_COLUMNS,
     NAME_COLUMNS,
+    OF_TEXT,
     TableError,
     find_names,
     known_kind,
@@ -79,6 +81,7 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
     refuse_no_rows(path, frame)
     if said := frame.attrs.get("said"):
         notes.append(f"{where}: read with {said}")
+    notes += lines_on_emptied(path, frame, asked)
     names = label = wrong = None
     left_out = []
     try:
@@ -110,6 +113,35 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
         )
     frame.attrs = {"named by": called, "left out": left_out, HELD: frame.attrs.get(HELD, {})}
     return frame
+
+
+def lines_on_emptied(path, frame, asked):
+    """Name texts such as NA that count as no value in columns of texts that options name, though they may be values.
+
+    Parameters
+    ----------
+    path : path-like
+    frame : pandas.DataFrame
+        The table as it was read; in workbooks and parquet files such texts are values.
+    asked : glomfeat.data.tables.columns.Asked
+
+    Returns
+    -------
+    list of str
+    """
+    path, words = Path(path), words_of_options(asked)
+    lacking = [column for column in frame.columns if plain(column) in words and frame[column].isna().any()]
+    lacking = [c for c in lacking if pd.to_numeric(frame[c].dropna(), errors="coerce").isna().any()]
+    if not lacking or path.suffix.lower() in (".parquet", ".xlsx"):
+        return []
+    form, lines = look_at(path, OF_TEXT), []
+    written = read_text(path, form, only=[column for column in lacking if column in form.header])
+    for column in written:
+        texts = written[column].str.strip()[frame[column].isna().to_numpy()]
+        for text, rows in texts[texts.str.casefold().isin(DOUBTED)].value_counts().items():
+            of = f"{text!r} in {number_of(rows, 'row')} of column {column!r}"
+            lines.append(f"{path.name}: {of} counts as no value: if it is a value, write another text")
+    return lines
 
 
 def _check_second(frame, where, label, asked, notes):

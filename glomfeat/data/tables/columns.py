@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.data.tables.delimited import refuse_repeated
+from glomfeat.data.tables.levels import MOST_LEVELS, level_names, why_no_levels, without_texts
 from glomfeat.data.tables.read import (
     FOLD_COLUMNS,
     LABEL_COLUMNS,
@@ -41,7 +42,7 @@ CELLPROFILER = (
 )
 ASK = "--columns takes columns that are left out by their full names"
 PLACE = "a place"
-MOST_LEVELS, MOST_SHOWN = 10, 20
+MOST_SHOWN = 20
 NO_COLUMNS = ("auto", "none")  # values of --groups
 
 
@@ -132,13 +133,13 @@ class Sorted:
     @property
     def names(self):
         """Names of the numbers of a row."""
-        parts = ([f"{c}={text}" for text in self.levels[c]] if c in self.levels else [c] for c in self.used)
+        parts = (level_names(c, self.levels[c]) if c in self.levels else [c] for c in self.used)
         return [name for part in parts for name in part]
 
     def lines(self, what):
         """Say what is used and what is not, for the user."""
         several = "columns are" if len(self.names) != 1 else "column is"
-        used = f"{what}: {len(self.names)} {several} used: {listed(self.names)}"
+        used = f"{what}: {len(self.names)} {several} used: {listed(without_texts(self.names, self.levels))}"
         by_reason = {}
         for column, reason in self.left.items():
             by_reason.setdefault(reason, []).append(column)
@@ -254,6 +255,8 @@ def _kept(frame, used, left, patterns, named):
     for pattern in patterns:
         fit = [c for c in used if c == pattern or fnmatchcase(str(c), pattern)]
         if not fit:
+            if pattern in named:
+                raise TableError(f"--columns {pattern!r} cannot be taken: {left[pattern]}")
             others = {c: why for c, why in left.items() if fnmatchcase(str(c), pattern)}
             if others:
                 shown = listed((f"{c} ({why})" for c, why in others.items()), MOST_SHOWN)
@@ -310,8 +313,9 @@ def _why_not_texts(values, kind, named):
         return "", np.flatnonzero(values.index.isin(cells.index[~numbers])).tolist(), []
     texts = sorted(map(str, cells.unique())) if cells.map(type).nunique() == 1 else []
     few = 0 < len(texts) <= MOST_LEVELS and len(texts) < len(cells)
-    if named and few and len(cells) == len(values):
-        return "", [], texts
+    if named:
+        why = why_no_levels(texts, len(cells), len(values))
+        return why, [], [] if why else texts
     what = f"texts, {len(texts)} different: --columns '*' '{values.name}' takes each as a column of 0 and 1"
     return what if few and len(texts) > 1 else "texts", [], []
 
