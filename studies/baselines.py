@@ -309,7 +309,7 @@ def run_growth(study):
     from glomfeat.data.splits import make_folds
     from glomfeat.features.extract import extract
     from glomfeat.results.journal import Journal
-    from glomfeat.results.write import save_table
+    from glomfeat.results.save import save_table
 
     console = open_console()
     with saying_so(study, console):

@@ -61,7 +61,7 @@ def main(arguments):
     study = parse_options(Homemade, arguments, "python -m studies.homemade")
 
     def show(console, prepared, run):
-        from glomfeat.results.write import save_table
+        from glomfeat.results.save import save_table
 
         path = Path(prepared.study.out).expanduser() / "roc.csv"
         save_table(roc_table(run), path)

@@ -91,7 +91,7 @@ def main(arguments):
     _check(study)
 
     def show(console, prepared, run):
-        from glomfeat.results.write import save_table
+        from glomfeat.results.save import save_table
 
         differences = paired(run)
         save_table(differences, Path(prepared.study.out).expanduser() / "paired.csv")

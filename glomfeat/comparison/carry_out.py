@@ -20,7 +20,7 @@ from glomfeat.comparison.tasks import make_tasks
 from glomfeat.core.atomic import written_whole
 from glomfeat.data.other_folds import IMAGE
 from glomfeat.results.run import Run
-from glomfeat.results.write import save_table, write_folds
+from glomfeat.results.save import save_table, write_folds
 
 
 def carry_out(prepared, journal, say):

@@ -18,8 +18,8 @@ from glomfeat.results.curves import scored
 from glomfeat.results.external import SLOPE
 from glomfeat.results.finished import Finished
 from glomfeat.results.percentages import CASE, MEANING, SLIDE, percentages_table
+from glomfeat.results.save import save_table
 from glomfeat.results.words import count, plain_class
-from glomfeat.results.write import save_table
 
 FIGURES = (ranking, confusion, reliability, scores)
 OF_BOTH = (ranking, scores)  # figures that need images of several classes

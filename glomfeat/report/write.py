@@ -10,7 +10,7 @@ from glomfeat.report.find import find_figures
 from glomfeat.report.page import page_html
 from glomfeat.report.paper import AS_PAGE, KINDS, drawn_for, save_figures, what_is_cut
 from glomfeat.report.sections.methods import references
-from glomfeat.results.write import save_table
+from glomfeat.results.save import save_table
 
 
 def write_report(out, show_names=False, data=None, audit=None, results=None, finished=None, say=None, paper=AS_PAGE):

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glomfeat.core.atomic import written_whole
-from glomfeat.core.words import for_spreadsheets, joined
-from glomfeat.data.cases import pseudonyms
+from glomfeat.core.words import joined
 from glomfeat.data.other_folds import IMAGE, prefix_share
 from glomfeat.results.case_level import case_level_table, why_uncalled
 from glomfeat.results.classes import classes_table, more_than_two
@@ -22,6 +21,7 @@ from glomfeat.results.ordinal import ordinal_table
 from glomfeat.results.predictions import write_predictions
 from glomfeat.results.readers import reader_pairs_table, readers_table
 from glomfeat.results.robustness import robustness_table
+from glomfeat.results.save import write_folds, write_table
 from glomfeat.results.show import to_markdown
 from glomfeat.results.tables import curves_table, finished_first
 from glomfeat.results.workbook import write_sheets
@@ -29,27 +29,7 @@ from glomfeat.results.workbook import write_sheets
 if TYPE_CHECKING:
     import pandas as pd
 
-    from glomfeat.data.manifest import Manifest
     from glomfeat.results.finished import Finished
-
-FLOATS = "%.6g"
-
-
-def write_table(table: "pd.DataFrame", path: Path) -> None:
-    """Write a table as CSV, with six digits per number; texts that begin like formulas get an apostrophe in front."""
-    for_spreadsheets(table).to_csv(path, index=False, float_format=FLOATS)
-
-
-def save_table(table: "pd.DataFrame", path: Path) -> None:
-    """Write a table as `write_table` does, whole or not at all; a file with the same content is left as it is."""
-    with written_whole(path, if_other=True) as part:
-        write_table(table, part)
-
-
-def write_folds(folds: "pd.DataFrame", manifest: "Manifest", path: Path) -> None:
-    """Write a table of folds, with the pseudonyms of cases and how the data set is split."""
-    shown = folds["case"].map(pseudonyms(folds["case"]))
-    for_spreadsheets(folds.assign(pseudonym=shown, split=manifest.split)).to_csv(path, index=False)
 
 
 def _always(finished: "Finished") -> bool:

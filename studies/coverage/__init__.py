@@ -62,7 +62,7 @@ def main(arguments):
     from glomfeat.core.atomic import write_text
     from glomfeat.core.locks import alone_in
     from glomfeat.core.settings import write_settings
-    from glomfeat.results.write import save_table
+    from glomfeat.results.save import save_table
 
     asked = [name for name in ("few", "best_of", "retrain") if getattr(options, name)]
     if len(asked) > 1:

@@ -12,8 +12,8 @@ from glomfeat.report.drawing import STYLE
 from glomfeat.report.paper import Paper, save_figures
 from glomfeat.results.leak_price import COLUMNS as OF_LEAKS
 from glomfeat.results.leak_price import read_leak_price
+from glomfeat.results.save import save_table
 from glomfeat.results.words import between, figure, signed
-from glomfeat.results.write import save_table
 from studies.coverage.best_of import CORRECTED, HOLM, MAX_T, SEEN
 from studies.coverage.run import ALARMS, COVERAGE
 from studies.coverage.simulate import CASES, IMAGES, OURS, PAIRED, PAIRED_CASES, PAIRED_IMAGES, RESAMPLED, WILCOXON

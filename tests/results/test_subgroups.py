@@ -20,10 +20,10 @@ from glomfeat.report.drawing import to_chart
 from glomfeat.report.figures import subgroups as figure
 from glomfeat.report.page import section_html
 from glomfeat.report.sections import subgroups as section
+from glomfeat.results.save import write_table
 from glomfeat.results.subgroup_words import best_in, read_subgroups, shown_values, subgroups_in_words
 from glomfeat.results.subgroups import COLUMNS, COMPARED, FIGURES, subgroups_table
 from glomfeat.results.tables import results_table
-from glomfeat.results.write import write_table
 
 pytestmark = pytest.mark.usefixtures("dealt_once")
 

@@ -12,8 +12,8 @@ from glomfeat.features.seen import view_of
 from glomfeat.features.table import Table
 from glomfeat.results.cases import reference_arm
 from glomfeat.results.label_doubt import find_doubt
+from glomfeat.results.save import save_table
 from glomfeat.results.whole import why_unfit
-from glomfeat.results.write import save_table
 
 
 def look_into(prepared, tasks, records, extracted, journal, settled):
