@@ -51,7 +51,7 @@ def main(arguments):
     if finished.cohorts:
         from glomfeat.results.external import print_external
 
-        print_external(finished.external.results, console)
+        print_external(finished.external.results, results, console)
         whole &= (finished.external.results["status"] == "done").all() and finished.external.aside.empty
     for sentence in found_in_words(finished, results, plain_arms(results["arm"]), finished.comparisons):
         console.out(sentence)

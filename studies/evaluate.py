@@ -282,7 +282,7 @@ def _labels(options, given, bundle, own, say):
     corrections, classes, found, notes = read_corrections(options.labels), bundle.about["classes"], None, []
     table, said = corrections.base if corrections else options.labels, 0
     if table:
-        found = read_labels(table, list(map(as_text, given.names)), classes, _asked(options), notes)
+        found = read_labels(table, list(map(as_text, given.names)), classes, _asked(options), notes, options.show_names)
     else:
         found, notes = own()
         said = len(notes)
@@ -312,7 +312,7 @@ def _read(out, bundle):
 def _report(options, bundle, given, facts, labels, notes, predicted, out, console):
     """Write the report and the tables of percentages, and print what they say."""
     from glomfeat.bundle.against_labels import LabelsError, judge
-    from glomfeat.bundle.in_cases import in_cases
+    from glomfeat.bundle.in_cases import cases_apart, in_cases
     from glomfeat.report.evaluation import Evaluation, answer, banners
     from glomfeat.report.evaluation_page import write_evaluation
 
@@ -326,9 +326,12 @@ def _report(options, bundle, given, facts, labels, notes, predicted, out, consol
             notes.append(f"no figures: {error}")
             console.out(notes[-1])
     cases, said = in_cases(predicted, facts, labels, groups, given.unit)
-    if said:
-        notes.append(said)
-        console.out(said)
+    shown = given.unit, options.show_names
+    for line in filter(None, (said, cases_apart(predicted["name"], facts, labels, groups, *shown))):
+        notes.append(line)
+        console.out(line)
+    for line in judged.notes if judged else ():
+        console.out(line)
     seen = given.count_seen(bundle.seen) if judged else 0  # this reads every file once more
     found = Evaluation(bundle.about, predicted, judged, cases, seen, given.unit, tuple(notes), options.show_names)
     page, *tables = write_evaluation(found, out)

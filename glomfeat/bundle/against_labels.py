@@ -64,7 +64,7 @@ class Judged:
     beside: dict = field(default_factory=dict)
 
 
-def read_labels(path, names, classes, asked=USUAL, notes=None):
+def read_labels(path, names, classes, asked=USUAL, notes=None, show_names=False):
     """Read the class of each file.
 
     Parameters
@@ -79,7 +79,9 @@ def read_labels(path, names, classes, asked=USUAL, notes=None):
     asked : glomfeat.data.tables.columns.Asked
         Which columns name files and hold classes.
     notes : list of str, optional
-        A line is added on how the table is written, if that is unusual.
+        Lines are added on how the table is written, if that is unusual, and on labels that belong to none of the files.
+    show_names : bool
+        Whether to say which these are.
 
     Returns
     -------
@@ -103,6 +105,12 @@ def read_labels(path, names, classes, asked=USUAL, notes=None):
             f"{path}: {number_of(len(unclear), 'name fits', 'names fit')} several files, or one file with others: "
             f"write {'it with its folder' if len(unclear) == 1 else 'them with their folders'} ({listed(unclear, 3)})"
         )
+    labelling = frame["name"][frame["raw"] != ""]
+    lost = [name for name in dict.fromkeys(labelling) if name not in found]
+    if lost and notes is not None:
+        which = f": {listed(lost, 3)}" if show_names else "; --show-names says which"
+        fits = number_of(len(lost), "name fits none of DATA and is", "names fit none of DATA and are")
+        notes.append(f"labels: of {labelling.nunique()} names in {Path(path).name}, {fits} not counted{which}")
     return by_class(frame, {name: names[place] for name, place in found.items()}, classes, path)
 
 

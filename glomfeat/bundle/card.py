@@ -3,9 +3,11 @@
 from glomfeat.bundle.format import MEMBER_NAME, preprocess_of
 from glomfeat.core.arms import Arm
 from glomfeat.core.words import joined
+from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.data.schemes import find_scheme
 from glomfeat.data.tables.read import listed
 from glomfeat.metrics.table import METRICS, limits_of, shown_in
+from glomfeat.metrics.thresholds import fixed_at
 from glomfeat.models.nets.grid import CALLED
 from glomfeat.results.words import count
 
@@ -44,9 +46,7 @@ def make_card(about):
         "",
         "## Which arm, and why",
         "",
-        f"The arm was named by the user. In the study that it comes from it ranks {expected['rank']} of "
-        f"{expected['of']} arms by AUROC{_tied(expected)}. If it was chosen because it ranks high, the figures below "
-        "are a little optimistic: they are of the arm that did best on these very folds.",
+        _rank(expected),
         "",
         "## What it was trained and chosen on",
         "",
@@ -106,9 +106,18 @@ def _use(about, scheme, of):
         f"- {elsewhere}",
         _marked(about, of),
         f"- {_calibrated(about)}",
-        "- The threshold weighs errors by a rule, not by what they cost you.",
+        f"- {_weighed(about['threshold'])}",
         "",
     ]
+
+
+def _weighed(threshold):
+    """What decides on a call, and that it does not know what errors cost."""
+    if threshold["value"] is None:
+        return "The class of the largest score is called, whatever an error costs you."
+    if fixed_at(threshold["rule"]) is not None:
+        return f"The threshold of {threshold['value']:.4g} was given. Nothing here says that it suits your data."
+    return "The threshold weighs errors by a rule, not by what they cost you."
 
 
 def _marked(about, of):
@@ -195,6 +204,16 @@ def _membership(about):
     return ["", said]
 
 
+def _rank(expected):
+    if expected["of"] == 1:
+        return "It is the only arm that was finished in the study that it comes from."
+    return (
+        f"In the study that it comes from, it ranks {expected['rank']} of {expected['of']} arms by "
+        f"AUROC{_tied(expected)}. If it was chosen because it ranks high, the figures below are a little optimistic: "
+        "they are of the arm that did best on these very folds."
+    )
+
+
 def _tied(expected):
     tied = expected.get("tied_with_best")
     if expected["rank"] == 1 or tied is None:
@@ -208,16 +227,19 @@ def _tied(expected):
 
 def _choice(about):
     threshold, chosen = about["threshold"], about["chosen"]
-    at = "" if threshold["value"] is None else f"threshold {threshold['value']:.4g} by the rule `{threshold['rule']}`"
+    at, fixed, unit = "", "", units(about)[:-1] if about["trained_on"]["split"] == IMAGE_LEVEL else "case"
+    if threshold["value"] is not None:
+        number, given = f"{threshold['value']:.4g}", fixed_at(threshold["rule"]) is not None
+        fixed = f" The threshold was fixed at {number}." if given else ""
+        at = "" if given else f"threshold {number} by the rule `{threshold['rule']}`"
     if about["kind"] == "ensemble":
-        of_mean = f" The {at} was chosen on the mean of their scores of inner-valid cases." if at else ""
-        return f"The members were fitted and calibrated one by one, as their cards say.{of_mean}"
+        of_mean = f" The {at} was chosen on the mean of their scores of inner-valid {unit}s." if at else ""
+        return f"The members were fitted and calibrated one by one, as their cards say.{of_mean}{fixed}"
     if "epochs" in chosen["params"]:
-        return f"{_trained(chosen, at)}{_tuned(about.get('net', {}))}"
-    what = ", ".join(f"{name} = {value}" for name, value in chosen["params"].items()) or "nothing else"
-    if not at:
-        return f"Chosen on inner splits by case of all of them: {what}. The model was then fitted on all."
-    return f"The {at}, and {what}, were chosen on inner splits by case of all of them; the model was fitted on all."
+        return f"{_trained(chosen, at, unit)}{_tuned(about.get('net', {}), unit)}{fixed}"
+    found = [*filter(None, [at]), *(f"{name} = {value}" for name, value in chosen["params"].items())]
+    which = f"Chosen on inner splits by {unit} of all of them: {joined(found)}" if found else "Nothing was chosen"
+    return f"{which}. The model was then fitted on all.{fixed}"
 
 
 def _before(trained):
@@ -231,26 +253,26 @@ def _before(trained):
     )
 
 
-def _trained(chosen, at):
+def _trained(chosen, at, unit):
     """How a network that is trained in epochs was trained."""
     epochs, again = chosen["params"]["epochs"], chosen["params"].get("then on all", 0)
-    left_out = f" The {at} was chosen on the cases left out." if at else ""
+    left_out = f" The {at} was chosen on the {unit}s left out." if at else ""
     if again:
         return (
-            f"The network learned for {count(epochs, 'epoch')} from most of the cases.{left_out} Then it learned for "
+            f"The network learned for {count(epochs, 'epoch')} from most of the {unit}s.{left_out} Then it learned for "
             f"{count(again, 'epoch')} from all."
         )
     return f"The network learned for {count(epochs, 'epoch')} from {chosen['images']} of them.{left_out}"
 
 
-def _tuned(net):
+def _tuned(net, unit):
     """Which settings of a training were chosen among several."""
     tuned = net.get("tuned")  # older bundles do not say
     if not tuned:
         return ""
     values = [f"{CALLED[name]} ({'its own' if value is None else value})" for name, value in tuned.items()]
     verb = "was" if len(values) == 1 else "were"
-    return f" Its {joined(values)} {verb} chosen among several by the cross-entropy on the cases left out."
+    return f" Its {joined(values)} {verb} chosen among several by the cross-entropy on the {unit}s left out."
 
 
 def _row(expected, metric):

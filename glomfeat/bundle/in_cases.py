@@ -3,8 +3,8 @@
 import pandas as pd
 
 from glomfeat.core.words import number_of
-from glomfeat.data.cases import BY_FOLDER, find_cases, why_by_image
-from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column
+from glomfeat.data.cases import BY_FOLDER, find_cases, pseudonyms, why_by_image
+from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column, listed
 
 LEAST = 0.5  # share of the images with a prediction: a pattern that fits only a few names does not count
 
@@ -82,3 +82,53 @@ def in_cases(predicted, facts, labels, groups, unit="files"):
     )
     lost = int((told & ~known).sum())
     return frame, f"{number_of(lost, unit[:-1])} of no known case: left out of percentages" if lost else ""
+
+
+def cases_apart(names, facts, labels, groups, unit="files", show_names=False):
+    """Say for which images the data and a table of labels name cases that differ, and which of them count.
+
+    Cases that are only called otherwise, with the same images in each, do not differ.
+
+    Parameters
+    ----------
+    names : pandas.Series of str
+        The images.
+    facts, labels, groups, unit
+        As for `in_cases`.
+    show_names : bool
+        Whether examples are names of images, or pseudonyms of their cases in the data.
+
+    Returns
+    -------
+    str
+        Empty if nothing differs, or if only one of both names cases.
+
+    Examples
+    --------
+    >>> data = pd.DataFrame({"name": list("abcd"), "case": ["P1", "P1", "P1", "P2"]})
+    >>> cases_apart(data["name"], data, data.assign(case=["1", "1", "2", "2"]), "auto", show_names=True)
+    'warning: 1 of 4 files is of another case in the table of labels than in DATA (c): the case of DATA counts'
+    """
+    if facts is None or labels is None:
+        return ""
+    told = [told_of(names, tables, groups) for tables in ((facts,), (labels,), (facts, labels))]
+    kinds = CASE_COLUMNS if groups == "auto" else (groups,)
+    if any(find_column(frame, kinds) is None for frame in told[:2]):
+        return ""
+    ours, theirs, used = (find_cases(frame, groups)[0]["case"].astype(object) for frame in told)
+    both = (ours.notna() & theirs.notna()).to_numpy()
+    pairs = pd.DataFrame({"ours": ours[both], "theirs": theirs[both]})
+    size = pairs.groupby(["ours", "theirs"])["ours"].transform("size")
+    usual = (size == size.groupby(pairs["ours"]).transform("max")) & (
+        size == size.groupby(pairs["theirs"]).transform("max")
+    )
+    apart = pairs[(pairs["ours"] != pairs["theirs"]) & ~usual]
+    if apart.empty:
+        return ""
+    shown = names[apart.index] if show_names else pairs["ours"].map(pseudonyms(pairs["ours"]))[apart.index].unique()
+    which = "DATA" if (used[apart.index] == apart["ours"]).all() else "the table of labels"
+    verb = "is" if len(apart) == 1 else "are"
+    return (
+        f"warning: {len(apart)} of {len(pairs)} {unit} {verb} of another case in the table of labels than in DATA "
+        f"({listed(list(shown), 3)}): the case of {which} counts"
+    )

@@ -116,7 +116,7 @@ class Plots:
         return self._draw([forest], arms, ax)
 
     def confusion(self, arms: str | Sequence[str] | None = None, ax: Any = None) -> Drawn:
-        """Draw confusion matrices, one row an arm: at 0.5, and at the threshold that was chosen."""
+        """Draw confusion matrices, one row an arm: at 0.5, and at the threshold of the study."""
         return self._draw([confusion], arms, ax)
 
     def calibration(self, arms: str | Sequence[str] | None = None, ax: Any = None) -> Drawn:

@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from glomfeat.core.arms import FLOOR
 from glomfeat.core.words import joined
 from glomfeat.report.arm_names import spelled
 from glomfeat.results.best_of_many import best_of_many_in_words
 from glomfeat.results.comparisons import detectable
 from glomfeat.results.reference import reference_in_words
-from glomfeat.results.tables import finished_first, with_figure
+from glomfeat.results.tables import finished_first, ranked, with_figure
 from glomfeat.results.words import between, count, figure, plain_class
 
 
@@ -40,7 +41,8 @@ def answer(run, results, names, smallest):
     """
     known = with_figure(finished_first(results))
     if known.empty:
-        return ["No arm has a figure yet."]
+        ended = all(trial.key in run.records for trial in run.trials)
+        return ["No arm has a figure: the table says why." if ended else "No arm has a figure yet."]
     best = known.iloc[0]
     unit, there = run.manifest.unit, run.ever_tested
     seen = run.manifest.keep(there)
@@ -50,15 +52,21 @@ def answer(run, results, names, smallest):
     limits = f"95 % limits {between(best['auroc_lo'], best['auroc_hi'])}"
     if not np.isfinite(best["auroc_lo"]):
         limits = f"no limits, because a single {unit} holds all images of a class"
-    below = " No arm reaches the 0.5 of chance." if best["auroc"] < 0.5 else ""  # which ranks images as well as a coin
+    elif best["auroc_lo"] == best["auroc_hi"]:
+        limits = f"no limits, because it is the same without each {unit}"
+    reaches = known["auroc"].max() >= 0.5  # which ranks images as well as a coin
+    below = "" if reaches else " No arm reaches the 0.5 of chance."
     which = spelled(best["arm"], names)
     if best["status"] != "done":
         which += f" ({_tested(run, best)})"
-    first = f"The best arm{so_far} is {which}, with an AUROC of {figure(best['auroc'])} ({limits})"
+    place = "only" if (results["arm"] != FLOOR).sum() == 1 else "best"
+    first = f"The {place} arm{so_far} is {which}, with an AUROC of {figure(best['auroc'])} ({limits})"
     if str(best["weights"]).startswith("random") and "random" not in names[best["arm"]]:
         first += ", with random weights"
     second = _ties(results, names, count(n, unit))
-    if np.isfinite(smallest):
+    if smallest >= 1:  # the largest that two AUROCs can differ by
+        second += "; no difference could be seen on so few"
+    elif np.isfinite(smallest):
         second += f"; the smallest difference from the best that could be seen is about {figure(smallest)}"
     return [f"{first}.{below}{_ahead(run, known, names)}", second[0].upper() + second[1:] + "."]
 
@@ -125,8 +133,7 @@ def _tested(run, row):
 
 def equal_in_words(results, names):
     """Say in a sentence which arms reach exactly the AUROC of the best one; empty if none does."""
-    known = with_figure(finished_first(results))
-    known = known[known["status"] == known["status"].iloc[0]] if len(known) else known
+    known = ranked(results)
     equal = known["arm"][known["auroc"] == known["auroc"].max()].tolist()[1:] if len(known) else []
     if not equal:
         return ""
@@ -148,7 +155,7 @@ def errors_in_words(results, classes):
     else:
         missed, false = (f"{best[name]:.1f}".removesuffix(".0") for name in ("fn_t", "fp_t"))
         wrong = f"its calls miss {missed} and falsely raise {false}" if best["fn_t"] + best["fp_t"] > 0 else ""
-        how = "a call also needs a threshold, which each fold chose without the images that it tests"
+        how = "a call also needs a threshold, which is set without the images that it decides on"
     if not wrong:
         return ""
     return (

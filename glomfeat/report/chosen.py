@@ -1,11 +1,11 @@
-"""Sentences for the methods section on what was chosen within the training cases, and what was not."""
+"""Words for what was chosen within the training cases, and for what was not."""
 
 import numpy as np
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.notes import NO_INNER, NOT_APPLIED
 from glomfeat.core.words import joined
-from glomfeat.metrics.thresholds import fixed_at
+from glomfeat.metrics.thresholds import fixed_at, threshold_unchosen
 
 THRESHOLDS = {
     "balanced": "so that sensitivity and specificity were closest to each other",
@@ -17,13 +17,55 @@ LACKING = "nner splits of the training data could not hold all classes"
 
 
 def chooses_threshold(loaded):
-    """Whether thresholds of a run are chosen: not with more than two classes, and not if a number is given.
+    """Whether thresholds of a run are chosen: not with more than two classes, and not if one number decides.
 
     Parameters
     ----------
     loaded : glomfeat.results.load.Loaded
     """
-    return len(loaded.run.manifest.classes) == 2 and fixed_at(loaded.identity["threshold"]) is None
+    return len(loaded.run.manifest.classes) == 2 and number_that_decides(loaded) is None
+
+
+def number_that_decides(loaded):
+    """The one threshold of a run that chooses none, given by the user or because inner splits serve no choice.
+
+    Parameters
+    ----------
+    loaded : glomfeat.results.load.Loaded
+
+    Returns
+    -------
+    float or None
+        None if thresholds are chosen; NaN with more than two classes.
+    """
+    rule, done = loaded.identity["threshold"], _done(loaded)
+    given = fixed_at(rule) is not None or (done and all(NO_INNER in record.get("reason", "") for record in done))
+    return threshold_unchosen(rule, len(loaded.run.manifest.classes)) if given else None
+
+
+def the_threshold(loaded, chosen="the chosen threshold"):
+    """Name the threshold of a run of two classes: as chosen, or as the number that decides.
+
+    Parameters
+    ----------
+    loaded : glomfeat.results.load.Loaded
+    chosen : str
+        The name of one that was chosen.
+
+    Returns
+    -------
+    str
+        Empty with more than two classes, where no threshold decides.
+    """
+    if len(loaded.run.manifest.classes) > 2:
+        return ""
+    return chosen if (number := number_that_decides(loaded)) is None else f"the threshold of {number:g}"
+
+
+def _done(loaded):
+    """The records of the trials that are done, except those of the floor."""
+    records = (loaded.run.record(trial) for trial in loaded.run.trials if str(trial.arm) != FLOOR)
+    return [record for record in records if record["status"] == "done"]
 
 
 def how_chosen(loaded):
@@ -37,11 +79,11 @@ def how_chosen(loaded):
     -------
     str
     """
-    run, unit = loaded.run, loaded.run.manifest.unit
-    records = [run.record(trial) for trial in run.trials if str(trial.arm) != FLOOR]
-    done = [record for record in records if record["status"] == "done"]
+    unit, done = loaded.run.manifest.unit, _done(loaded)
     lacking = [record for record in done if NO_INNER in record["reason"]]
     asked = loaded.identity.get("calibration", "none")
+    if loaded.whole and not done:
+        return "No trial came to its end, so that nothing was chosen, and no test fold was scored."
     if lacking and len(lacking) == len(done):
         return f"I{LACKING}, so that nothing was chosen on them: {_instead(lacking, asked)}. {ONCE}"
     what = "Hyper-parameters and decision thresholds" if chooses_threshold(loaded) else "Hyper-parameters"

@@ -132,7 +132,7 @@ def _content(evaluation):
     tables = Finished(**run.given())
     return SimpleNamespace(
         run=run,
-        loaded=SimpleNamespace(study={}),
+        loaded=SimpleNamespace(study={}, run=run, identity={"threshold": evaluation.about["threshold"]["rule"]}),
         results=pd.DataFrame([evaluation.judged.beside]),
         names={arm: evaluation.name},
         shown=[arm],

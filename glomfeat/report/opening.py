@@ -65,7 +65,8 @@ def banners(content):
         )
     failed = content.results[content.results["status"].isin(("failed", "skipped", "partial"))]
     if loaded.whole and len(failed):
-        said.append(("", f"{count(len(failed), 'arm')} did not finish.", "The table says why."))
+        many = count(len(failed), "arm")
+        said.append(("", f"{many[0].upper()}{many[1:]} did not finish.", "The table says why."))
     if loaded.study.get("data", "") is None:
         said.append(("", "The built-in phantom.", f"{ABOUT[0].upper()}{ABOUT[1:]}. {FOR_YOURS}."))
     if loaded.lacks:
@@ -77,7 +78,8 @@ def banners(content):
         said.append(("", "Random weights, not pretrained:", f"{', '.join(sources)}."))
     said += [("", *doubt) for doubt in doubts(content.results)]
     if len(loaded.quarantine):
-        said.append(("", f"{count(len(loaded.quarantine), 'image')} could not be read.", "The last section says why."))
+        many = count(len(loaded.quarantine), "image")
+        said.append(("", f"{many[0].upper()}{many[1:]} could not be read.", "The last section says why."))
     return said
 
 

@@ -64,13 +64,14 @@ def best_of_many_in_words(table, unit="case"):
     if table.empty:
         return ""
     best = table.iloc[0]
-    chosen, of = f"The best of {best['arms']} arms is partly the luckiest", "that choice"
+    lucky = f"The best of {best['arms']} arms is partly the luckiest"
     if not np.isfinite(best["corrected"]):
-        return f"{chosen}; by how much cannot be told from so few {unit}s."
-    ends = between(best["corrected_lo"], best["corrected_hi"])
+        return f"{lucky}; by how much cannot be told from so few {unit}s."
     if figure(best["corrected"]) == figure(best["auroc"]):
-        chosen, of = "The best arm's lead is hardly luck", f"having been chosen among {best['arms']} arms"
-    return f"{chosen}: corrected for {of}, its AUROC is {figure(best['corrected'])} (95 % limits {ends})."
+        lucky = f"The choice among {best['arms']} arms hardly flatters the best one"
+    low, high = best["corrected_lo"], best["corrected_hi"]
+    ends = f" (95 % limits {between(low, high)})" if low < high else ""
+    return f"{lucky}: corrected for that choice, its AUROC is {figure(best['corrected'])}{ends}."
 
 
 def chosen_in_words(table, names, unit="case"):
@@ -92,8 +93,15 @@ def chosen_in_words(table, names, unit="case"):
     if table.empty or not np.isfinite(table["chosen"].iloc[0]):
         return ""
     best = table.iloc[0]
-    drawn = f"When {unit}s are drawn anew, {names[best['arm']]} is the best arm in {best['chosen']:.0%} of the draws"
+    often = _share(best["chosen"])
+    drawn = f"When {unit}s are drawn anew, {names[best['arm']]} is the best arm in {often} of the draws"
+
     rival = table.iloc[1:].sort_values("chosen", ascending=False, kind="stable").iloc[0]
-    second = f", and {names[rival['arm']]}, the next, in {rival['chosen']:.0%}" if rival["chosen"] else ""
-    ties = f" In {best['shared']:.0%} of them several arms are equally best and share the draw."
+    second = f", and {names[rival['arm']]}, the next, in {_share(rival['chosen'])}" if rival["chosen"] else ""
+    ties = f" In {_share(best['shared'])} of them several arms are equally best and share the draw."
     return f"{drawn}{second}.{ties if best['shared'] else ''}"
+
+
+def _share(value):
+    """Write a share of draws, such that only none is 0% and only all are 100%."""
+    return "under 1%" if 0 < value < 0.005 else "over 99%" if 0.995 <= value < 1 else f"{value:.0%}"

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from glomfeat.core.arms import FLOOR
 from glomfeat.core.errors import InputError
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.cases import pseudonyms
@@ -86,18 +87,19 @@ def _by_arm(run):
 
 
 def reference_arm(run):
-    """The finished arm with the best AUROC, which determines the worst tenth of cases; None if none is finished."""
+    """The best finished arm, without the floor, which determines the worst tenth of cases; None if there is none."""
     planned = {}
     for trial in run.trials:
         planned[str(trial.arm)] = planned.get(str(trial.arm), 0) + 1
     areas = {}
     for arm, trials in _by_arm(run).items():
-        if len(trials) == planned[arm]:
+        if len(trials) == planned[arm] and arm != FLOOR:
             of_trials = [
                 auroc(run.manifest.labels[run.tested(trial)], np.asarray(run.record(trial)["scores"], float))
                 for trial in trials
             ]
-            areas[arm] = np.nanmean(of_trials)
+            if np.isfinite(of_trials).any():
+                areas[arm] = np.nanmean(of_trials)
     return max(areas, key=areas.get) if areas else None
 
 

@@ -127,6 +127,8 @@ def detectable_in_words(comparisons, manifest):
     if not len(found):
         what = f"the smallest difference in AUROC that {these} could show"
         return f"{what} is not known: it takes two finished arms that differ"
+    if found.median() >= 1:  # the largest that two AUROCs can differ by
+        return f"with {these} no difference in AUROC can be seen (80 % power, 5 % two-sided)"
     range_ = f"median of {len(found)} comparisons, {found.min():.3f} to {found.max():.3f}; " if len(found) > 1 else ""
     said = f"with {these} a difference in AUROC of less than {found.median():.3f} cannot be seen"
     return f"{said} ({range_}80 % power, 5 % two-sided)"

@@ -61,8 +61,8 @@ def doubts(results):
         each = (f"{row.arm} ({row.inner_auroc:.3f} against {row.auroc:.3f})" for row in far.itertuples())
         found.append(
             (
-                "The AUROC of inner folds, by which settings and thresholds were chosen, differs from that of test "
-                "folds by more than chance:",
+                "The AUROC of inner folds, on which choices are made, differs from that of test folds by more than "
+                "chance:",
                 f"{', '.join(each)}. Do not trust these choices.",
             )
         )

@@ -17,7 +17,8 @@ from glomfeat.results.comparisons import COLUMNS as COMPARED
 from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.predictions import predictions_table
 from glomfeat.results.run import Run
-from glomfeat.results.tables import read_written, results_table, with_figure
+from glomfeat.results.show import decide_by_largest
+from glomfeat.results.tables import ranked, read_written, results_table, with_figure
 from glomfeat.results.terminal import print_cells
 from glomfeat.results.unmoved import without_limits
 from glomfeat.results.words import between, count, figure
@@ -288,33 +289,41 @@ def in_short(rows):
     return f"{count(int(first['images']), 'image')}{of_cases}, {first['positives']} positive"
 
 
-def print_external(table, console):
+def print_external(table, internal, console):
     """Print with rich what arms reach in each cohort, and whether their ranking held.
 
     Parameters
     ----------
     table : pandas.DataFrame
         From external.csv.
+    internal : pandas.DataFrame
+        From `results_table`, for the study.
     console : rich.console.Console
     """
-    figures = "internal", "external", "difference", "sensitivity", "specificity", "slope"
+    figures = {"internal": "in DATA", "external": "there", "difference": "difference"}
+    of_two = {"sensitivity": "sens", "specificity": "spec", "slope": "slope"}
     for cohort, rows in table.groupby("cohort", sort=False):
-        title = f"elsewhere: {cohort}, {in_short(rows)}; AUROC with 95 % limits, sens and spec at the threshold of DATA"
-        cells = [["arm", "in DATA", "there", "difference", "sens", "spec", "slope"]]
+        largest = decide_by_largest(rows)
+        shown = figures | ({} if largest else of_two)
+        title = f"elsewhere: {cohort}, {in_short(rows)}; AUROC with 95 % limits"
+        title += "" if largest else ", sens and spec at the threshold of DATA"
+        cells = [["arm", *shown.values()]]
         for cell in external_cells(rows):
             arm = f"{cell['arm']} ({cell['status']})" if cell["status"] else cell["arm"]
-            cells.append([arm, *(cell[name] for name in figures)])
+            cells.append([arm, *(cell[name] for name in shown)])
         print_cells(cells, title, console)
-        console.print(held_in_words(rows), markup=False, highlight=False)
+        console.print(held_in_words(rows, internal), markup=False, highlight=False)
 
 
-def held_in_words(rows, names=None):
-    """Say in a sentence whether the ranking of arms held in a cohort.
+def held_in_words(rows, internal, names=None):
+    """Say in a sentence whether the ranking of a study's arms held in a cohort; only finished arms have a rank.
 
     Parameters
     ----------
     rows : pandas.DataFrame
         From external.csv, those of one cohort.
+    internal : pandas.DataFrame
+        From `results_table`, for the study.
     names : dict of str to str, optional
         What arms are called.
 
@@ -326,24 +335,28 @@ def held_in_words(rows, names=None):
     --------
     >>> rows = pd.DataFrame({"cohort": "north", "arm": ["a", "b", "c"], "auroc": [0.8, 0.7, 0.6]})
     >>> rows = rows.assign(internal_auroc=[0.9, 0.8, 0.7], tied_with_best=[True, False, False])
-    >>> held_in_words(rows)
+    >>> held_in_words(rows, rows.assign(auroc=rows["internal_auroc"], status="done"))
     "north: the study's best arm, a, is the best there too (AUROC 0.800); Kendall's tau of the ranks of 3 arms is 1.00"
     """
     from scipy.stats import kendalltau
 
     cohort, names = rows["cohort"].iloc[0], names or {}
-    known = with_figure(with_figure(rows), "internal_auroc")
-    if known.empty:
-        return f"{cohort}: whether the ranking of arms held cannot be said: no arm has an AUROC in both"
-    first, best = (known.loc[known[column].idxmax()] for column in ("internal_auroc", "auroc"))
-    home, there = (names.get(row["arm"], row["arm"]) for row in (first, best))
+    known, at_home = with_figure(rows), ranked(internal)["arm"].tolist()
+    mine = known[known["arm"].isin(at_home)]
+    unknown = f"{cohort}: whether the ranking of arms held cannot be said"
+    if mine.empty:
+        return f"{unknown}: no arm has an AUROC in both"
+    first, best = mine[mine["arm"] == at_home[0]], known.loc[known["auroc"].idxmax()]
+    home, there = (names.get(arm, arm) for arm in (at_home[0], best["arm"]))
+    if first.empty:
+        return f"{unknown}: the study's best arm, {home}, has no AUROC there"
+    first = first.iloc[0]
     if first["auroc"] == best["auroc"]:
-        said = f"is the best there too (AUROC {figure(first['auroc'])})"
+        alone = (known["auroc"] == best["auroc"]).sum() == 1
+        said = f"{'is' if alone else 'is one of'} the best there too (AUROC {figure(first['auroc'])})"
     else:
         tied = "does not differ beyond chance from" if str(first["tied_with_best"]) == "True" else "is behind"
         said = f"{tied} the best there, {there} (AUROC {figure(first['auroc'])} and {figure(best['auroc'])})"
     text = f"{cohort}: the study's best arm, {home}, {said}"
-    if len(known) < 3:
-        return text
-    tau = kendalltau(known["internal_auroc"], known["auroc"]).statistic
-    return f"{text}; Kendall's tau of the ranks of {len(known)} arms is {figure(tau, 2)}"
+    tau = kendalltau(mine["internal_auroc"], mine["auroc"]).statistic if len(mine) > 2 else np.nan
+    return f"{text}; Kendall's tau of the ranks of {len(mine)} arms is {figure(tau, 2)}" if np.isfinite(tau) else text

@@ -11,7 +11,7 @@ from glomfeat.results.tables import finished_first, with_figure
 from glomfeat.results.words import figure
 
 MOST = 5  # metrics per table, each with its limits, that fit on a page
-GROUPS = {"": "Ranking and probabilities", "threshold": "Decisions at the chosen threshold", "0.5": "Decisions at 0.5"}
+GROUPS = {"": "Ranking and probabilities", "threshold": "Decisions at the threshold", "0.5": "Decisions at 0.5"}
 LARGEST = "Decisions for the class of the largest score"
 # what remarks say about columns that no table here has
 COLUMN, OF_REASON, OF_BRIER = ": see the column reason", " The reason is in the table.", "Brier score"
@@ -97,7 +97,7 @@ def _remarks(results, metrics, remarked):
         units = "images" if (results["split"] == IMAGE_LEVEL).any() else "cases"
         said.append(f"In brackets are 95 % limits, from leaving out each of the {units} (jackknife)")
     if any(metric.at == "threshold" for metric in metrics):
-        said.append("Thresholds were found without the images that they decide on")
+        said.append("Thresholds were set without the images that they decide on")
     return said
 
 

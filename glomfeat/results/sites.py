@@ -25,7 +25,7 @@ SAID = (
     "Each value was scored by models of all the others. Limits are of its own cases, and there are none where one of "
     "them alone holds a class, or where the figure is the same without each of them.",
     "The mean over values counts each once, however many images it has. It says how arms do at these; so few of them "
-    "cannot say how far a further one may fall, of which the lowest figure is the better warning.",
+    "cannot say how far a further one may fall: the lowest figure warns of that better.",
 )
 HIDDEN = "Values that may be the name of a case have numbers here; sites.csv has the values."
 
@@ -109,9 +109,11 @@ def site_cells(table, names=None, show_names=False):
     head = [
         f"{shown[row['left_out']]} ({number_of(row['cases'], 'case')}, {row['share']:.0%} positive)" for row in values
     ]
-    mean = table.groupby("arm")["auroc"].mean().sort_values(ascending=False, kind="stable", na_position="last")
+    mean, status = table.groupby("arm")["auroc"].mean(), table.groupby("arm")["status"]
+    order = pd.DataFrame({"lacks": status.agg(lambda of: (of != "done").any()), "auroc": mean})
+    order = order.sort_values(["lacks", "auroc"], ascending=[True, False], kind="stable").index
     found = [["arm", *head, "mean"]]
-    for arm in mean.index[mean.index != FLOOR]:
+    for arm in order[order != FLOOR]:
         own = table[table["arm"] == arm].set_index("left_out").loc[[row["left_out"] for row in values]]
         cells = [_cell(row) for row in own.to_dict("records")]
         whole = own["auroc"].notna().all()

@@ -127,6 +127,21 @@ def finished_first(results):
     return results.iloc[np.argsort(results["status"] != "done", kind="stable")]
 
 
+def ranked(results):
+    """The arms of a results table that can be ranked, best first: finished ones with a figure, without the floor.
+
+    If none is finished, those that have ended alike are ranked by what they have.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"arm": ["net:a", "net:b", "net:c"], "auroc": [0.9, 0.8, 0.7], "status": "done"})
+    >>> ranked(table.assign(status=["partial", "done", "done"]))["arm"].tolist()
+    ['net:b', 'net:c']
+    """
+    known = with_figure(finished_first(results))
+    return known[known["status"] == known["status"].iloc[0]] if len(known) else known
+
+
 def read_written(path, texts):
     """Read a table that a run wrote; texts such as NA and 007 stay as they are.
 

@@ -224,9 +224,9 @@ def tied_in_words(results, arms, more):
 def _meanings(finished, arms, more, tables):
     """What readers must know about the workbook and about each column of its sheets."""
     positive, rows = finished.manifest.classes[-1], [("all", "study", finished.title)]
-    rows += [
-        ("all", "best arm", f"{arms[0]}: the one with the highest AUROC.{tied_in_words(finished.results, arms, more)}")
-    ]
+    of = ", of those that are finished" if (finished.results["status"] != "done").any() else ""
+    best = f"{arms[0]}: the one with the highest AUROC{of}.{tied_in_words(finished.results, arms, more)}"
+    rows += [("all", "best arm", best)]
     rows += [
         ("all", "names", NAMES[bool(finished.show_names)]),
         ("all", "split", f"{finished.manifest.split}. {SPLIT}"),

@@ -22,6 +22,7 @@ from glomfeat.comparison.prepare import prepare
 from glomfeat.comparison.refit import refit_arm
 from glomfeat.core.arms import Arm
 from glomfeat.core.words import for_spreadsheets
+from glomfeat.data.cases import pseudonyms
 from glomfeat.data.tables.columns import USUAL
 from glomfeat.features.base import FeatureError
 from glomfeat.features.extract import extract
@@ -158,6 +159,31 @@ def test_labels_apart_from_the_table_leave_its_cases_to_the_limits(texture, tmp_
         answers.append(next(line for line in capsys.readouterr().out.splitlines() if line.startswith("On ")))
         assert "from leaving out each of eight cases" in out.with_suffix(".html").read_text()
     assert answers[0] == answers[1] and answers[0].startswith("On 48 rows of eight cases")
+
+
+@pytest.mark.parametrize("show_names", [False, True])
+def test_an_evaluation_says_where_data_and_labels_do_not_fit_each_other(texture, tmp_path, capsys, show_names):
+    table, path = table_of(seed=1).assign(patient=np.repeat([f"Q{k}" for k in range(8)], 6)), tmp_path / "new.csv"
+    table.drop(columns="label").to_csv(path, index=False)
+    other = table["patient"].str.replace("Q", "q ")  # the same cases by other names, but for two rows
+    other.iloc[[0, 1]] = "q 7"
+    more = pd.DataFrame({"name": ["ghost.png", "spirit.png"], "label": "ill", "patient": "q 1"})
+    labels = pd.concat([table[["name", "label"]].assign(patient=other)[:45], more])
+    labels.to_csv(tmp_path / "labels.csv", index=False)
+    shown = ["--show-names"] if show_names else []
+    assert run(texture.folders[0], path, "--labels", tmp_path / "labels.csv", "--out", tmp_path / "e.csv", *shown) == 0
+    said, page = capsys.readouterr().out, (tmp_path / "e.html").read_text()
+    case = pseudonyms(table["patient"])["Q0"]
+    examples = ", ".join(table["name"][:2]) if show_names else case
+    which = ": ghost.png, spirit.png" if show_names else "; --show-names says which"
+    for line in (
+        f"labels: of 47 names in labels.csv, 2 names fit none of DATA and are not counted{which}",
+        "3 rows have no label and are not counted",
+        "warning: 2 of 45 rows are of another case in the table of labels than in DATA "
+        f"({examples}): the case of DATA counts",
+    ):
+        assert line in said.splitlines() and line in page, line
+    assert show_names or not any(name in said for name in ("ghost", "Q0", "P00", "q 7"))
 
 
 def test_an_ensemble_is_the_mean_of_its_calibrated_members(texture):

@@ -262,6 +262,24 @@ def test_sections_are_alike_and_other_glomeruli_are_not():
     assert likeness(spectra(one), spectra(other)) < 0.5
 
 
+def test_an_audit_says_which_share_of_the_pairs_within_cases_it_compared(tmp_path, spoilt, monkeypatch, capsys):
+    for name, value in (("MOST_SECTIONS", 20), ("SECTIONS", -1.0), ("COMPARED", 0)):  # so that all are alike
+        monkeypatch.setattr(f"glomfeat.checks.data.duplicates.{name}", value)
+    rng = np.random.default_rng(0)
+    for k in range(12):
+        (tmp_path / "data" / "ab"[k % 2]).mkdir(parents=True, exist_ok=True)
+        noise = Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8))
+        noise.save(tmp_path / "data" / "ab"[k % 2] / f"P{k // 6}_PAS_1of1_{k:02d}.png")
+    run(tmp_path / "data", "--out", tmp_path / "out", "--cache", tmp_path / "cache", "--jobs", 1, "--seed", 7)
+    sampled = f"20 of {2 * 15} pairs of like size within cases, drawn at random (seed 7)"  # two cases with six images
+    said = f"outlines were compared in {sampled}: there may be more"
+    assert said in codes(tmp_path / "out")["duplicates.sections"]["what"]
+    assert said in " ".join(capsys.readouterr().out.split()) and said in (tmp_path / "out" / "audit.html").read_text()
+    pairs = pd.read_csv(tmp_path / "out" / "pairs.csv")
+    assert len(pairs) == 20 and set(pairs["found_by"]) == {f"coarse outline, in {sampled}"}
+    assert "drawn at random (seed" not in (spoilt[1] / "audit.txt").read_text(), "all pairs were compared there"
+
+
 def test_the_expected_number_of_torn_pairs_is_that_of_random_folds():
     manifest = manifest_of(np.arange(40) % 2, [f"c{k}" for k in range(40)])
     pairs = pd.DataFrame({"first": np.arange(0, 40, 2), "second": np.arange(1, 40, 2)})

@@ -166,6 +166,9 @@ def test_the_arms_with_the_best_inner_scores_are_looked_at():
         tasks, records = tasks + mine, records | found
     table, _ = measure(tasks, records, ["a", "b"])
     assert set(table["arm"]) == {f"f.v1/{name}/logreg" for name in ("none", "pca1", "pca2")}
+    key = next(key for key in records if key[0] == "f.v1/pca2/logreg")
+    table, _ = measure(tasks, records | {key: {"status": "failed"}}, ["a", "b"])
+    assert set(table["arm"]) == {f"f.v1/{name}/logreg" for name in ("none", "pca1", "ipca1")}, "pca2 lacks a fold"
 
 
 @pytest.mark.slow

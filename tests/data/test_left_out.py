@@ -346,6 +346,11 @@ def test_a_class_in_one_case_of_a_site_gives_no_limits_to_what_is_made_of_it():
     assert found.loc["A", [name for name in limits if name not in of_others]].isna().all()
     assert site_cells(found.reset_index())[1][1].endswith(" (no limits)")
     assert found["note"].tolist() == ["", ""]
+    lacking = found.reset_index().assign(arm="z", status=["done", "failed"], auroc=[0.99, np.nan])
+    rows = site_cells(pd.concat([lacking, found.reset_index()], ignore_index=True))[1:]
+    assert [row[0] for row in rows] == [found["arm"].iloc[0], "z"] and rows[1][-1] == "", (
+        "its mean would be of one site"
+    )
     for trial in trials:  # a score that is always 0.25: each case of B has an image of either class, called no
         records[trial.key] = record | {"scores": np.full((site == "AB"[trial.fold]).sum(), 0.25)}
     same = sites_table(Run(manifest, folds, trials, records, {}, 0)).set_index("left_out").loc["B"]

@@ -6,11 +6,12 @@ from glomfeat.comparison.options import Study
 from glomfeat.results.journal import Journal, note_about
 
 
-def write_folder(out, run, folds=3, repeats=2, data=None, scheme="cv", **about):
+def write_folder(out, run, folds=3, repeats=2, data=None, scheme="cv", threshold="balanced", **about):
     """An output folder as a study leaves it, of a run with made-up scores."""
     out.mkdir(parents=True)
     classes, features = run.manifest.classes, ["weak.v1", "good.v1"]
     options = {"features": tuple(features), "reducers": ("none",), "heads": ("logreg",), "scheme": scheme}
+    options["threshold"] = threshold
     study = Study(data=data, folds=folds, repeats=repeats, **options)
     journal = Journal(out / "journal.jsonl")
     journal.start(study.plain() | {"glomfeat": "0.1.0", "data": f"{len(run.manifest)} images", "nets": []})

@@ -8,6 +8,7 @@ from helpers.runs import GOOD, make_run, of_arm
 from sklearn.metrics import fbeta_score, log_loss
 
 from glomfeat.bundle.card import make_card
+from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.metrics import table
 from glomfeat.metrics.table import METRICS, Metric, Shown, limit_columns
 from glomfeat.report.arm_names import plain_arms
@@ -59,13 +60,13 @@ AREA = Metric(
 )
 
 
-def card_of(row):
+def card_of(row, threshold=0.5, rule="balanced", split="split by case", params=None, of=2):
     about = {"arm": GOOD, "kind": "net", "classes": ["a", "b"], "versions": {"numpy": "2"}, "images": {}}
-    about |= {"preprocess": {"size": 8, "padding": "white", "filter": "lanczos"}, "chosen": {"params": {}}}
+    about |= {"preprocess": {"size": 8, "padding": "white", "filter": "lanczos"}, "chosen": {"params": params or {}}}
     about["net"] = {"name": "compact", "parameters": 3, "started_from": "nothing"}
-    about |= {"threshold": {"value": 0.5, "rule": "balanced"}, "calibration": {"kind": "none", "asked": "none"}}
-    about["trained_on"] = {"by_class": [1, 2], "split": "split by case", "images": 3, "cases": ["P1"], "digest": "ab"}
-    about |= {"study": {"scheme": "cv", "folds": 3, "repeats": 2}, "expected": {"rank": 1, "of": 2, **row}}
+    about |= {"threshold": {"value": threshold, "rule": rule}, "calibration": {"kind": "none", "asked": "none"}}
+    about["trained_on"] = {"by_class": [1, 2], "split": split, "images": 3, "cases": ["P1"], "digest": "ab"}
+    about |= {"study": {"scheme": "cv", "folds": 3, "repeats": 2}, "expected": {"rank": 1, "of": of, **row}}
     return make_card(about)
 
 
@@ -75,6 +76,25 @@ def test_columns_stand_where_they_stood():
     row = dict.fromkeys(result_columns(), 0.25)
     lines = [line.split(" | ")[0].removeprefix("| ") for line in card_of(row).splitlines() if "| 0.250 |" in line]
     assert lines == CARD
+
+
+@pytest.mark.parametrize(
+    ("threshold", "rule", "said", "weighs"),
+    [
+        (0.4, "youden", ("threshold 0.4 by the rule `youden` and ", ""), "by a rule"),
+        (0.3, "0.30", ("", " The threshold was fixed at 0.3."), "0.3 was given"),
+        (None, "0.3", ("", ""), "of the largest score"),
+    ],
+)
+def test_a_card_calls_a_threshold_chosen_only_if_it_was(threshold, rule, said, weighs):
+    card = card_of({}, threshold, rule, params={"C": 1})
+    what = (
+        f"Chosen on inner splits by case of all of them: {said[0]}C = 1. The model was then fitted on all.{said[1]}\n"
+    )
+    assert what in card and weighs in card.partition("## Limits")[2]
+    assert card.count("by the rule") == (rule == "youden") and "ranks 1 of 2 arms" in card
+    by_image = card_of({}, threshold, rule, IMAGE_LEVEL, {"C": 1}, of=1)
+    assert "on inner splits by image of all" in by_image and "the only arm" in by_image and "ranks" not in by_image
 
 
 @pytest.mark.parametrize("name", METRICS)

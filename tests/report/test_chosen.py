@@ -1,17 +1,28 @@
 """The methods say which hyper-parameters, thresholds and calibrations were chosen, and which were not."""
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.reports import write_folder
+from helpers.runs import make_run, manifest_of, scores_like
 
 from glomfeat.comparison.compare import compare
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.core.arms import FLOOR
+from glomfeat.core.notes import NO_INNER
+from glomfeat.metrics.thresholds import threshold_unchosen
+from glomfeat.report.content import read_content
+from glomfeat.report.figures import agreement, confusion, scores
+from glomfeat.report.page import page_html
 from glomfeat.report.sections.methods import paragraph
+from glomfeat.results.external import Cohort, external_tables
 from glomfeat.results.load import load_run
+from glomfeat.results.tables import results_table
 
 CHOSEN = "were chosen on inner splits by case of the training data"
 
@@ -78,3 +89,47 @@ def test_without_inner_splits_a_fixed_threshold_holds_and_nothing_is_called_chos
         "fold was scored once."
     ) in methods
     assert CHOSEN not in methods and "Scores were calibrated" not in methods and "Thresholds" not in methods
+
+
+def content_of(tmp_path, classes, rule, lacking):
+    """A run of made-up scores with a cohort, whose threshold is what the rule gives without inner splits if asked."""
+    run, there = make_run(classes), manifest_of(classes, 60, 10)
+    for record in run.records.values():
+        record["reason"] = f"{NO_INNER} both classes" if lacking else ""
+        if lacking or rule[0].isdigit():
+            record["threshold"] = threshold_unchosen(rule, classes)
+    rng = np.random.default_rng(1)
+    found = {str(trial.arm): scores_like(str(trial.arm), there.labels, classes, rng) for trial in run.trials}
+    threshold = threshold_unchosen(rule, classes)
+    records = {arm: {"status": "done", "threshold": threshold, "scores": of.tolist()} for arm, of in found.items()}
+    content = read_content(write_folder(tmp_path / "out", run, threshold=rule))
+    external = external_tables(run, results_table(run), [Cohort("north", there, [], records)])
+    return replace(content, external=external.results)
+
+
+@pytest.mark.parametrize(
+    ("classes", "rule", "lacking", "at"),
+    [
+        (2, "youden", False, "the chosen threshold"),
+        (2, "0.30", False, "the threshold of 0.3"),
+        (2, "balanced", True, "the threshold of 0.5"),
+        (3, "0.3", False, ""),
+    ],
+)
+def test_captions_and_sections_name_the_threshold_as_it_was_found(tmp_path, classes, rule, lacking, at):
+    content, chosen = content_of(tmp_path, classes, rule, lacking), at == "the chosen threshold"
+    errors, cases, apart = (figure.draw(content) for figure in (confusion, agreement, scores))
+    panels = [axis.get_title("left").rpartition("\n")[2] for axis in errors.figure.axes[:2]]
+    if at and not lacking:
+        assert panels == ["decision at 0.5", f"decision at {at}"] and f"at {at} misses" in errors.alt
+    else:  # a panel for each arm, since both of an arm would be the same
+        assert panels == ["decision at 0.5" if at else "the largest score decides"] * 2
+    assert f"Calls are at {at}." in cases.caption if at else "Calls are those of the largest score." in cases.caption
+    text = re.sub("<[^>]*>", "", page_html(content, {}))
+    said = re.split(r"[.;:]\s", " ".join([errors.caption, cases.caption, apart.caption, text]))
+    called = [one for one in said if "hreshold" in one and "chose" in one]
+    assert bool(called) == (chosen or lacking) and (chosen or len(called) == lacking), "with all images it is chosen"
+    assert ("with its settings and its threshold chosen on inner" in text) == (chosen or lacking)
+    assert ("the threshold that was carried over" in text) == (chosen or lacking)
+    assert ("Sensitivity and specificity are at the threshold of 0.3." in text) == (rule == "0.30")
+    assert ("calibration slope below 1" in text) == (classes == 2)

@@ -21,7 +21,7 @@ def about(classes, **expected):
     return {
         "arm": "resnet18.imagenet/ipca128/svm",
         "classes": classes,
-        "threshold": {"value": 0.5 if len(classes) == 2 else None},
+        "threshold": {"value": 0.5 if len(classes) == 2 else None, "rule": "balanced"},
         "expected": expected,
         "trained_on": {"images": 200, "cases": ["C001", "C002"], "split": "split by case", "digest": "d" * 64},
         "versions": {"glomfeat": "0.9.0"},

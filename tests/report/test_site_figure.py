@@ -20,7 +20,10 @@ def table(**more):
 
 def content_of(frame):
     named = {"a/none/svm": "A + SVM"}
-    return SimpleNamespace(sites=frame, shown=["a/none/svm", "b/none/svm"], names=named, show_names=False)
+    run = SimpleNamespace(manifest=SimpleNamespace(classes=("no", "yes")), trials=[])
+    loaded = SimpleNamespace(run=run, identity={"threshold": "balanced"})
+    shown = ["a/none/svm", "b/none/svm"]
+    return SimpleNamespace(sites=frame, shown=shown, names=named, show_names=False, loaded=loaded)
 
 
 def test_each_arm_has_a_mark_and_a_bar_at_each_value():

@@ -32,6 +32,14 @@ def test_a_slope_is_called_by_its_limits():
     assert calibration_said(table.assign(slope=np.nan, slope_lo=np.nan), "a") == ""
 
 
+def test_a_score_that_falls_where_the_class_is_commoner_is_not_called_extreme():
+    line = {"arm": "a", "class": "sclerotic", "slope": -0.3, "slope_lo": -1.3, "slope_hi": 0.7, "mean_score": 0.3}
+    said = calibration_said(pd.DataFrame([line | {"share": 0.2}]), "a")
+    assert said.startswith(
+        "Its scores for sclerotic do not rise with the share of sclerotic (calibration slope -0.30, "
+    )
+
+
 def test_predictive_values_are_counted_out_of_a_hundred():
     row = {"of": "data", "class": "sclerotic", "prevalence": 0.2, "ppv": 0.5, "ppv_lo": 0.4, "ppv_hi": 0.6}
     row |= {"npv": 0.9, "npv_lo": np.nan, "npv_hi": np.nan}
@@ -51,6 +59,8 @@ def test_what_is_handed_over_and_what_sets_hold_is_said():
         "If a pathologist looks at the fifth of images that it is least sure of, 3.0 % (1.0 to 6.0) of calls on the "
         "rest are wrong, instead of 8.0 % of all."
     )
+    same = pd.DataFrame(risks | {"risk_lo": [0.08, 0.03], "risk_hi": [0.08, 0.03]}).assign(arm="a", by="image")
+    assert "least sure of, 3.0 % of calls on the rest" in abstention_said(same, "a"), "limits of no width are none"
     row = {
         "arm": "a",
         "class": "all",

@@ -164,6 +164,8 @@ def test_what_is_detectable_in_words(compared):
     assert f"of less than {3 * only:.3f} cannot be seen (median of 3 comparisons, {only:.3f} to {3 * only:.3f}; " in (
         detectable_in_words(more, run.manifest)
     )
+    none = detectable_in_words(table.assign(detectable=1.2), run.manifest)
+    assert none == "with these 18 cases no difference in AUROC can be seen (80 % power, 5 % two-sided)"
     one = detectable_in_words(table, make_run(by_case=False).manifest)
     assert one.startswith("with these 144 images, each counted as its own case, a difference in AUROC of less than")
 

@@ -13,6 +13,7 @@ from glomfeat.core.arms import FLOOR
 from glomfeat.data.cases import pseudonyms
 from glomfeat.metrics.agreement import bland_altman, icc_agreement
 from glomfeat.results.cases import AGREEMENT_COLUMNS, CASE_COLUMNS, agreement_table, cases_table, worst_cases
+from glomfeat.results.tables import results_table
 
 # peak flow of 17 people by a large and a mini meter, l/min: Bland & Altman (1986), Lancet 327, table
 LARGE = (494, 395, 516, 434, 476, 557, 413, 442, 650, 433, 417, 656, 267, 478, 178, 423, 427)
@@ -147,6 +148,14 @@ def test_half_a_run_has_the_cases_that_were_tested():
     tested = {case for r in range(REPEATS) for case in run.folds.query(f"repeat == {r} and fold == 0")["case"]}
     assert set(table.loc[table["arm"] == GOOD, "case"]) == tested
     assert (agreement_table(run)["reference"] == WEAK).all()  # the best of those that are finished
+
+
+def test_the_floor_never_says_which_cases_are_the_worst():
+    run = make_run()
+    for key, record in run.records.items():
+        if key[0] != FLOOR:  # worse than a coin
+            record["scores"] = [1 - score for score in record["scores"]]
+    assert results_table(run)["arm"].iloc[0] == FLOOR and (agreement_table(run)["reference"] == WEAK).all()
 
 
 def test_more_classes_and_no_trial_at_all():

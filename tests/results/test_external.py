@@ -1,11 +1,13 @@
 """Figures elsewhere: limits of a difference of two places, calibration lines, and whether a ranking held."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from helpers.runs import GOOD, WEAK, make_run, manifest_of, scores_like
+from rich.console import Console
 from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -13,7 +15,14 @@ from sklearn.metrics import roc_auc_score
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.recalibration import calibration_line
 from glomfeat.metrics.resampling import apart_limits
-from glomfeat.results.external import Cohort, external_cells, external_tables, held_in_words, read_external
+from glomfeat.results.external import (
+    Cohort,
+    external_cells,
+    external_tables,
+    held_in_words,
+    print_external,
+    read_external,
+)
 from glomfeat.results.tables import results_table
 
 ARMS = (GOOD, WEAK, FLOOR)
@@ -178,16 +187,40 @@ def test_cohorts_are_called_in_the_file_as_they_were_given(tmp_path):
 def test_whether_a_ranking_held_is_one_sentence():
     rows = pd.DataFrame({"cohort": "n", "arm": list("abcd"), "internal_auroc": [0.9, 0.8, 0.7, 0.6]})
     rows = rows.assign(auroc=[0.7, 0.8, 0.6, 0.5], tied_with_best=[False, True, False, False])
-    text = held_in_words(rows, {"a": "A"})
+    at_home = rows.assign(auroc=rows["internal_auroc"], status="done")
+    text = held_in_words(rows, at_home, {"a": "A"})
     assert text == (
         "n: the study's best arm, A, is behind the best there, b (AUROC 0.700 and 0.800); Kendall's tau of the ranks "
         "of 4 arms is 0.67"
     )
-    tied = held_in_words(rows.assign(tied_with_best=True)[:2])
+    tied = held_in_words(rows.assign(tied_with_best=True)[:2], at_home)
     assert (
         tied
         == "n: the study's best arm, a, does not differ beyond chance from the best there, b (AUROC 0.700 and 0.800)"
     )
-    assert held_in_words(rows.assign(auroc=np.nan)) == (
-        "n: whether the ranking of arms held cannot be said: no arm has an AUROC in both"
+    unknown = "n: whether the ranking of arms held cannot be said: "
+    assert held_in_words(rows.assign(auroc=np.nan), at_home) == f"{unknown}no arm has an AUROC in both"
+    assert held_in_words(rows[1:], at_home) == f"{unknown}the study's best arm, a, has no AUROC there"
+    equal = "n: the study's best arm, a, is one of the best there too (AUROC 0.700)"
+    assert held_in_words(rows.assign(auroc=0.7), at_home) == equal, "where all are equal there is no tau"
+
+
+def test_the_best_arm_of_the_study_is_a_finished_one_elsewhere_too():
+    rows = pd.DataFrame({"cohort": "n", "arm": list("abcd"), "internal_auroc": [0.9, 0.8, 0.7, 0.6]})
+    rows = rows.assign(auroc=[0.9, 0.6, 0.7, 0.8], tied_with_best=[True, False, False, True])
+    at_home = rows.assign(auroc=rows["internal_auroc"], status=["partial", "done", "done", "done"])
+    assert held_in_words(rows, at_home) == (
+        "n: the study's best arm, b, is behind the best there, a (AUROC 0.600 and 0.900); Kendall's tau of the ranks "
+        "of 3 arms is -1.00"
     )
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_terminal_speaks_of_a_threshold_only_where_one_decides(classes):
+    run, there = make_run(classes), cohort("north", classes)
+    internal, stream = results_table(run), io.StringIO()
+    console = Console(file=stream, width=200, color_system=None)
+    print_external(external_tables(run, internal, [there]).results, internal, console)
+    head, said = stream.getvalue().partition("\n")[0], stream.getvalue()
+    assert ("sens and spec at the threshold of DATA" in head) == (classes == 2)
+    assert ("slope" in said) == (" spec " in said) == (classes == 2) and "in DATA" in said

@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers.runs import GOOD, WEAK, end, make_run, of_arm
 from scipy import stats
@@ -138,7 +139,7 @@ def test_the_best_is_corrected_and_says_how_often_each_is_the_best(run):
     assert best["corrected_lo"] < best["corrected"] <= best["auroc"] < best["corrected_hi"]
     limits = f"{best['corrected_lo']:.3f} to {best['corrected_hi']:.3f}"
     assert best_of_many_in_words(table) == (
-        "The best arm's lead is hardly luck: corrected for having been chosen among 3 arms, its AUROC is "
+        "The choice among 3 arms hardly flatters the best one: corrected for that choice, its AUROC is "
         f"{best['auroc']:.3f} (95 % limits {limits})."
     )
     table.loc[0, "corrected"] -= 0.01
@@ -258,6 +259,7 @@ def content_of(run):
     names = plain_arms(run.results["arm"])
     return SimpleNamespace(
         run=run,
+        loaded=SimpleNamespace(run=run, identity={"threshold": "balanced"}),
         results=run.results,
         comparisons=run.comparisons,
         pairs=run.pairs,
@@ -268,9 +270,20 @@ def content_of(run):
     )
 
 
+@pytest.mark.parametrize(
+    ("share", "said"), [(0, "0%"), (0.003, "under 1%"), (0.4, "40%"), (0.998, "over 99%"), (1, "100%")]
+)
+def test_a_share_of_draws_is_all_or_none_only_if_it_is(share, said):
+    table = pd.DataFrame({"arm": ["a", "b"], "chosen": [share, 1 - share], "shared": share})
+    text = chosen_in_words(table, {"a": "A", "b": "B"})
+    assert f"A is the best arm in {said} of the draws" in text and (f" In {said} of them several" in text) == (
+        share > 0
+    )
+
+
 def test_the_answer_follows_the_plan_before_the_luckiest(run):
     planned = whole_answer(content_of(run))
-    starts = ["The reference is", "near +", "weak +", "The best arm is", "The best arm's lead is hardly luck"]
+    starts = ["The reference is", "near +", "weak +", "The best arm is", "The choice among 3 arms"]
     assert [said.startswith(start) for said, start in zip(planned, starts, strict=True)] == [True] * 5
     late = whole_answer(content_of(finished(reference=Reference(GOOD, 0.05, False))))
     assert late[0].startswith("The best arm is") and "no test of a plan" in late[3]

@@ -9,7 +9,7 @@ import pytest
 from glomfeat.comparison.compare import compare
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
-from glomfeat.core.arms import StudyError
+from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.report.sections.methods import paragraph
 from glomfeat.results.load import load_run
 from glomfeat.results.predictions import predictions_table
@@ -56,6 +56,20 @@ def test_methods_say_where_several_machines_were_averaged(finished, reason, seve
         "Of more than 6,000 training images, the mean of the decisions of several support vector machines was taken"
     )
     assert (of_parts in said, "did not learn from the images of further parts" in said) == (several, left)
+
+
+def test_methods_describe_no_comparison_that_was_not_made(finished):
+    loaded, compared = load_run(finished[2]), "Each arm was compared with the best one"
+    assert compared in " ".join(paragraph(loaded, finished[1]))
+    for key, record in loaded.run.records.items():
+        record["status"] = "failed" if key[0].endswith("svm") else record["status"]
+    alone = " ".join(paragraph(loaded))
+    assert compared not in alone and "The best figure was corrected" not in alone and "were chosen on inner" in alone
+    for key, record in loaded.run.records.items():
+        record["status"] = "done" if key[0] == FLOOR else "failed"
+    nothing = " ".join(paragraph(loaded, finished[1][finished[1]["arm"] == FLOOR]))
+    assert "No trial came to its end, so that nothing was chosen, and no test fold was scored." in nothing
+    assert not any(said in nothing for said in (compared, "were chosen on inner", "trained again", "scored once"))
 
 
 def test_methods_say_in_how_many_trials_nothing_could_be_chosen(finished):

@@ -77,11 +77,19 @@ def test_the_answer_counts_what_is_tied(run):
         "One other arm is worse beyond chance on these 18 cases; the smallest difference from the best that could be "
         "seen is about 0.012."
     )
+    assert answer(run, results, names, 1.5)[1].endswith("on these 18 cases; no difference could be seen on so few.")
     tied = results.assign(tied_with_best=[True, True, None])
     assert answer(run, tied, names, float("nan"))[1] == (
         "One other arm (weak + logistic regression) does not differ from it beyond chance on these 18 cases."
     )
-    assert answer(run, results[results["arm"] == FLOOR], names, 1.0) == ["No arm has a figure yet."]
+    none = answer(run, results[results["arm"] == FLOOR], names, 1.0)
+    assert none == ["No arm has a figure: the table says why."]
+    late = end(make_run(), GOOD, "planned", "")
+    assert answer(late, results[results["arm"] == FLOOR], names, 1.0) == ["No arm has a figure yet."]
+    alone = results[results["arm"] != WEAK]
+    assert answer(run, alone, names, 1.0)[0].startswith("The only arm is good + logistic regression, with an AUROC of")
+    same = answer(run, alone.assign(auroc=0.5, auroc_lo=0.5, auroc_hi=0.5), names, 1.0)[0]
+    assert same.endswith("with an AUROC of 0.500 (no limits, because it is the same without each case).")
     assert (
         question(run) == "Which features and classifiers distinguish b from a on cases the classifier has never seen?"
     )

@@ -87,7 +87,8 @@ def find_pairs(extracted, sizes, seed, jobs=1, embedding=None, across=None):
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`. `first` and `second` are rows of the manifest. `hard` tells copies from likely sections.
+        Columns `COLUMNS`. `first` and `second` are rows of the manifest. `hard` tells copies from likely sections. If
+        only some of the pairs within cases were compared, ``attrs["sampled"]`` says how many of how many.
     """
     manifest = extracted.manifest
     pixels = next(iter(extracted.pixels.values()))
@@ -109,9 +110,10 @@ def find_pairs(extracted, sizes, seed, jobs=1, embedding=None, across=None):
         candidates = [one for one in candidates if rows[one[0]] < across <= rows[one[1]]]
     found = _verify(candidates, places, patches, rows, pixels, sizes, jobs)
     known = {frozenset(pair["rows"]) for pair in found}
-    if manifest.by_case:
-        found += _sections(rows, cases, sizes, pixels, known, seed, jobs, patches)
-    return _frame(exact, resaved + found)
+    sections, sampled = _sections(rows, cases, sizes, pixels, known, seed, jobs) if manifest.by_case else ([], "")
+    frame = _frame(exact, resaved + found + sections)
+    frame.attrs["sampled"] = sampled
+    return frame
 
 
 def _exact(digests):
@@ -225,15 +227,16 @@ def _kind(pair, images):
     return f"{SAME}: {', '.join(parts)}" if parts else RESAVED
 
 
-def _sections(rows, cases, sizes, pixels, known, seed, jobs, patches):
-    """Pairs within a case that look more alike coarsely than pairs from different cases do."""
+def _sections(rows, cases, sizes, pixels, known, seed, jobs):
+    """Pairs within a case that look more alike coarsely than pairs from different cases do, and if sampled, how."""
     pairs = may_be_sections(cases[rows], sizes[rows])
     pairs = pairs[[frozenset(pair) not in known for pair in rows[pairs].tolist()]] if len(pairs) else pairs
-    rng = np.random.default_rng(seed_for(seed, "audit", "sections"))
+    rng, sampled = np.random.default_rng(seed_for(seed, "audit", "sections")), ""
     if len(pairs) > MOST_SECTIONS:
+        sampled = f"{MOST_SECTIONS:,} of {len(pairs):,} pairs of like size within cases, drawn at random (seed {seed})"
         pairs = pairs[np.sort(rng.permutation(len(pairs))[:MOST_SECTIONS])]
     if not len(pairs):
-        return []
+        return [], sampled
     apart = rng.integers(0, len(rows), (4 * COMPARED, 2))
     longer = sizes[rows].max(axis=1)
     ratio = longer[apart].max(axis=1) / longer[apart].min(axis=1)
@@ -246,14 +249,16 @@ def _sections(rows, cases, sizes, pixels, known, seed, jobs, patches):
         values = np.array([value for part in done for value in part])
     own, chance = values[: len(pairs)], values[len(pairs) :]
     least = max(SECTIONS, chance.max(initial=0))
-    return [
+    way = f"coarse outline, in {sampled}" if sampled else "coarse outline"
+    likely = [
         {
             "rows": tuple(rows[pair].tolist()), "kind": LIKELY, "hard": False, "similarity": float(value),
-            "shared": np.nan, "degrees": np.nan, "mirrored": False, "scale": np.nan, "found_by": "coarse outline",
+            "shared": np.nan, "degrees": np.nan, "mirrored": False, "scale": np.nan, "found_by": way,
         }
         for pair, value in zip(pairs, own, strict=True)
         if value > least
     ]  # fmt: skip
+    return likely, sampled
 
 
 def _whole(pairs, kind, way):

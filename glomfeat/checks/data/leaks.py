@@ -70,7 +70,7 @@ def described(manifest, pairs, folds, seed, shown):
     return frame
 
 
-def check_pairs(manifest, frame, folds, seed):
+def check_pairs(manifest, frame, folds, seed, sampled=""):
     """Findings on pairs, with the worst kinds separate.
 
     Parameters
@@ -79,6 +79,8 @@ def check_pairs(manifest, frame, folds, seed):
     frame : pandas.DataFrame
         From `described`.
     folds, seed : int
+    sampled : str
+        How many pairs within cases were compared, if only some were; see `glomfeat.checks.data.duplicates.find_pairs`.
 
     Returns
     -------
@@ -99,9 +101,10 @@ def check_pairs(manifest, frame, folds, seed):
         ("duplicates.sections", alike, "pairs that are alike and may be serial sections of one glomerulus", HOW_ALIKE),
     ):
         hard = code != "duplicates.sections"
+        more = "" if hard or not sampled else f"; outlines were compared in {sampled}: there may be more"
         some = frame[rows]
         if some.empty:
-            found.append(_none(code, what, how))
+            found.append(_none(code, what + more, how))
             continue
         severe = hard and bool((rows & (across | ~frame["same_class"])).any())
         if manifest.by_case:
@@ -117,7 +120,7 @@ def check_pairs(manifest, frame, folds, seed):
             Finding(
                 code,
                 "severe" if severe else "info" if manifest.by_case and not other else "warning",
-                f"{len(some)} {what}: {where}{other} under two classes; {split}",
+                f"{len(some)} {what}: {where}{other} under two classes; {split}{more}",
                 how,
                 "if separated, one is learnt by heart and the other is tested; across cases, no split by case helps",
                 _remedy(hard, severe),

@@ -167,8 +167,9 @@ def audit(options, cache, jobs, free):
         shown = pseudonyms(manifest.table["case"])
         if options.show_names:
             shown = {case: case for case in shown}
+        sampled = pairs.attrs.get("sampled", "")
         pairs = described(manifest, pairs, options.folds, options.seed, shown)
-        findings += check_pairs(manifest, pairs, options.folds, options.seed)
+        findings += check_pairs(manifest, pairs, options.folds, options.seed, sampled)
         findings += check_sizes(manifest, sizes)
         if len(manifest.classes) > 1:
             findings += probe_classes(manifest, shortcut, options.folds, options.seed)

@@ -251,13 +251,19 @@ def _groups_of(feature, say):
 
 
 def _best_arms(tasks, records):
-    """The finished tasks of the first repeat for the arms that did best on inner splits."""
+    """The finished tasks of the first repeat for the arms that did best on inner splits; whole arms come first."""
     arms = {}
     for task in tasks:
         record = records.get(task.trial.key, {})
         if task.trial.repeat == 0 and record.get("status") == "done":
             arms.setdefault(task.trial.arm, []).append((record["inner_auroc"], task))
-    best = sorted(arms, key=lambda arm: -np.mean([inner for inner, _ in arms[arm]]))[:ARMS]
+    most = max(map(len, arms.values()), default=0)
+
+    def place(arm):
+        inner = np.mean([inner for inner, _ in arms[arm]])
+        return len(arms[arm]) < most, -inner if np.isfinite(inner) else np.inf
+
+    best = sorted(arms, key=place)[:ARMS]
     return [task for arm in best for _, task in arms[arm]]
 
 

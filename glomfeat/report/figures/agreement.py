@@ -3,6 +3,7 @@
 import numpy as np
 
 from glomfeat.metrics.agreement import bland_altman
+from glomfeat.report.chosen import the_threshold
 from glomfeat.report.drawing import INK, MUTED, Picture, look, make_figure
 from glomfeat.report.paper import points
 from glomfeat.results.case_level import one_class_each
@@ -29,6 +30,7 @@ def draw(content):
     shown = {arm: mine for arm in content.first(MOST) if len(mine := cases[cases["arm"] == arm]) > 2}
     if not shown or not run.manifest.by_case or one_class_each(run.manifest):
         return None
+    at = the_threshold(content.loaded)
     limits = {arm: bland_altman(mine["true_percent"], mine["predicted_percent"]) for arm, mine in shown.items()}
 
     def make(axes):
@@ -60,7 +62,7 @@ def draw(content):
         f"Each mark is one of {count(max(map(len, shown.values())), 'case')}; larger marks hold more images. Left: on "
         "the grey line the percentage is right. Right (Bland & Altman 1986): the error against the size of the "
         "percentage; the solid line is the bias, and 95 % of cases are expected between the dashed ones. Calls are "
-        f"{'those of the largest score' if len(run.manifest.classes) > 2 else 'at the chosen threshold'}.",
+        f"{f'at {at}' if at else 'those of the largest score'}.",
         f"Scatter and Bland-Altman plots per case, in percentage points. {said}.",
         make_figure(9.2, 0.5 + 3.1 * len(shown), make, len(shown), 2),
     )

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
+from glomfeat.report.chosen import number_that_decides, the_threshold
 from glomfeat.report.drawing import GRID, PALETTE, Picture, fold, make_figure
 from glomfeat.report.paper import points
 from glomfeat.results.parts import confusions, trial_parts
@@ -17,7 +18,7 @@ WIDTH, TITLE = 14, 33  # characters in a line of a class's name, and of an arm's
 
 
 def draw(content):
-    """Draw confusion matrices of the best of the shown arms, at 0.5 and at the chosen threshold.
+    """Draw confusion matrices of the best of the shown arms, at 0.5 and at the threshold of the run.
 
     Parameters
     ----------
@@ -29,11 +30,13 @@ def draw(content):
     """
     if not content.shown:
         return None
-    run, names, arms = content.run, content.names, content.first(MOST)
-    order = [run.manifest.classes.index(name) for name in content.loaded.study.get("ordinal") or run.manifest.classes]
-    classes = [plain_class(run.manifest.classes[code]) for code in order]
-    two, unit = len(classes) == 2, run.manifest.unit
-    columns = ("decision at 0.5", "decision at the chosen threshold") if two else ("the largest score decides",)
+    run, names, arms, manifest = content.run, content.names, content.first(MOST), content.run.manifest
+    order = [manifest.classes.index(name) for name in content.loaded.study.get("ordinal") or manifest.classes]
+    classes = [plain_class(manifest.classes[code]) for code in order]
+    two = len(classes) == 2
+    number = number_that_decides(content.loaded)
+    places = ["0.5", the_threshold(content.loaded)][: 1 if number == 0.5 else 2] if two else []
+    columns = [f"decision at {place}" for place in places] or ["the largest score decides"]
     trials = {arm: [trial for trial in run.trials if str(trial.arm) == arm] for arm in arms}
     tables = {arm: confusions(trial_parts(run, own), len(classes))[: len(columns)] for arm, own in trials.items()}
     repeats = len({trial.repeat for of in trials.values() for trial in of})
@@ -51,15 +54,10 @@ def draw(content):
                     grid[row, column].tick_params(labelleft=False)
 
     if two:
-        said = "; ".join(
-            f"{names[arm]} at 0.5 misses {both[0][1, 0]:.0f} and falsely calls {both[0][0, 1]:.0f}, at the threshold "
-            f"{both[1][1, 0]:.0f} and {both[1][0, 1]:.0f}"
-            for arm, both in tables.items()
-        )
+        said = "; ".join(f"{names[arm]} {_wrong(places, both)}" for arm, both in tables.items())
         how = (
-            f" Bottom left of each square: {classes[-1]} that were missed; top right: false alarms. Left: a score of "
-            f"0.5 or more is called positive. Right: the threshold was chosen on training {unit}s only, so that these "
-            "counts are honest."
+            f" Bottom left of each square: {classes[-1]} that were missed; top right: false alarms. "
+            f"{_called(number, manifest.unit)}"
         )
     else:
         said = "; ".join(
@@ -73,6 +71,23 @@ def draw(content):
         f"{' per repeat' if repeats > 1 else ''} and their share of the row.{how}",
         f"Confusion matrices. {said}.",
         make_figure(5.4 if two else side + 1.2, side * len(arms), make, len(arms), len(columns)),
+    )
+
+
+def _called(number, unit):
+    """Say from which score images are called positive."""
+    if number == 0.5:
+        return "A score of 0.5 or more is called positive."
+    right = f"the threshold was chosen on training {unit}s only, so that these counts are honest"
+    right = right if number is None else f"a score of {number:g} or more"
+    return f"Left: a score of 0.5 or more is called positive. Right: {right}."
+
+
+def _wrong(places, tables):
+    """Say how many images are called wrong at each threshold."""
+    return ", ".join(
+        f"at {place} misses {counts[1, 0]:.0f} and falsely calls {counts[0, 1]:.0f}"
+        for place, counts in zip(places, tables, strict=True)
     )
 
 

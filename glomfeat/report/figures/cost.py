@@ -4,7 +4,7 @@ import numpy as np
 
 from glomfeat.report.drawing import PALETTE, Picture, make_figure
 from glomfeat.report.paper import points
-from glomfeat.results.tables import with_figure
+from glomfeat.results.tables import ranked
 from glomfeat.results.words import figure, seconds
 
 NAME, SECTION, ORDER = "cost", "cost", 10
@@ -24,7 +24,7 @@ def draw(content):
         None if fewer than two arms were measured.
     """
     results, names = content.results, content.names
-    rows = with_figure(results).reset_index(drop=True)
+    rows = ranked(results.reset_index(drop=True))
     rows = rows[(rows["fit_s"] > 0) & (rows["peak_rss_mb"] > 0)]
     if len(rows) < 2:
         return None

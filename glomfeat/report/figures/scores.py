@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from glomfeat.report.chosen import the_threshold
 from glomfeat.report.drawing import INK, PALETTE, Picture, make_figure
 from glomfeat.report.paper import points
 from glomfeat.results.words import figure, plain_class
@@ -55,10 +56,17 @@ def draw(content):
         NAME,
         "How far apart the classes are",
         f"How scores are distributed in {positive} (dashed, orange) and all others (solid, blue); each adds up to 1. "
-        + ("Images on the wrong side of the vertical line are errors at the chosen threshold." if two else ""),
+        + (_line(content.loaded, parts) if two else ""),
         f"Histograms of scores by class. {means}.",
         make_figure(5.4, 0.7 + 1.35 * len(parts), make, len(parts), 1, sharex=True),
     )
+
+
+def _line(loaded, parts):
+    """Say what the vertical line is: a threshold, or the mean of several."""
+    if any(len({part.threshold for part in mine}) > 1 for mine in parts.values()):
+        return "The vertical line is the mean of the chosen thresholds, each of which decides in its own fold."
+    return f"Images on the wrong side of the vertical line, {the_threshold(loaded)}, are errors."
 
 
 def _median(parts, positive):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from glomfeat.report.chosen import the_threshold
 from glomfeat.report.drawing import Picture, look, make_figure
 from glomfeat.results.sites import shown_values
 from glomfeat.results.words import between
@@ -56,9 +57,16 @@ def draw(content):
     return Picture(
         NAME,
         "How arms do at each value that was left out",
-        "Each mark is what models of all other values give, the bar its 95 % limits. Sensitivity and specificity are "
-        "at the threshold that was chosen at the other values: an arm may rank images of a new place well, and yet "
-        "call too many or too few of them.",
+        f"Each mark is what models of all other values give, the bar its 95 % limits.{_called(content.loaded)}",
         f"AUROC at each value that was left out. {said}.",
         make_figure(3.2 * len(drawn) + 0.6, 1.3 + 0.55 * len(values), make, 1, len(drawn), squeeze=False, sharey=True),
+    )
+
+
+def _called(loaded):
+    """Say at which threshold images are called; empty with more than two classes."""
+    at = the_threshold(loaded, "the threshold that was chosen at the other values")
+    return at and (
+        f" Sensitivity and specificity are at {at}: an arm may rank images of a new place well, and yet call too many "
+        "or too few of them."
     )

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from glomfeat.core.words import joined
+from glomfeat.report.chosen import chooses_threshold
 from glomfeat.report.drawing import PALETTE, Picture, make_figure
 from glomfeat.results.words import count
 
@@ -44,17 +46,27 @@ def draw(content):
         for axis in axes[-1]:
             axis.set_xlabel("epoch")
 
+    unit = content.run.manifest.unit
+    then = "; after the end of their lines they are learnt, too" if (curves["learns"] == "all").any() else ""
     last = curves.groupby("arm")["epoch"].max()
     return Picture(
         NAME,
         "How networks learned",
-        "Thin lines are folds, the bold line is their mean. Inner-valid cases are training cases that were held back "
-        "for threshold and calibration; after the end of their lines they are learnt, too. They chose no epoch, and "
-        "the outer test cases play no part here. Where the dashed loss rises while the solid one falls, the network "
-        "learns its training cases by heart.",
+        f"Thin lines are folds, the bold line is their mean. Inner-valid {unit}s are training {unit}s that were held "
+        f"back{_serving(content.loaded)}{then}. No epoch was chosen by these lines, and the outer test {unit}s play no "
+        f"part here. Where the dashed loss rises while the solid one falls, the network learns its training {unit}s by "
+        "heart.",
         "Training curves. " + "; ".join(f"{names[arm]}: {count(int(last[arm]), 'epoch')}" for arm in arms) + ".",
         make_figure(9.2, 0.6 + 2.3 * len(arms), make, len(arms), 2),
     )
+
+
+def _serving(loaded):
+    """Say what inner-valid cases are held back for; empty if nothing is chosen on them."""
+    serves = ["settings"] if loaded.identity.get("tune") else []
+    serves += ["the threshold"] if chooses_threshold(loaded) else []
+    serves += ["calibration"] if loaded.identity.get("calibration", "none") != "none" else []
+    return f" for {joined(serves)}" if serves else ""
 
 
 def _folds(axis, frame, column, colour, line, label):

@@ -3,6 +3,7 @@
 import math
 
 from glomfeat.core.arms import FLOOR
+from glomfeat.report.chosen import the_threshold
 from glomfeat.results.best_of_many import chosen_in_words
 from glomfeat.results.pairs import DECISIONS, pairs_of
 from glomfeat.results.words import figure, p_value, signed
@@ -40,7 +41,7 @@ def fill(content):
         "is_reference": reference is not None and base == reference.arm,
         "margin": reference.margin if reference else None,
         "titles": TITLES,
-        "two": len(content.run.manifest.classes) == 2,
+        "at": the_threshold(content.loaded, "its own threshold"),
         "unit": unit,
         "rows": [_row(row, against[row["arm"]], names) for row in rows.to_dict("records")],
     }

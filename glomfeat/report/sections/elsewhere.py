@@ -1,5 +1,6 @@
 """The section on cohorts of other places: internal and external results, and whether the ranking of arms held."""
 
+from glomfeat.metrics.thresholds import fixed_at
 from glomfeat.results.external import external_cells, held_in_words, in_short
 
 NAME, TITLE, ORDER, TEMPLATE = "elsewhere", "Elsewhere", 37, "sections/elsewhere.html"
@@ -23,11 +24,12 @@ def fill(content):
     for name, rows in content.external.groupby("cohort", sort=False):
         cells = [cell | {"arm": names.get(cell["arm"], cell["arm"])} for cell in external_cells(rows)]
         lacking = next((why for why in rows["reason"] if "no AUROC" in why), "")
-        said = held_in_words(rows, names).removeprefix(f"{name}: ")
+        said = held_in_words(rows, content.results, names).removeprefix(f"{name}: ")
         about = {"name": name, "about": in_short(rows), "said": said[:1].upper() + said[1:], "rows": cells}
         cohorts.append(about | {"lacking": lacking.rpartition("; ")[2]})
     return {
         "cohorts": cohorts,
         "images": len(content.run.manifest),
         "two": len(content.run.manifest.classes) == 2,
+        "number": fixed_at(content.loaded.identity["threshold"]),
     }

@@ -102,8 +102,9 @@ def _data(loaded):
     sizes = manifest.table["case"].value_counts()
     said = f"The data set held {len(manifest):,} images ({parts})"
     if manifest.by_case:
-        said += f" of {len(sizes):,} cases, with {sizes.min():,} to {sizes.max():,} images a case"
-        said += f" (median {sizes.median():g})"
+        ends = f"{sizes.min():,} to {sizes.max():,} images a case (median {sizes.median():g})"
+        said += f" of {len(sizes):,} cases, with "
+        said += ends if sizes.min() < sizes.max() else f"{count(int(sizes.max()), 'image')} a case"
     out = len(loaded.quarantine)
     said += f"; {count(out, 'image')} could not be read and {'was' if out == 1 else 'were'} left out." if out else "."
     if loaded.about["table"]:
@@ -221,17 +222,19 @@ def _protocol(loaded):
 
 def _statistics(loaded):
     unit = loaded.run.manifest.unit
-    fold = "left-out value" if loaded.run.left_out else "fold"
     said = (
-        f"AUROC and average precision were calculated within each {fold} and averaged; other metrics were calculated "
-        f"from pooled out-of-fold decisions. 95 % limits are from a jackknife that leaves out each {unit}, with "
+        f"{_pooled(loaded)} 95 % limits are from a jackknife that leaves out each {unit}, with "
         "Student's t and Satterthwaite's degrees of freedom on the logit scale (Tukey 1958; Satterthwaite 1946), and "
         f"count the {unit}s that hold images of a figure's denominator; for figures of 0 or 1 they are exact limits "
-        "for that number of trials (Clopper & Pearson 1934). Each arm was compared with the best one by the difference "
-        f"in AUROC, with a jackknife over {unit}s as well, and p-values were adjusted for the choice of the best among "
-        "all arms (step-down max-T over all pairs of the arms left: Westfall & Young 1993; Hansen, Lunde & Nason "
-        f"2011). The best figure was corrected by a bootstrap over {unit}s (Tsamardinos et al. 2018)."
+        "for that number of trials (Clopper & Pearson 1934)."
     )
+    if _compares(loaded):
+        said += (
+            " Each arm was compared with the best one by the difference in AUROC, with a jackknife over "
+            f"{unit}s as well, and p-values were adjusted for the choice of the best among all arms (step-down max-T "
+            "over all pairs of the arms left: Westfall & Young 1993; Hansen, Lunde & Nason 2011). The best figure was "
+            f"corrected by a bootstrap over {unit}s (Tsamardinos et al. 2018)."
+        )
     if reference := Reference.of(loaded.journal):
         said += f" The reference was {reference.in_words}."
         if reference.margin is not None:
@@ -244,8 +247,9 @@ def _statistics(loaded):
             "absolute error in steps are given."
         )
     if loaded.study.get("readers"):
+        at = " at its threshold" if len(loaded.run.manifest.classes) == 2 else ""
         said += (
-            " Readers were compared with each arm at its threshold on the images that they had called, by paired "
+            f" Readers were compared with each arm{at} on the images that they had called, by paired "
             f"differences of sensitivity and specificity with a jackknife over {unit}s as well, with adjusted p-values "
             "(Holm 1979), and by Cohen's kappa (1960)."
         )
@@ -262,9 +266,31 @@ def _statistics(loaded):
     return said
 
 
+def _pooled(loaded):
+    """Say what metrics were calculated from: images of each fold or of all, or of the only part that is tested."""
+    if len({trial.fold for trial in loaded.run.trials}) == 1:
+        several = " of each repeat and averaged" if loaded.identity["repeats"] > 1 else ""
+        return f"All metrics were calculated on the outer-test part{several}."
+    fold = "left-out value" if loaded.run.left_out else "fold"
+    return (
+        f"AUROC and average precision were calculated within each {fold} and averaged; other metrics were calculated "
+        "from pooled out-of-fold decisions."
+    )
+
+
+def _compares(loaded):
+    """Whether arms are compared with each other: at least two that are finished, or may still be."""
+    arms = {}
+    for trial in loaded.run.trials:
+        if str(trial.arm) != FLOOR:
+            arms.setdefault(str(trial.arm), []).append(loaded.run.record(trial)["status"] == "done")
+    return len(arms) > 1 and (not loaded.whole or sum(map(all, arms.values())) > 1)
+
+
 def _of_procedure(loaded, results):
     """Say in a sentence how limits of a procedure that is trained again were found; empty if no arm has such limits."""
-    by, unit = set(results["auroc_procedure_by"].dropna()), loaded.run.manifest.unit
+    arms, unit = results[results["arm"] != FLOOR], loaded.run.manifest.unit
+    by = set(arms["auroc_procedure_by"].dropna())
     how = [said for name, said in PROCEDURES.items() if name in by]
     if not how:
         return ""

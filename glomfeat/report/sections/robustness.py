@@ -1,6 +1,7 @@
 """The section on robustness: how well each arm does on images as from another laboratory or scanner."""
 
 from glomfeat.core.arms import FLOOR
+from glomfeat.report.chosen import the_threshold
 from glomfeat.results.robustness import arms_to_show, worst_of
 
 NAME, TITLE, ORDER, TEMPLATE = "robustness", "Other stains and scanners", 25, "sections/robustness.html"
@@ -40,6 +41,7 @@ def fill(content):
         "rows": rows,
         "names": content.names,
         "called": CALLED,
+        "at": the_threshold(content.loaded, "the threshold that was chosen on unchanged images"),
         "sensitivity": bool(table["sensitivity_t"].notna().any()),
         "without": [content.names.get(arm, arm) for arm in done if arm != FLOOR and arm not in known],
         "partly": [content.names.get(arm, arm) for arm in table.loc[table["status"] != "done", "arm"].unique()],

@@ -79,13 +79,13 @@ OTHERS = (
     Column(
         "inner_auroc",
         "inner AUROC",
-        "Mean AUROC of inner folds, which settings were chosen on: no result.",
+        "Mean AUROC of inner folds, on which choices are made: no result.",
         3,
         True,
         10,
     ),
     Column(
-        "threshold", "threshold", "Mean of the thresholds that the folds chose on their training cases.", 3, True, 10
+        "threshold", "threshold", "Mean over folds of the score from which an image is called positive.", 3, True, 10
     ),
     Column("peak_vram_mb", "GPU MB", "Peak memory on the GPU.", 0, True, 10),
     Column("parameters", "parameters", "How many numbers a network learns.", 0, True, 10),

@@ -71,7 +71,9 @@ def calibration_said(lines, arm, unit="case"):
             continue
         slope = f"calibration slope {figure(row['slope'], 2)}, {between(row['slope_lo'], row['slope_hi'], 2)}"
         how = f"are not shown to be too extreme or too timid by these {unit}s"
-        if row["slope_hi"] < 1:
+        if row["slope"] <= 0:
+            how = f"do not rise with the share of {plain_class(row['class'])}"
+        elif row["slope_hi"] < 1:
             how = "are too extreme"
         elif row["slope_lo"] > 1:
             how = "are too timid"
@@ -132,7 +134,7 @@ def _hundred(row, name):
 def _ends(row, name, digits=0):
     """Write the limits of a share in brackets, in per cent; empty if there are none."""
     low, high = (row[end] for end in limits_of(name))
-    return f" ({between(100 * low, 100 * high, digits)})" if is_known(low) else ""
+    return f" ({between(100 * low, 100 * high, digits)})" if is_known(low) and low < high else ""
 
 
 def abstention_said(table, arm):
