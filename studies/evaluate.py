@@ -20,8 +20,9 @@ class Options:
     bundle: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="BUNDLE")]
     """Folder of the bundle, as studies.refit writes it. If you give only one path, it is DATA."""
     folder: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")] = None
-    """Folder, zip or tar of images (every file gets a row), or a CSV that names images. If the bundle was trained on a
-    table, DATA is such a table in any form that a study reads (CSV, parquet, npy, HDF5, a folder of embeddings)."""
+    """Folder, zip or tar of images (every file that is not hidden gets a row), or a CSV that names images. If the
+    bundle was trained on a table, DATA is such a table in any form that a study reads (CSV, parquet, npy, HDF5, a
+    folder of embeddings)."""
     labels: str | None = None
     """CSV of labels (name,ground truth), for figures with limits in the report. Default: labels from the table itself,
     from class folders, or from a table among the images. labels_corrected.csv changes these."""
@@ -200,12 +201,14 @@ def _images(options, bundle, data, out, say):
     ours = [out, out.with_suffix(".json"), *beside(out).values(), mark_of(out, beside=True)]
     but = [*ours, *([options.labels] if options.labels else [])]
     files = files_in(path, options.recursive, but, notes)
-    for note in notes:
+    said = tuple(notes)
+    for note in said:
         say(note)
     notes.clear()
     if not files.names:
         raise InputError(f"{data} holds no files: give a folder of images, or --recursive for its sub-folders")
-    return files, None, _telling(lambda: labels_beside(files, asked, classes, notes), notes, options, say)
+    given = files, asked, classes, notes, said, options.show_names
+    return files, None, _telling(lambda: labels_beside(*given), notes, options, say, options.name_column)
 
 
 def _rows(options, bundle, data, out, say):
@@ -230,15 +233,15 @@ def _asked(options):
     return Asked(options.name_column or "", options.label_column or "")
 
 
-def _telling(find, notes, options, say):
-    """A function that finds classes and reports it; classes that do not fit and were not asked for are no error."""
+def _telling(find, notes, options, say, needed=None):
+    """A function that finds classes and reports it; classes that do not fit and are not `needed` are no error."""
     from glomfeat.core.errors import UserError
 
     def labels():
         try:
             found = find()
         except UserError as error:
-            if options.label_column:
+            if options.label_column or needed:
                 raise
             say(f"no figures: {error}")
             return None, [f"no figures: {error}"]

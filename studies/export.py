@@ -154,7 +154,8 @@ def _extract(options, cache, say):
     jobs = options.jobs or joblib.cpu_count(only_physical_cores=False)
     if data is None:
         data = built_in(cache, jobs, say)
-    manifest = read_manifest(data, options.labels, None, options.groups, None, options.show_names, options.layout)
+    how = options.groups, None, options.show_names, options.layout, options.asked
+    manifest = read_manifest(data, options.labels, None, *how)
     names = options.features
     if manifest.source and names == DEFAULT_FEATURES:
         names = (f"file:{manifest.source}",)

@@ -12,7 +12,7 @@ from glomfeat.core.errors import UserError
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.core.words import number_of
 from glomfeat.data.cases import IMAGE_LEVEL, find_cases, why_by_image
-from glomfeat.data.labels.classes import labelled, spelling
+from glomfeat.data.labels.classes import class_numbers, labelled
 from glomfeat.data.labels.corrections import BASE, digest_of_name
 from glomfeat.data.manifest import Manifest
 from glomfeat.data.problems import ManifestError, complain
@@ -109,7 +109,7 @@ def read_labels(path, names, classes, asked=USUAL, notes=None, show_names=False)
         which = f": {listed(lost, 3)}" if show_names else "; --show-names says which"
         fits = number_of(len(lost), "name fits none of DATA and is", "names fit none of DATA and are")
         notes.append(f"labels: of {labelling.nunique()} names in {Path(path).name}, {fits} not counted{which}")
-    return by_class(frame, {name: names[place] for name, place in found.items()}, classes, path)
+    return by_class(frame, {name: names[place] for name, place in found.items()}, classes, path, notes)
 
 
 def corrected(corrections, labels, classes, notes):
@@ -186,10 +186,10 @@ def labels_within(frame, place, names, asked, classes, notes):
     """
     if label_column(frame, Path(place).name, asked.label) is None:
         return None
-    return by_class(labelled(place, asked, notes, frame), {name: name for name in names}, classes, place)
+    return by_class(labelled(place, asked, notes, frame), {name: name for name in names}, classes, place, notes)
 
 
-def by_class(frame, files, classes, where):
+def by_class(frame, files, classes, where, notes=None):
     """Give rows of labels the file that each belongs to and the number of its class.
 
     Parameters
@@ -201,6 +201,8 @@ def by_class(frame, files, classes, where):
     classes : list of str
     where : path-like
         For messages.
+    notes : list of str, optional
+        A line is added if classes are given as numbers.
 
     Returns
     -------
@@ -212,10 +214,10 @@ def by_class(frame, files, classes, where):
     LabelsError
         A class is unknown, or a file has two labels.
     """
-    known, texts = numbers_of_classes(classes), frame["raw"]
-    frame = frame.assign(name=frame["name"].map(files), label=texts.map(spelling).map(known))
-    frame = frame[frame["name"].notna() & (texts != "")]
-    unknown = texts[frame.index][frame["label"].isna()]
+    frame = frame.assign(name=frame["name"].map(files))
+    frame = frame[frame["name"].notna() & (frame["raw"] != "")]
+    frame = frame.assign(label=class_numbers(frame["raw"], classes, notes))
+    unknown = frame["raw"][frame["label"].isna()]
     if len(unknown):
         raise LabelsError(f"{where}: no class is called {unknown.iloc[0]!r}: {did_you_mean(unknown.iloc[0], classes)}")
     frame = frame.drop_duplicates(["name", "label"])
@@ -223,20 +225,6 @@ def by_class(frame, files, classes, where):
         twice = frame["name"][frame["name"].duplicated()].iloc[0]
         raise LabelsError(f"{where} gives {twice} two labels: keep one")
     return frame.astype({"label": np.int64}).reset_index(drop=True)
-
-
-def numbers_of_classes(classes):
-    """The number of each class by its name without case and blanks and, if no class is a number, by its number.
-
-    Examples
-    --------
-    >>> numbers_of_classes(["Non GS", "GS"])
-    {'nongs': 0, 'gs': 1, '0': 0, '1': 1}
-    """
-    known = {spelling(text): index for index, text in enumerate(classes)}
-    if not any(text.lstrip("-").isdigit() for text in classes):
-        known |= {str(index): index for index in range(len(classes))}
-    return known
 
 
 def cases_of(frame, groups):

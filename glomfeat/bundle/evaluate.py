@@ -20,9 +20,10 @@ from glomfeat.core.errors import UserError
 from glomfeat.core.memory import BudgetError, held_bytes
 from glomfeat.core.progress import track
 from glomfeat.core.starting import spread
-from glomfeat.core.words import guarded, unguarded
-from glomfeat.data.files import names_below, split, walk_files
+from glomfeat.core.words import guarded, number_of, unguarded
+from glomfeat.data.files import OUTPUT, is_hidden, names_below, split
 from glomfeat.data.sources import BESIDE, is_image
+from glomfeat.data.unread import lines_on_outputs
 from glomfeat.features.budget import find_pace, largest_source
 from glomfeat.features.make import Handcrafted
 
@@ -56,42 +57,45 @@ class Tally:
         self.unlike += status.startswith("ok (")
 
 
-def list_files(folder, recursive, but=()):
-    """List the files of a folder.
+def list_files(place, but=(), notes=None):
+    """List the files of a folder and of all folders below it, even linked ones, or of an archive.
+
+    Hidden files are left out, and folders that a study wrote; in an archive, labels that lie beside images as in a
+    WebDataset, too.
 
     Parameters
     ----------
-    folder : path-like
-        A folder, or a folder in an archive (`glomfeat.data.files.roots_of`); in an archive, hidden files are left out,
-        and labels that lie beside images as in a WebDataset.
-    recursive : bool
-        Whether to include the files of sub-folders, even linked ones.
+    place : path-like
+        From `glomfeat.data.sources.places_of`.
     but : sequence of path-like
         Files to leave out.
+    notes : list of str, optional
+        Lines are added on hidden files and folders that a study wrote.
 
     Returns
     -------
     list of str
-        Paths relative to the folder, with slashes, sorted; as text, because a hundred thousand then take only 10 MB.
+        Relative names with slashes, sorted; as text, because a hundred thousand then take only 10 MB.
 
     Raises
     ------
     FolderError
         A folder cannot be listed, or has no end.
     """
-    folder, found = Path(folder), []
-    if split(folder)[0]:
-        names = sorted(name for name in names_below(folder) if recursive or "/" not in name)
-        keys = {name.rpartition(".")[0] for name in names if is_image(name)}
-        return [name for name in names if not (name.endswith(BESIDE) and name.rpartition(".")[0] in keys)]
+    place, found, hidden, written = Path(place), [], [], []
+    for name in names_below(place, hidden=True):
+        (hidden if is_hidden(name) else written if name.endswith(OUTPUT) else found).append(name)
+    if hidden and notes is not None:
+        notes.append(f"left out: {number_of(len(hidden), 'hidden file or folder', 'hidden files or folders')}")
+    if notes is not None:
+        notes += lines_on_outputs(written)
+    if split(place)[0]:
+        keys = {name.rpartition(".")[0] for name in found if is_image(name)}
+        return sorted(name for name in found if not (name.endswith(BESIDE) and name.rpartition(".")[0] in keys))
     left_out = {Path(path).resolve() for path in but}
-    for base, files in walk_files(folder, hidden=True):
-        found += [f"{base}{name}" for name in files]
-        if not recursive:
-            break
     near = {path.name for path in left_out}
     return sorted(
-        name for name in found if not (name.rpartition("/")[2] in near and (folder / name).resolve() in left_out)
+        name for name in found if not (name.rpartition("/")[2] in near and (place / name).resolve() in left_out)
     )
 
 

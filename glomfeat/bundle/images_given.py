@@ -1,23 +1,23 @@
 """Which images an evaluation reads, and what their folders or a table beside them say about their classes."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from glomfeat.bundle.against_labels import by_class, numbers_of_classes
+from glomfeat.bundle.against_labels import LabelsError, by_class
 from glomfeat.bundle.evaluate import list_files
 from glomfeat.bundle.inputs import Files
-from glomfeat.core.errors import UserError
 from glomfeat.core.words import number_of
 from glomfeat.data.containers import is_container
 from glomfeat.data.embeddings.read import read_asked
-from glomfeat.data.files import FolderError, is_there, names_below, split
-from glomfeat.data.labels.classes import spelling
+from glomfeat.data.files import is_there, split
+from glomfeat.data.folders.facts import CORRECTED
+from glomfeat.data.folders.layout import LayoutError, refuse_outlines
+from glomfeat.data.labels.classes import class_numbers
 from glomfeat.data.labels.corrections import changes_beside
-from glomfeat.data.locate import found_below, from_files
-from glomfeat.data.problems import ManifestError
+from glomfeat.data.locate import NoClassesError, found_below, from_files
+from glomfeat.data.problems import Gap, ManifestError, count_of
 from glomfeat.data.sources import files_of, is_image, places_of
 from glomfeat.data.tables.read import listed, row_names
 
@@ -45,10 +45,13 @@ def files_in(data, recursive, but, notes):
     folder, *more = places_of(data)
     if more:
         return _of_several([folder, *more], data, notes)
-    whole = is_container(folder)
-    names = sorted(names_below(folder)) if whole else list_files(folder, recursive, but)
-    if not recursive and not whole:
-        names = _with_deeper(folder, names, but, notes)
+    names = list_files(folder, but, notes)
+    if not recursive and not is_container(folder):
+        names = _with_deeper(folder, names, notes)
+    try:
+        refuse_outlines([name for name in names if is_image(name)])
+    except LayoutError as error:
+        raise ManifestError(f"{data}: {error}") from None
     return Files(folder, names, [Path(folder) / name for name in names])
 
 
@@ -61,20 +64,17 @@ def _of_several(places, data, notes):
     return Files(data, [names[k] for k in order], [paths[k] for k in order])
 
 
-def _with_deeper(folder, names, but, notes):
-    try:
-        everything = list_files(folder, True, but)
-    except FolderError as error:
-        notes.append(f"sub-folders are left out: {error}")
-        return names
-    deeper = len(everything) - len(names)
+def _with_deeper(folder, names, notes):
+    """The files of the folder itself, or all of them if it holds no image."""
+    own = [name for name in names if "/" not in name]
+    deeper = len(names) - len(own)
     if not deeper:
         return names
-    if any(map(is_image, names)) or not any(map(is_image, everything)):
+    if any(map(is_image, own)) or not any(map(is_image, names)):
         notes.append(f"{deeper} files in sub-folders are left out: --recursive takes them")
-        return names
+        return own
     notes.append(f"{deeper} files of sub-folders are taken: {folder} holds no image of its own")
-    return everything
+    return names
 
 
 def files_listed(path, asked):
@@ -112,7 +112,7 @@ def files_listed(path, asked):
     return Files(path, names, [Path(one) for one in table["path"]]), frame
 
 
-def labels_beside(files, asked, classes, notes):
+def labels_beside(files, asked, classes, notes, said=(), show_names=False):
     """Find the classes of images as a study does: by a table that lies among them, or by their folders.
 
     Parameters
@@ -123,24 +123,40 @@ def labels_beside(files, asked, classes, notes):
         The bundle's classes.
     notes : list of str
         Lines are added on what was found.
+    said : sequence of str
+        Lines that are known already.
+    show_names : bool
+        Whether to name images whose classes contradict each other.
 
     Returns
     -------
     pandas.DataFrame or None
         As from `glomfeat.bundle.against_labels.read_labels`; None if nothing gives a class of the bundle.
+
+    Raises
+    ------
+    LabelsError
+        Classes contradict each other, or the table does not fit what the user asks for.
     """
-    place = split(files.place)[0] or Path(files.place)
+    place, problems, lines = split(files.place)[0] or Path(files.place), [], []
     try:
-        frame = from_files(place, None, [], [], [], None, replace(asked, name="", label=""))
-    except UserError:  # nothing gives classes, and nobody said that something does
+        frame = from_files(place, None, problems, lines, [], None, asked)
+    except NoClassesError:
         return None
+    except LayoutError as error:
+        raise LabelsError(f"{place}: {str(error).rpartition(': ')[0]}: give --labels") from None
+    notes += [line.removesuffix(CORRECTED) for line in lines if line not in said]
+    _refuse_contradictions(place, problems, show_names)
+    held = {name.rpartition("/")[2] for name in files.names}
+    gaps = [(what, [row for row in rows if row.rpartition("/")[2] not in held]) for what, rows in problems]
+    notes += [f"labels: {count_of(what, rows)}" for what, rows in gaps if rows]
     names = {str(path): name for path, name in zip(files.paths, files.names, strict=True)}
     frame = frame.assign(name=frame["path"].map(names))
     frame = frame[frame["name"].notna() & (frame["raw"] != "")]
-    other = ~frame["raw"].map(spelling).isin(numbers_of_classes(classes))
+    other = class_numbers(frame["raw"], classes).isna()
     if other.all():
         return None
-    found = by_class(frame[~other], {name: name for name in files.names}, classes, files.place)
+    found = by_class(frame[~other], {name: name for name in files.names}, classes, files.place, notes)
     notes.append(f"labels: {len(found)} of {len(files.names)} files have one, by their folders or a table beside them")
     notes += changes_beside(place)
     if other.any():
@@ -148,3 +164,13 @@ def labels_beside(files, asked, classes, notes):
         left = number_of(int(other.sum()), "file is", "files are")
         notes.append(f"labels: {left} left out of the report, because the model has no such class: {which}")
     return found
+
+
+def _refuse_contradictions(place, problems, show_names):
+    """Refuse labels for which a study would not be sure which one is right."""
+    wrong = [(what, rows) for what, rows in problems if not isinstance(what, Gap)]
+    if not wrong:
+        return
+    what = "; ".join(count_of(*one) + (f" ({listed(one[1], SHOWN)})" if show_names else "") for one in wrong)
+    which = "" if show_names else "; --show-names says which"
+    raise LabelsError(f"{place}: {what}: correct this, or give --labels{which}")

@@ -215,7 +215,7 @@ def walk_files(place, hidden=False, outputs=True):
     ----------
     place : path-like
     hidden : bool
-        Whether to look into hidden folders.
+        Whether to look into hidden folders. If not, each of them counts as a single file whose name ends with a slash.
     outputs : bool
         Whether to look into folders below it that a study or an audit wrote. If not, each of them counts as a single
         file called `OUTPUT`, because its figures are not images of the data set.
@@ -225,7 +225,7 @@ def walk_files(place, hidden=False, outputs=True):
     base : str
         The folder relative to `place`, with slashes and a trailing one; empty for `place` itself.
     files : list of str
-        Names of everything that is not a folder.
+        Names of everything that is not a folder, and of hidden folders.
 
     Raises
     ------
@@ -234,14 +234,15 @@ def walk_files(place, hidden=False, outputs=True):
     """
     place = os.fspath(place)
     for folder, folders, files in os.walk(place, onerror=_unlisted, followlinks=True):
+        unseen = [] if hidden else [f"{name}/" for name in folders if is_hidden(name)]
         folders[:] = sorted(name for name in folders if hidden or not is_hidden(name))
         for name in folders:
             if os.path.islink(os.path.join(folder, name)):  # noqa: PTH114, PTH118 (a Path each is slow)
                 _check_end(place, Path(folder, name))
         base = os.path.relpath(folder, place).replace(os.sep, "/")
         if not outputs and base != "." and any(written <= {*files} for written in WRITTEN):
-            folders[:], files = [], [OUTPUT]
-        yield ("" if base == "." else f"{base}/"), files
+            folders[:], files, unseen = [], [OUTPUT], []
+        yield ("" if base == "." else f"{base}/"), [*files, *unseen]
 
 
 def _unlisted(error):
@@ -260,13 +261,15 @@ def _check_end(place, link):
             return
 
 
-def names_below(place):
+def names_below(place, hidden=False):
     """Yield the names of all files below a folder or in an archive that are not hidden.
 
     Parameters
     ----------
     place : path-like
         A folder, an archive, or a path from `roots_of`.
+    hidden : bool
+        Whether to yield those of hidden files, too; a hidden folder counts as one, with a slash at its end.
 
     Yields
     ------
@@ -282,11 +285,11 @@ def names_below(place):
     archive, inner = (place, "") if is_container(place) else split(place)
     if archive is None:
         for base, files in walk_files(place, outputs=False):
-            yield from (f"{base}{name}" for name in sorted(files) if not is_hidden(name))
+            yield from (f"{base}{name}" for name in sorted(files) if hidden or not is_hidden(name))
         return
     start = f"{inner}/" if inner else ""
     for name in index_of(archive).names:
-        if name.startswith(start) and not is_hidden(name[len(start) :]):
+        if name.startswith(start) and (hidden or not is_hidden(name[len(start) :])):
             yield name[len(start) :]
 
 

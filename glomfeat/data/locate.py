@@ -15,7 +15,7 @@ from glomfeat.data.images.decode import READ
 from glomfeat.data.images.decode import SUFFIXES as OF_IMAGES
 from glomfeat.data.labels.classes import clean_label, labelled, one_row_each, refuse_no_rows
 from glomfeat.data.labels.find import find_labels, join_labels, refuse_unused, tables_beside
-from glomfeat.data.problems import ManifestError
+from glomfeat.data.problems import Gap, ManifestError
 from glomfeat.data.sources import (
     archive_problems,
     containers_beside,
@@ -40,11 +40,15 @@ from glomfeat.data.tables.read import (
     plain,
     row_names,
 )
-from glomfeat.data.unread import counted, is_left_out, is_picture, note_on, rows_of, vanished
+from glomfeat.data.unread import counted, is_left_out, is_picture, lines_on_outputs, note_on, rows_of, vanished
 
 MOST_FILES, MOST_UNSURE = 200_000, 20_000
 FORCED = "file:"
 GIVE = "give a folder of images, a zip or tar, a CSV or a feature table"
+
+
+class NoClassesError(ManifestError):
+    """Neither folders nor a table give classes; the message gives the remedy."""
 
 
 def from_files(source, labels, problems, notes, unread, layout=None, asked=USUAL):
@@ -63,7 +67,7 @@ def from_files(source, labels, problems, notes, unread, layout=None, asked=USUAL
     there = frame["path"].map(is_there).astype(bool)
     if not there.all():
         frame, there = found_below(source.parent, frame, there)
-        problems += [("labels without a file", frame["name"][~there].tolist())] if not there.all() else []
+        problems += [(Gap("labels without a file"), frame["name"][~there].tolist())] if not there.all() else []
     return frame[there]
 
 
@@ -120,8 +124,7 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     places = places_of(folder)
     relative, paths, others = files_of(places)
     tables = [name for name in others if name.lower().endswith(SUFFIXES)]
-    if written := [name.removesuffix(f"/{OUTPUT}") for name in others if name.endswith(OUTPUT)]:
-        notes.append(f"left out: {listed(sorted(written), 3)}, which glomfeat wrote itself")
+    notes += lines_on_outputs(others)
     holders = {*containers_beside(places, relative, others)}
     others = [name for name in others if (is_left_out(name) or name in holders) and not name.endswith(OUTPUT)]
     if not relative:
@@ -151,7 +154,7 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     files = pd.DataFrame({"name": _shown(relative), "path": _column(paths), "in": folders})
     if labels is None:
         if "class" not in tree.levels:
-            raise ManifestError(_no_classes(folder, tree) + tables_beside(Path(folder)))
+            raise NoClassesError(_no_classes(folder, tree) + tables_beside(Path(folder)))
         start = len("/".join([*tree.above, ""]))  # so that an image has the same name whatever folder holds them all
         frame = files.assign(
             name=_shown([name[start:] for name in relative]),
@@ -177,7 +180,8 @@ def _tell_empty(places, tree, classes, unread, problems, notes):
     beside = [name for name in folders_at(places, above + kinds + 1) if tuple(name.split("/")[:above]) == tree.above]
     bare = {tree.of("class", name) for name in beside} - classes - {row["class"] for row in unread}
     if bare and len(classes) < 2:
-        problems.append(("folders beside those of classes hold no image: fill them, or give --labels", sorted(bare)))
+        lacking = Gap("folders beside those of classes hold no image: fill them, or give --labels")
+        problems.append((lacking, sorted(bare)))
     elif bare:
         notes.append(f"folders without an image, which are no classes: {listed(sorted(bare))}")
 
@@ -200,13 +204,13 @@ def _tell_unread(problems, unread):
             which = (
                 f"{what.removesuffix(' without a file')} whose files are not read ({counted(there)}): save them as PNG"
             )
-            problems.append((which, [row["name"] for row in there]))
+            problems.append((Gap(which), [row["name"] for row in there]))
 
 
 def _check_dicom(names, problems):
     there = [name.rpartition("/")[2] for name in names if name.lower().endswith(dicom.SUFFIXES)]
     if there and not dicom.is_installed():
-        problems.append((f"files are DICOM, {dicom.INSTALL.replace('DICOM needs', 'which needs')}", there))
+        problems.append((Gap(f"files are DICOM, {dicom.INSTALL.replace('DICOM needs', 'which needs')}"), there))
 
 
 def _no_classes(folder, tree):

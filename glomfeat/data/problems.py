@@ -21,6 +21,10 @@ class ManifestError(UserError, ValueError):
     """A data set has problems; the message gives all of them."""
 
 
+class Gap(str):
+    """What is wrong with a data set if images or labels are merely missing; those that are there may still be right."""
+
+
 def complain(source, problems):
     """Raise all problems as one error, if there are any."""
     if not problems:
@@ -30,9 +34,19 @@ def complain(source, problems):
         more = ", ..." if len(rows) > SHOWN else ""
         listed = f": {', '.join(map(printable, rows[:SHOWN]))}{more}" if rows else ""
         remedy = next((f" ({remedy})" for part, remedy in REMEDIES.items() if part in what), "")
-        counted = f"{len(rows)} {_of_one(what) if len(rows) == 1 else what}" if rows else what
-        lines.append(f"- {counted}{listed}{remedy}")
+        lines.append(f"- {count_of(what, rows)}{listed}{remedy}")
     raise ManifestError("\n".join(lines))
+
+
+def count_of(what, rows):
+    """A problem with the number of its rows.
+
+    Examples
+    --------
+    >>> count_of("images under two labels", ["a.png"]), count_of("one class only", [])
+    ('1 image under two labels', 'one class only')
+    """
+    return f"{len(rows)} {_of_one(what) if len(rows) == 1 else what}" if rows else what
 
 
 def _of_one(what):

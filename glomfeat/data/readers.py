@@ -8,7 +8,7 @@ import pandas as pd
 from glomfeat.core.errors import LOOK, UserError
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.core.words import number_of, printable
-from glomfeat.data.labels.classes import clean_label, spelling
+from glomfeat.data.labels.classes import class_numbers, clean_label
 from glomfeat.data.tables.delimited import look_at, read_text
 from glomfeat.data.tables.joining import find_names_among
 from glomfeat.data.tables.read import OF_TEXT, TEXTS, TableError, find_names, known_kind, plain, read_frame, row_names
@@ -51,7 +51,7 @@ def read_readers(path, names, classes):
     names : sequence of str
         Names of the images; they are found with or without folders and suffix.
     classes : sequence of str
-        Calls are their names, ignoring case and blanks.
+        Calls are their names, ignoring case and blanks, or their numbers from 0 if no class is a number.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def read_readers(path, names, classes):
     if strange := table["name"][~known].nunique():
         said.append(f"readers: {number_of(strange, 'name is', 'names are')} of no image of DATA, and left out")
     table = table[known].assign(name=lambda rows: rows["name"].map({text: names[row] for text, row in found.items()}))
-    table = table.assign(call=_codes(table["call"], classes, path))
+    table = table.assign(call=_codes(table["call"], classes, path, said))
     readers = tuple(_reader(*one, path) for one in table.groupby("reader", sort=False))
     said += [
         f"readers: column {printable(column)!r} does not belong to a reader, and is left out" for column in left_out
@@ -142,12 +142,9 @@ def _as_rows(frame, path):
     return table[table["name"] != ""], others
 
 
-def _codes(calls, classes, path):
-    """The class of each call: by name or, if none of the classes is a number, by position from 0."""
-    known = {spelling(name): code for code, name in enumerate(classes)}
-    if not any(name.lstrip("-").isdigit() for name in classes):
-        known |= {str(code): code for code in range(len(classes)) if str(code) not in known}
-    codes = calls.map(spelling).map(known)
+def _codes(calls, classes, path, said):
+    """The class of each call; a line is added if calls are numbers of classes."""
+    codes = class_numbers(calls, classes, said)
     if codes.isna().any():
         text = calls[codes.isna()].iloc[0]
         raise ReadersError(

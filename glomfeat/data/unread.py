@@ -4,7 +4,10 @@ from collections import Counter
 
 from glomfeat.data.archives import SUFFIXES as ARCHIVES
 from glomfeat.data.containers import SUFFIXES as CONTAINERS
+from glomfeat.data.files import OUTPUT
 from glomfeat.data.images.decode import READ, SUFFIXES
+from glomfeat.data.problems import Gap
+from glomfeat.data.tables.read import listed
 
 SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".qptiff", ".vsi", ".czi")
 PACKED = (".gz", ".bz2", ".xz", ".7z", ".rar")
@@ -113,6 +116,18 @@ def note_on(rows):
     return f"not read: {counted(rows)}; {'; '.join(advice)}"
 
 
+def lines_on_outputs(names):
+    """Lines for the user about folders that a study or an audit wrote, one or none.
+
+    Parameters
+    ----------
+    names : iterable of str
+        From `glomfeat.data.files.names_below`.
+    """
+    written = sorted(name.removesuffix(f"/{OUTPUT}") for name in names if name.endswith(OUTPUT))
+    return [f"left out: {listed(written, 3)}, which glomfeat wrote itself"] if written else []
+
+
 def vanished(rows, classes):
     """Report classes all of whose files are in formats that are not read.
 
@@ -135,9 +150,11 @@ def vanished(rows, classes):
         lost = {kind: some for kind, some in lost.items() if {row["suffix"] for row in some} - {*ARCHIVES, *HOLDERS}}
     return [
         (
-            f"files, all of folder {kind}, cannot be read ({counted(some).replace(f' of {kind}', '')}): "
-            + _remedy(some[0]["suffix"])
-            + ", or move the folder out of DATA",
+            Gap(
+                f"files, all of folder {kind}, cannot be read ({counted(some).replace(f' of {kind}', '')}): "
+                + _remedy(some[0]["suffix"])
+                + ", or move the folder out of DATA"
+            ),
             [row["name"] for row in some],
         )
         for kind, some in sorted(lost.items())

@@ -26,10 +26,13 @@ from sklearn.metrics import roc_auc_score
 import glomfeat
 from glomfeat.bundle.against_labels import LabelsError, corrected, judge, read_labels
 from glomfeat.bundle.evaluate import OutputError, list_files, open_output
+from glomfeat.bundle.images_given import files_in, labels_beside
 from glomfeat.bundle.inputs import Files
 from glomfeat.core.csvs import read_csv
 from glomfeat.data.labels.corrections import digest_of_name, read_corrections
-from glomfeat.data.tables.columns import Asked
+from glomfeat.data.problems import ManifestError
+from glomfeat.data.sources import images_of
+from glomfeat.data.tables.columns import USUAL, Asked
 from glomfeat.metrics.resampling import jackknife_limits
 from studies import crops as cut_crops
 from studies import evaluate
@@ -469,7 +472,10 @@ def test_labels_are_names_of_classes_or_their_numbers(tmp_path):
     found = read_labels(path, names, ["ill", "well"])
     assert found[["name", "label"]].to_numpy().tolist() == [["a/1.png", 1], ["b/2.png", 0]]
     path.write_text("name,label\n1.png,1\n2.png,0\n")
-    assert read_labels(path, names, ["ill", "well"])["label"].tolist() == [1, 0]
+    assert read_labels(path, names, ["ill", "well"], notes=(notes := []))["label"].tolist() == [1, 0]
+    expected = "0 is taken for ill and 1 for well; write names, if they mean something else"
+    assert notes == [f"warning: classes are given as numbers: {expected}"]
+    assert read_labels(path, names, ["1", "0"], notes=(notes := []))["label"].tolist() == [0, 1] and not notes
     path.write_text("name,label\n1.png,wel\n")
     with pytest.raises(LabelsError, match="no class is called 'wel': did you mean 'well'"):
         read_labels(path, names, ["ill", "well"])
@@ -544,18 +550,82 @@ def test_names_with_commas_quotes_line_ends_and_odd_bytes_come_back(models, tmp_
     assert table["name"].str.endswith("�.png").sum() == 1
 
 
-def test_links_and_hidden_files_are_files_and_linked_folders_are_followed(tmp_path):
-    (tmp_path / "in").mkdir()
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "x.png").write_bytes(b"")
-    (tmp_path / "in" / ".hidden").write_bytes(b"")
+def test_links_are_followed_and_what_a_study_leaves_out_is_no_file(tmp_path):
+    places = ("out/x.png", "in/.hidden", "in/a/.ipynb_checkpoints/y.png", "in/a/.ipynb_checkpoints/z.png")
+    for name in (
+        *places,
+        "in/runs/study.yaml",
+        "in/runs/journal.jsonl",
+        "in/runs/figures/roc.png",
+        "in/a/.output/z.png",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
     (tmp_path / "in" / "link.png").symlink_to(tmp_path / "out" / "x.png")
     (tmp_path / "in" / "folder").symlink_to(tmp_path / "out")
-    assert list_files(tmp_path / "in", recursive=True) == [".hidden", "folder/x.png", "link.png"]
-    assert list_files(tmp_path / "in", recursive=False) == [".hidden", "link.png"]
+    files = files_in(tmp_path / "in", True, [], notes := [])
+    assert files.names == ["folder/x.png", "link.png"]
+    assert files.names == sorted(images_of([tmp_path / "in"])[0])
+    assert notes == ["left out: 3 hidden files or folders", "left out: runs, which glomfeat wrote itself"]
     (tmp_path / "out" / "again").symlink_to(tmp_path / "in")
     with pytest.raises(OSError, match=r"again is a link that leads back to .*in, in which it lies: remove the link$"):
-        list_files(tmp_path / "in", recursive=True)
+        list_files(tmp_path / "in")
+
+
+def test_masks_beside_images_are_refused_as_in_a_study(tmp_path):
+    for name in ("images/a.png", "masks/a.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ManifestError, match=r"masks beside images seems .* give the folder of the images alone$"):
+        files_in(tmp_path, False, [], [])
+    assert files_in(tmp_path / "images", False, [], []).names == ["a.png"]
+
+
+def beside(place, text, asked=USUAL, **more):
+    """What is found of labels in a table among images, and what is said."""
+    (place / "labels.csv").write_text(text)
+    files = files_in(place, True, [], [])
+    return labels_beside(files, asked, ["ill", "well"], notes := [], **more), notes
+
+
+@pytest.mark.parametrize("show_names", [False, True])
+def test_labels_beside_images_that_contradict_each_other_give_no_figures(tmp_path, show_names):
+    for name in ("ill/a.png", "ill/b.png", "well/c.png", "well/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    found, notes = beside(tmp_path, "name,label\na,ill\nb,ill\nc,well\nghost,well\n")
+    assert dict(zip(found["name"], found["label"], strict=True)) == {"ill/a.png": 0, "ill/b.png": 0, "well/c.png": 1}
+    assert "labels: 1 label of labels.csv without a file" in notes
+    which = " (a.png)" if show_names else ""
+    for rows, said in (
+        ("a,ill\na,well\nb,ill\nc,well\nd,well", f"1 row of images under two labels{which}"),
+        (
+            "a,well\nb,ill\nc,well\nd,well",
+            f"1 image under two labels, one in the CSV and one by their folder{which}",
+        ),
+    ):
+        with pytest.raises(LabelsError) as error:
+            beside(tmp_path, f"name,label\n{rows}\n", show_names=show_names)
+        assert f"{tmp_path}: {said}: correct this, or give --labels" in str(error.value)
+
+
+def test_options_name_the_column_of_a_table_among_the_images(models, tmp_path, capsys):
+    table, classes = models.extracted.manifest.table[:16], models.extracted.manifest.classes
+    place = tmp_path / "place"
+    place.mkdir()
+    for path in table["path"]:
+        shutil.copy(path, place)
+    names = [Path(path).name for path in table["path"]]
+    right, wrong = ([classes[label] for label in labels] for labels in (table["label"], 1 - table["label"]))
+    pd.DataFrame({"name": names, "label": wrong, "consensus": right}).to_csv(place / "labels.csv", index=False)
+    given = models.folders["logreg"], place, "--out", tmp_path / "e.csv"
+    assert run(*given, "--label-column", "consensus") == 1  # the table is no image
+    scores = read_csv(tmp_path / "e.csv").set_index("name")["score"][names]
+    assert f"AUROC of {roc_auc_score(table['label'], scores):.3f} " in " ".join(capsys.readouterr().out.split())
+    for option in ("--label-column", "--name-column"):
+        said = failed(capsys, models.folders["logreg"], place, "--out", tmp_path / "f.csv", option, "nonsense")
+        assert f"fits {option} 'nonsense': labels.csv has the columns name, label, consensus" in said
+    assert not (tmp_path / "f.csv").exists()
 
 
 def test_a_changed_file_makes_another_evaluation(tmp_path):
@@ -598,7 +668,7 @@ def test_memory_does_not_grow_with_the_folder(models, folder, tmp_path):
 
     watched = Watched(**bundle.__dict__)
     for name in ("few", "many"):
-        Watched.most, names = 0, list_files(tmp_path / name, recursive=False)
+        Watched.most, names = 0, list_files(tmp_path / name)
         out = tmp_path / f"{name}.csv"
         tally = open_output(out, {"bundle": name}, names)
         files = Files(tmp_path / name, names, [tmp_path / name / one for one in names])

@@ -207,8 +207,8 @@ def test_labels_beside_images_of_a_webdataset_are_no_files_to_evaluate(tmp_path)
         (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "folder" / name).write_bytes(b"")
     packed = pack(tmp_path / "folder", tmp_path / "a.tar")
-    assert list_files(packed, recursive=False) == ["a.png", "b.png", "c.json"]
-    assert list_files(packed, recursive=True) == ["a.png", "b.png", "c.json", "x/d.png"]
+    assert list_files(packed, notes=(notes := [])) == ["a.png", "b.png", "c.json", "x/d.png"]
+    assert notes == ["left out: 1 hidden file or folder"]
 
 
 def test_a_file_appears_whole_or_stays_as_it_was(tmp_path):

@@ -76,7 +76,10 @@ def test_every_form_of_table_with_classes_that_look_like_numbers(tmp_path, suffi
 def test_places_of_classes_where_none_is_a_number_and_columns_that_are_no_reader_s(tmp_path):
     readers, said = read_readers(written(tmp_path, "name,label,case,A\na,x,P1,1\nb,y,P2,0\n"), NAMES, CLASSES)
     assert readers[0].calls == {"sick/a.png": 1, "sick/b.png": 0} and len(readers) == 1
-    assert said[:2] == [
+    meant = "0 is taken for none and 1 for Seg mental; write names, if they mean something else"
+    assert said[0] == f"warning: classes are given as numbers: {meant}"
+    assert not any("taken for" in line for line in read_readers(tmp_path / "r.csv", NAMES, ("0", "1"))[1])
+    assert said[1:3] == [
         f"readers: column {name!r} does not belong to a reader, and is left out" for name in ("label", "case")
     ]
 

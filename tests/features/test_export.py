@@ -17,6 +17,7 @@ from glomfeat.core.cache import Store
 from glomfeat.data.cases import pseudonyms
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.manifest import Manifest, read_manifest
+from glomfeat.data.problems import ManifestError
 from glomfeat.features.export import ExportError, check_target, export_feature, target_of
 from glomfeat.features.extract import extract
 from glomfeat.features.make import Handcrafted, Pixels, make_feature
@@ -206,6 +207,24 @@ def test_the_command_turns_a_table_into_another_format(feature_table, tmp_path):
     pd.testing.assert_frame_equal(last[["name"]], first[["name"]].sort_values("name", ignore_index=True))
     values = first.sort_values("name").iloc[:, 2:].to_numpy(np.float32)
     np.testing.assert_array_equal(last.iloc[:, 3:].to_numpy(), values)
+
+
+def test_the_command_takes_the_columns_that_options_name(feature_table, phantom_folder, tmp_path):
+    table = pd.read_csv(feature_table)
+    other = table["label"].map(dict(zip(*[sorted(set(table["label"]))[::step] for step in (1, -1)], strict=True)))
+    table.assign(consensus=other).to_csv(tmp_path / "two.csv", index=False)
+    to, cache = str(tmp_path / "a.parquet"), ["--cache", str(tmp_path / "cache")]
+    assert main([str(tmp_path / "two.csv"), "--label-column", "consensus", "--drop", "x0", "--to", to, *cache]) == 0
+    found = pd.read_parquet(to)
+    expected = dict(zip(table["name"].astype(str), other.astype(str), strict=True))
+    assert dict(zip(found["name"], found["label"].astype(str), strict=True)) == expected
+    assert found.columns[3:].tolist() == [f"x{k}" for k in range(1, 6)]
+    for options, said in (
+        (["--label-column", "nonsense"], "fits --label-column 'nonsense'"),
+        (["--columns", "x1"], "--columns x1 is for tables of numbers"),
+    ):
+        with pytest.raises(ManifestError, match=said):
+            main([str(phantom_folder), "--features", "shortcut", *options, "--to", str(tmp_path / "b.h5"), *cache])
 
 
 def test_the_command_says_which_images_were_left_out(phantom_folder, tmp_path, capsys):

@@ -13,6 +13,7 @@ FACTS = ("slide", "site", "split")
 BY_NAMES = "--groups REGEX takes those of names"
 ENOUGH = 0.75  # if fewer cases are left, names are numbers within each folder and tell no patients
 SHOWN = 3
+CORRECTED = "; --layout corrects this"
 KNOWN = {"slide": SLIDE_COLUMNS, "site": ("site",), "split": ("split",)}
 
 
@@ -51,8 +52,7 @@ def add_facts(frame, folders, tree, notes, labels=""):
     if shown.levels:
         looked = f"{'/'.join(shown.above)} looked through, then " if shown.above else ""
         told = f"; {labels} gives the classes" if labels else ""
-        by_hand = "" if tree.by_hand else "; --layout corrects this"
-        notes.insert(0, f"folders: {looked}{shown}{told}{by_hand}")
+        notes.insert(0, f"folders: {looked}{shown}{told}{'' if tree.by_hand else CORRECTED}")
     return frame
 
 

@@ -147,18 +147,53 @@ def read_tree(relative, layout=None, labelled=False):
     >>> str(read_tree(["v2/train/sick/1.png", "v2/test/sick/2.png", "v2/test/well/3.png"]))
     'split (test, train)/class (sick, well)/image'
     """
-    folders = sorted({folder_of(name) for name in relative})
-    parts = [tuple(folder.split("/")) if folder else () for folder in folders]
+    parts = _folders(relative)
     if layout:
         return _by_hand(parts, layout, relative, labelled)
-    above = _shared(parts)
-    below = [one[len(above) :] for one in parts]
-    depth = max(map(len, below))
-    names = [sorted({one[k] for one in below if len(one) > k}) for k in range(depth)]
+    above, below, names = _levels(parts)
     kinds = _kinds(below, names, labelled)
     if not labelled and "class" not in kinds:
         above, kinds, names = _with_class(above, kinds, names)
     return Tree(above, tuple(kinds), tuple(map(tuple, names)))
+
+
+def refuse_outlines(relative):
+    """Refuse images some of whose folders seem to hold drawings of those beside them, such as masks.
+
+    Parameters
+    ----------
+    relative : sequence of str
+        Names of images with their folders.
+
+    Raises
+    ------
+    LayoutError
+    """
+    for level in _levels(_folders(relative))[2]:
+        if said := _outlines(level):
+            raise LayoutError(f"{said}: move it away, or give the folder of the images alone")
+
+
+def _outlines(level):
+    """Say which folders of a level seem to hold drawings; empty if none does."""
+    outlines = outlines_beside(level)
+    others = _some([name for name in level if name not in outlines])
+    said = f"{_some(outlines)} beside {others} seems by its name to hold drawings of the images and not a class"
+    return said if outlines else ""
+
+
+def _folders(relative):
+    """The folders of images, each as its parts, sorted."""
+    folders = sorted({folder_of(name) for name in relative})
+    return [tuple(folder.split("/")) if folder else () for folder in folders]
+
+
+def _levels(parts):
+    """The folders that contain everything, what is below them, and the names at each level of that."""
+    above = _shared(parts) if parts else ()
+    below = [one[len(above) :] for one in parts]
+    depth = max(map(len, below), default=0)
+    return above, below, [sorted({one[k] for one in below if len(one) > k}) for k in range(depth)]
 
 
 def _shared(parts):
@@ -185,12 +220,8 @@ def _kinds(below, names, labelled):
     """The meaning of each level."""
     kinds = ["ignore"] * len(names)
     for k, level in enumerate(names):
-        if outlines := outlines_beside(level):
-            others = _some([name for name in level if name not in outlines])
-            raise LayoutError(
-                f"{_some(outlines)} beside {others} seems by its name to hold drawings of the "
-                "images and not a class: move it away, or say what the folders mean with --layout, such as class/image"
-            )
+        if said := _outlines(level):
+            raise LayoutError(f"{said}: move it away, or say what the folders mean with --layout, such as class/image")
         if is_split(level) and "split" not in kinds:
             kinds[k] = "split"
         elif others := mixed_split(level):

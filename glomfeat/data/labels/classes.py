@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from glomfeat.core.plugins import did_you_mean
-from glomfeat.core.words import number_of
+from glomfeat.core.words import joined, number_of
 from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.labels.two_tables import read_two
 from glomfeat.data.problems import SHOWN, ManifestError
@@ -260,6 +260,37 @@ def one_spelling(labels, notes):
             )
     usual = {text: texts[0] for texts in spelt.values() for text in texts}
     return labels.map(usual)
+
+
+def class_numbers(labels, classes, notes=None):
+    """The number of each label's class: by name without case and blanks or, if no class is a number, by number.
+
+    Parameters
+    ----------
+    labels : pandas.Series of str
+    classes : sequence of str
+    notes : list of str, optional
+        A line is added on what numbers are taken for, if there are any.
+
+    Returns
+    -------
+    pandas.Series of float
+        NaN for what is no class.
+
+    Examples
+    --------
+    >>> class_numbers(pd.Series(["gs", "0", "ill"]), ["Non GS", "GS"], notes := []).tolist(), notes[0].partition(":")[2]
+    ([1.0, 0.0, nan], ' 0 is taken for Non GS and 1 for GS; write names, if they mean something else')
+    >>> class_numbers(pd.Series(["2", "1"]), ["1", "2"]).tolist()
+    [1.0, 0.0]
+    """
+    spelt, known = labels.map(spelling), {spelling(name): number for number, name in enumerate(classes)}
+    numbers = {} if any(name.lstrip("-").isdigit() for name in classes) else {str(k): k for k in range(len(classes))}
+    if notes is not None and spelt.isin(numbers).any():
+        first, *others = classes
+        meant = joined([f"0 is taken for {first}", *(f"{k} for {name}" for k, name in enumerate(others, 1))])
+        notes.append(f"warning: classes are given as numbers: {meant}; write names, if they mean something else")
+    return spelt.map(known | numbers).astype(float)
 
 
 def order_classes(names, positive, problems):

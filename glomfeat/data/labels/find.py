@@ -11,7 +11,7 @@ from glomfeat.data.folders.names import are_sites
 from glomfeat.data.labels.classes import labelled, one_row_each
 from glomfeat.data.labels.corrections import hold_changes
 from glomfeat.data.labels.two_tables import clinical_table
-from glomfeat.data.problems import ManifestError
+from glomfeat.data.problems import Gap, ManifestError
 from glomfeat.data.tables.columns import USUAL, label_column
 from glomfeat.data.tables.joining import find_names_among
 from glomfeat.data.tables.read import (
@@ -73,14 +73,14 @@ def join_labels(files, labels, relative, problems, asked=USUAL, notes=None):
             (f"names in {where} that fit several files: write them with their folders", gone[several].tolist())
         )
     if not several.all():
-        problems.append((f"labels of {where} without a file", gone[~several].tolist()))
+        problems.append((Gap(f"labels of {where} without a file"), gone[~several].tolist()))
     own = {plain(column) for column in frame.columns} - {"name"}
     kept = [column for column in files.columns if column in ("name", "path", "folder") or plain(column) not in own]
     merged = files[kept].merge(frame.drop(columns=["path", "folder"], errors="ignore"), on="name", how="left")
     take_unclear(merged, frame, frame.columns)
     bare = merged["name"][merged["raw"].isna() & ~merged["name"].isin(left_out)].tolist()
     if bare:
-        problems.append((f"files without a label in {where}", bare))
+        problems.append((Gap(f"files without a label in {where}"), bare))
     return _agree(merged[merged["raw"].notna()].copy(), problems)
 
 
