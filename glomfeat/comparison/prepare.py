@@ -18,7 +18,7 @@ from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.comparison.own_table import with_own_table, without_own_features
 from glomfeat.comparison.perturbed import check_perturb, lines_on_perturb
 from glomfeat.comparison.recall import NOTHING, is_finished, note_networks, read_notes
-from glomfeat.comparison.starts import find_state, lines_on_recipe, refuse_learnt, refuse_training, starts_of
+from glomfeat.comparison.starts import init_settings, lines_on_recipe, refuse_learnt, refuse_training, starts_of
 from glomfeat.comparison.ways import apart_from, find_ways, lines_on_sides, lines_on_ways, nets_in_ways, stain_identity
 from glomfeat.core.arms import Arm, StudyError, plan_arms, plan_trials, tagged
 from glomfeat.core.cache import Store, cache_folder, digest_of
@@ -189,7 +189,7 @@ class Prepared:
         side = net_side(network) if find_architecture(network) else side
         settings = {"side": side, "weights": study.weights, "device": study.device, "preset": study.preset}
         settings |= applying(network, study.recipe()) | ({"tune": study.tuned} if study.tuned else {})
-        return settings | ({"init": find_state(study.init, network)} if study.init else {})
+        return settings | (init_settings(study.init, network, self.manifest.classes) if study.init else {})
 
     @property
     def title(self):
@@ -381,7 +381,7 @@ def _resolved(study, as_given, manifest, rest, say, notes=NOTHING, begun=None):
         say(line)
     for line in [*lines_on_tables(features, manifest), *lines_on_ways(study.nets, ways), *lines_on_perturb(prepared)]:
         say(line)
-    for line in [*lines_on_sides(prepared.read_by_nets, ways), *lines_on_recipe(study)]:
+    for line in [*lines_on_sides(prepared.read_by_nets, ways), *lines_on_recipe(study, manifest.classes)]:
         say(line)
     for line in lines_on_no_effect(prepared, as_given):
         say(line)

@@ -11,6 +11,7 @@ from glomfeat.comparison.options import OF_NETS, PRECISIONS_OF_NETS
 from glomfeat.comparison.recall import Start
 from glomfeat.core.arms import Arm, StudyError
 from glomfeat.core.words import joined
+from glomfeat.data.labels.classes import spelling
 from glomfeat.models.nets import applying, converges, find_architecture, find_start, grid, one_view, split_mode
 from glomfeat.models.nets.modes import LORA, begun_with
 
@@ -98,9 +99,24 @@ def find_init(init, name, manifest):
     return Start(begun_with(folder / NET), (about["preprocess"]["size"], about["preprocess"]["filter"]))
 
 
-def find_state(init, name):
-    """The file with the parameters of the network in a bundle."""
-    return str(_found(init, name)[0] / NET)
+def init_settings(init, name, classes):
+    """The settings of `glomfeat.models.nets.make_net` with which a network starts from a bundle.
+
+    Parameters
+    ----------
+    init, name
+        As `find_init`.
+    classes : sequence of str
+        Of the study, in their order.
+    """
+    settings = {"init": str(_found(init, name)[0] / NET)}
+    return settings | ({"new_head": True} if _other_classes(init, name, classes) else {})
+
+
+def _other_classes(init, name, classes):
+    """The classes of the bundle that a network starts from, unless they are a study's in the same order."""
+    theirs = _found(init, name)[1]["classes"]
+    return [] if [*map(spelling, theirs)] == [*map(spelling, classes)] else theirs
 
 
 def refuse_learnt(init, name, manifest):
@@ -203,8 +219,15 @@ def _chooses(name, settings, tuned):
     return len(candidates) * len(lengths) > 1
 
 
-def lines_on_recipe(study):
-    """Lines for the user on options that networks cannot follow, and on the bundles that they start from."""
+def lines_on_recipe(study, classes=()):
+    """Lines for the user on options that networks cannot follow, and on the bundles that they start from.
+
+    Parameters
+    ----------
+    study : Study
+    classes : sequence of str
+        Of the images, in their order; needed only with ``--init``.
+    """
     asked = study.recipe()
     lines = []
     for name in study.nets:
@@ -220,5 +243,11 @@ def lines_on_recipe(study):
             options = joined([f"--{field.replace('_', '-')}" for field in left])
             lines.append(f"net:{name}: trained without {options}, which it cannot use")
         if study.init:
-            lines.append(f"net:{name}: starts from the bundle of {_found(study.init, name)[1]['arm']}")
+            line = f"net:{name}: starts from the bundle of {_found(study.init, name)[1]['arm']}"
+            if theirs := _other_classes(study.init, name, classes):
+                line += (
+                    f", but with a new last layer: the bundle's is for {', '.join(theirs)}, and the classes here are "
+                    f"{', '.join(classes)}"
+                )
+            lines.append(line)
     return lines

@@ -95,6 +95,15 @@ def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(
     state = Path(prepared.net_settings(nets[0])["init"])
     assert state.name == "net.safetensors" and state.is_absolute()
     assert [line for line in prepared.identity["nets"] if "bundle sha256:" in line] == prepared.identity["nets"]
+    # the last layer is only kept if it learnt the same classes in the same order
+    assert "new_head" not in prepared.net_settings(nets[0])
+    swapped = replace(prepared.study, data=str(phantom_folder), positive=prepared.manifest.classes[0])
+    other, (first, second) = prepare(swapped, said.append), prepared.manifest.classes
+    assert other.manifest.classes == (second, first) and all(other.net_settings(net)["new_head"] for net in nets)
+    assert (
+        f"net:{nets[0]}: starts from the bundle of net:{VIT}+tta8, but with a new last layer: the bundle's is for "
+        f"{first}, {second}, and the classes here are {second}, {first}"
+    ) in said
     # the study is the same wherever the bundle lies and however its place is written, and so are its workers' files
     shutil.copytree(finished[0] / "out" / "models", tmp_path / "moved" / "models")
     for folder, init in ((finished[0], "out"), (tmp_path, "moved")):

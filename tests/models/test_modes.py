@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from glomfeat.core.arms import Arm
 from glomfeat.core.errors import InputError
-from glomfeat.core.plugins import PluginError
+from glomfeat.core.plugins import Own, PluginError
 from glomfeat.models.nets import (
     Augment,
     Recipe,
@@ -30,6 +30,7 @@ from glomfeat.models.nets import (
 )
 from glomfeat.models.nets.augment import apply, augmented, change_stains, draw, view_makers
 from glomfeat.models.nets.blocks import find_blocks
+from glomfeat.models.nets.build import MeanPool
 from glomfeat.models.nets.grid import grid
 from glomfeat.models.nets.lora import adapted_layers
 from glomfeat.models.nets.loss import ImageLoss
@@ -39,7 +40,7 @@ from glomfeat.models.nets.network import Network
 from glomfeat.models.nets.pretrained import Pretrained, unfit_patterns
 from glomfeat.models.nets.recipes import POLICIES
 from glomfeat.models.nets.run import fit_net
-from glomfeat.models.nets.state import StateError, start_from, state_from_safetensors, state_to_safetensors
+from glomfeat.models.nets.state import NEW_HEAD, StateError, start_from, state_from_safetensors, state_to_safetensors
 
 SIDE, TRAIN, VALID = 32, np.arange(8), np.arange(8, 12)
 VIT, CONVNEXT = "timm:test_vit", "timm:test_convnext"
@@ -374,11 +375,39 @@ def test_training_starts_from_another_network_of_the_same_kind(tmp_path):
     assert net.fit(pixels, y, train=TRAIN, valid=VALID).weights_ == start_from(net, file)
     three = quick(f"{CONVNEXT}:lora", init=file, classes=3)
     three.fit(*make_images(classes=3), train=TRAIN, valid=VALID)
-    assert three.predict_proba(pixels).shape == (12, 3)
+    assert three.predict_proba(pixels).shape == (12, 3) and NEW_HEAD in three.notes_ and NEW_HEAD not in net.notes_
     with pytest.raises(
         StateError, match=r"holds timm:test_convnext:finetune at side 32, from which compact at side 32"
     ):
         quick("compact", init=file).fit(pixels, y, train=TRAIN, valid=VALID)
+
+
+def one_dense(classes):
+    return torch.nn.Sequential(MeanPool(), torch.nn.Linear(3, classes))
+
+
+def all_convolutions(classes):
+    return torch.nn.Sequential(torch.nn.Conv2d(3, classes, 3), MeanPool())
+
+
+def test_a_last_layer_that_learnt_other_classes_starts_anew(tmp_path):
+    pixels, y = make_images()
+    dense, convolved = (Own(f"mylab:{make.__name__}", make, "0f") for make in (one_dense, all_convolutions))
+    for name, file in ((dense, tmp_path / "dense"), (convolved, tmp_path / "convolved")):
+        state_to_safetensors(quick(name, seed=1).fit(pixels, y, train=TRAIN, valid=VALID), file)
+    kept, anew, plain = (
+        quick(dense, lr=1e-12, **how)
+        for how in ({"init": tmp_path / "dense"}, {"init": tmp_path / "dense", "new_head": True}, {})
+    )
+    for net in (kept, anew, plain):
+        net.fit(pixels, y, train=TRAIN, valid=VALID)
+    weights = [net.module_.state_dict()["net.1.weight"] for net in (kept, anew, plain)]
+    assert torch.allclose(weights[1], weights[2]) and not torch.allclose(weights[0], weights[2])
+    assert torch.equal(anew.module_.mean, kept.module_.mean) and NEW_HEAD in anew.notes_
+    with pytest.raises(
+        StateError, match=r"no dense layer .* that could start anew: leave out --init, or take a bundle"
+    ):
+        quick(convolved, init=tmp_path / "convolved", new_head=True).fit(pixels, y, train=TRAIN, valid=VALID)
 
 
 class FakeNet:

@@ -44,7 +44,7 @@ class NetClassifier(Steps):
         As in `glomfeat.models.nets.Recipe`.
     steps_compiled : bool
         As `compile` there.
-    init : str or Path, optional
+    init, new_head
         As `glomfeat.models.nets.make.make_net`.
 
     Attributes
@@ -94,6 +94,7 @@ class NetClassifier(Steps):
         lora_layers=ALL,
         steps_compiled=False,
         init=None,
+        new_head=False,
         **settings,
     ):
         super().__init__(
@@ -110,7 +111,7 @@ class NetClassifier(Steps):
         self.converge, self.class_weight = converge, class_weight
         self.layer_decay, self.head_epochs = layer_decay, head_epochs
         self.lora_rank, self.lora_layers = lora_rank, lora_layers
-        self.steps_compiled, self.init = steps_compiled, init
+        self.steps_compiled, self.init, self.new_head = steps_compiled, init, new_head
 
     def fit(self, X, y, *, train=None, valid=None):
         """Train from scratch, or from the weights.
@@ -223,7 +224,7 @@ class NetClassifier(Steps):
         if self.module_.augment and self.module_.augment.stain:
             self.module_.stains = stain_vectors(X, train)
         if self.init:
-            return start_from(self, self.init)
+            return start_from(self, self.init, self.new_head)
         if isinstance(self.module_.net, Pretrained):
             weights = load_backbone(self.module_.net, self.weights)
             self.module_.normalise_by(weights.mean, weights.std)
