@@ -10,6 +10,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 from torch.nn import functional
+from torchvision.ops import StochasticDepth
 
 from glomfeat.core.arms import Arm
 from glomfeat.core.errors import InputError
@@ -273,6 +274,39 @@ def test_residual_branches_are_left_out_where_there_are_any():
     assert not torch.equal(net.train()(images), net(images)) and torch.equal(net.eval()(images), net(images))
     with pytest.raises(InputError, match=r"resnet18 has no residual branches that --drop-path 0.1 could leave out"):
         Pretrained("resnet18:finetune", drop_path=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks"),
+    [("swin_t", 12), ("convnext_tiny", 18), pytest.param("timm:nest_tiny", 12, marks=pytest.mark.slow)],
+)
+def test_branches_are_left_out_as_asked_whatever_the_network_does_by_default(name, blocks):
+    def probabilities(highest):
+        with torch.device("meta"):
+            parts = Pretrained(f"{name}:finetune", drop_path=highest).backbone.modules()
+        kinds = (StochasticDepth, timm.layers.DropPath)
+        return sorted(
+            {getattr(part, "p", getattr(part, "drop_prob", None)) for part in parts if isinstance(part, kinds)}
+        )
+
+    assert probabilities(0.0) == [0.0]
+    rising = probabilities(0.3)
+    assert rising[-1] == pytest.approx(0.3) and len(rising) in (blocks - 1, blocks)
+    np.testing.assert_allclose(np.diff(rising), 0.3 / (blocks - 1), rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["swin_t", "maxvit_t", "efficientnet_b0", "convnext_tiny"])
+def test_networks_learn_with_all_branches_unless_asked(name):
+    """Dropout is the only other thing that differs between training and evaluation, so it is taken out."""
+    net = Pretrained(f"{name}:finetune", side=224).train()
+    for part in net.modules():
+        if isinstance(part, torch.nn.Dropout | torch.nn.modules.batchnorm._BatchNorm):
+            part.eval()
+    images = torch.rand(2, 3, 224, 224)
+    with torch.no_grad():
+        first, again = net(images), net(images)
+    assert torch.equal(first, again)
 
 
 def test_smoothed_labels_are_those_of_torch_and_only_in_training():
