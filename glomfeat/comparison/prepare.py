@@ -133,7 +133,7 @@ class Prepared:
     def reads(self):
         """Side and filter of the images for features and networks that read them in their own way, by name."""
         own = {f.name: view_of(f, self.preprocess) for f in self.features if f.reads}
-        own |= {f"net:{name}": view for name, view in apart_from(self.read_by_nets, self.ways).items()}
+        own |= apart_from({f"net:{name}": self.view_of_net(name) for name in self.nets}, self.ways)
         return {name: [view.size, view.filter] for name, view in own.items()}
 
     @property
@@ -379,7 +379,7 @@ def _resolved(study, as_given, manifest, rest, say, notes=NOTHING, begun=None):
         say(line)
     for line in lines_on_subgroups(manifest.table, study.subgroups, features):
         say(line)
-    for line in [*lines_on_tables(features, manifest), *lines_on_ways(study.nets, ways), *lines_on_perturb(prepared)]:
+    for line in [*lines_on_tables(features, manifest), *lines_on_ways(study, ways), *lines_on_perturb(prepared)]:
         say(line)
     for line in [*lines_on_sides(prepared.read_by_nets, ways), *lines_on_recipe(study, manifest.classes)]:
         say(line)
