@@ -176,13 +176,11 @@ def _models(loaded):
         said += [sentence for part, sentence in notes if any(part in reason for reason in reasons)]
     if "with" in identity:
         said.append(_joined(identity["with"]))
-    starts = [net.partition(": ") for net in identity["nets"]]
-    nets = [f"{name} ({start.removeprefix('none, ')})" for name, _, start in starts]
-    if nets:
-        said.append(
-            f"Networks trained on pixels were {_listed(nets)}. "
-            + how_trained(identity, {name: start for name, _, start in starts})
-        )
+    starts = dict(net.split(": ", 1) for net in identity["nets"])
+    if starts:
+        nets = _listed([f"{name} ({start.removeprefix('none, ')})" for name, start in starts.items()])
+        learns_all = "inner-valid" not in set(loaded.run.folds["fold"])
+        said.append(f"Networks trained on pixels were {nets}. {how_trained(identity, starts, learns_all)}")
     said += [_ensemble(loaded, Arm.parse(ensemble)) for ensemble in identity.get("ensembles", [])]
     return " ".join(said)
 
