@@ -340,7 +340,7 @@ def _resolved(study, as_given, manifest, rest, say, notes=NOTHING, begun=None):
     """A study whose data have been read, with its features and networks; says what they are."""
     ways = find_ways(study, say)
     features, asked, called = make_features(study, ways, manifest, say, notes)
-    names, (begun, starts) = [feature.name for feature in features], starts_of(study, manifest, notes, begun)
+    names, (begun, starts) = [feature.name for feature in features], starts_of(study, ways, manifest, notes, begun)
     nets = nets_in_ways(study.nets, ways, {name: start.reads for name, start in begun.items() if start})
     readers, on_readers = _readers_of(study, manifest)
     joining = find_joining(study, manifest, features, called)
@@ -361,14 +361,14 @@ def _resolved(study, as_given, manifest, rest, say, notes=NOTHING, begun=None):
         store,
         plan_trials(arms, study.split.tested, study.repeats),
         budget,
-        {name: begun[net].said if begun[net] else FROM_NOTHING for name, (net, _) in nets.items()},
+        {name: begun[name].said if begun[name] else FROM_NOTHING for name in nets},
         metrics,
         cohorts=read_cohorts(study, manifest, features, joining, say),
         reference=asked_reference,
         readers=readers,
         ways=ways,
         called=called,
-        read_by_nets={name: view for name, (_, view) in nets.items()},
+        read_by_nets=nets,
         joining=joining,
     )
     for cohort, name in product(prepared.cohorts, study.nets) if study.init else ():

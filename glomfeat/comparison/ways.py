@@ -88,19 +88,20 @@ def nets_in_ways(nets, ways, reads):
     nets : sequence of str
     ways : list of Way
     reads : dict of str to (int, str or None) or None
-        Side and filter in the configuration of a network's weights, for ways that leave the side open.
+        Side and filter in the configuration of a network's weights, by its name in arms, for ways that leave the side
+        open.
 
     Returns
     -------
-    dict of str to (str, Preprocess)
-        The network and how it reads images, apart from a side of its own, by its name in arms.
+    dict of str to Preprocess
+        How it reads images, apart from a side of its own, by its name in arms.
     """
     found = {}
     for net in nets:
         for way in ways:
             follows = way.size is None and find_architecture(net) is None
-            view = way.preprocess.reading(reads.get(net) if follows else None)
-            found.setdefault(way.called(net), (net, view))
+            view = way.preprocess.reading(reads.get(way.called(net)) if follows else None)
+            found.setdefault(way.called(net), view)
     return found
 
 

@@ -24,6 +24,8 @@ from glomfeat.core import progress
 from glomfeat.core.arms import Arm, StudyError
 from glomfeat.core.errors import InputError
 from glomfeat.features.deep import device
+from glomfeat.models.nets import FROM_NOTHING
+from glomfeat.models.nets.pretrained import Pretrained, load_backbone
 from glomfeat.models.nets.training import IN_BFLOAT16, NetClassifier
 from studies import compare as compare_command
 from studies import evaluate, refit
@@ -115,6 +117,16 @@ def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(
     asked = options | {"data": str(phantom_folder), "nets": nets, "init": str(tmp_path / "gone")}
     other = prepare(Study(**asked), said.append, begun=noted_starts(prepared.identity))
     assert other.identity == prepared.identity
+
+
+def test_rows_name_the_random_parameters_that_a_network_of_each_size_really_has(few_images, tmp_path):
+    options = TINY | {"data": str(few_images), "out": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
+    prepared = prepare(Study(**options | {"size": (32, 64)}), str)
+    said = {
+        name: load_backbone(Pretrained(VIT, side=int(name[-2:])), "none").said for name in (f"{VIT}@32", f"{VIT}@64")
+    }
+    assert said[f"{VIT}@32"] != said[f"{VIT}@64"] and prepared.nets == said | {LAYERS: FROM_NOTHING}
+    assert prepare(prepared.study, str, begun=noted_starts(prepared.identity)).identity == prepared.identity
 
 
 def digests_in(folder):
