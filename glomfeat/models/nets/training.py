@@ -25,6 +25,7 @@ from glomfeat.models.nets.steps import Steps
 # The outputs of a frozen backbone are kept in memory during a training in epochs if they take no more than this.
 KEPT_FEATURES_BYTES = 2**30
 IN_BFLOAT16 = "the network computed in bfloat16, {} its last layer"
+LEARNT_IN_BFLOAT16 = "the network learnt in bfloat16, {} its last layer, and scored in float32"
 IS_COMPILED = "the steps of training were compiled"
 
 
@@ -188,12 +189,13 @@ class NetClassifier(Steps):
         with reproducible(self.device) as notes:
             self.initialize()
             self.notes_ = notes
-            if self.module_.is_mixed(torch.device(self.device)):
-                notes.append(IN_BFLOAT16.format("but for" if self.module_.last_layer is not None else "and so did"))
             self.weights_ = self._start_from(X, train)
             self.adapt()
             with self.module_.compiled(self.batch_size) if self.steps_compiled else nullcontext() as compiled:
                 yield
+            if self.module_.was_mixed:
+                said = LEARNT_IN_BFLOAT16 if self.module_.precision == "auto" else IN_BFLOAT16
+                notes.insert(0, said.format("but for" if self.module_.last_layer is not None else "and so did"))
             if compiled:
                 notes.append(IS_COMPILED)
             self.module_.merge()
