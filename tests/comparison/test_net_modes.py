@@ -23,6 +23,7 @@ from glomfeat.comparison.starts import _distance, learnt_before, lines_on_recipe
 from glomfeat.core import progress
 from glomfeat.core.arms import Arm, StudyError
 from glomfeat.core.errors import InputError
+from glomfeat.data.phantom import Phantom, make_phantom
 from glomfeat.features.deep import device
 from glomfeat.models.nets import FROM_NOTHING
 from glomfeat.models.nets.pretrained import Pretrained, load_backbone
@@ -127,6 +128,23 @@ def test_rows_name_the_random_parameters_that_a_network_of_each_size_really_has(
     }
     assert said[f"{VIT}@32"] != said[f"{VIT}@64"] and prepared.nets == said | {LAYERS: FROM_NOTHING}
     assert prepare(prepared.study, str, begun=noted_starts(prepared.identity)).identity == prepared.identity
+
+
+@pytest.mark.slow
+def test_a_network_without_inner_valid_cases_is_skipped_and_heads_go_on(tmp_path, without_report):
+    """In one of the two folds a class is in a single training case."""
+    images = make_phantom(tmp_path / "data", Phantom(images=40, cases=8, positives=0.5, min_px=60, max_px=90))
+    asked = {"features": ("shortcut",), "heads": ("logreg",), "reducers": ("none",)}
+    asked |= {"nets": (LAYERS, "squeezenet1_1:frozen")}
+    _, results, _, _ = run_tiny(tmp_path, data=str(images), **asked)
+    rows = results.set_index("arm")
+    of_nets = rows.index.str.startswith("net:")
+    assert of_nets.sum() == 2 and (rows.loc[~of_nets, "status"] == "done").all()
+    trials = pd.read_csv(tmp_path / "out" / "trials.csv")
+    trials = trials[trials["arm"].str.startswith("net:")]
+    assert sorted(trials["status"]) == ["done", "done", "skipped", "skipped"]
+    why = "the training cases of this fold cannot be split into cases to learn and inner-valid cases"
+    assert trials.loc[trials["status"] == "skipped", "reason"].str.startswith(why).all()
 
 
 def digests_in(folder):
