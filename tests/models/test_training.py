@@ -26,6 +26,7 @@ from glomfeat.models.nets.cost import training_cost
 from glomfeat.models.nets.network import Network
 from glomfeat.models.nets.pace import Average, rates
 from glomfeat.models.nets.recipes import applying
+from glomfeat.models.nets.repeating import reproducible
 from glomfeat.models.nets.state import StateError, state_from_safetensors, state_to_safetensors
 
 TRAIN, VALID = np.arange(16), np.arange(16, 24)
@@ -139,6 +140,17 @@ def test_a_network_that_learnt_in_bfloat16_on_a_gpu_scores_in_float32_as_a_proce
     logits = net.forward(pixels)
     net.module_.precision = "float32"
     assert torch.equal(net.forward(pixels), logits)
+
+
+@pytest.mark.parametrize(("device", "card"), [("cuda:0", 0), ("cuda:2", 2), ("cuda", 1)])
+def test_the_random_state_of_the_card_that_is_named_is_left_untouched(monkeypatch, device, card):
+    left = []
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: left.extend(devices) or contextlib.nullcontext())
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # so that it is not set for the tests after this one
+    with reproducible(device):
+        pass
+    assert left == [card]
 
 
 def test_a_processor_without_bfloat16_trains_no_network_in_it(monkeypatch):
