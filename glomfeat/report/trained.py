@@ -2,7 +2,7 @@
 
 from glomfeat.core.arms import Arm
 from glomfeat.core.words import joined, number_of
-from glomfeat.models.nets import averages, converges, recipe_for, split_mode
+from glomfeat.models.nets import applying, averages, converges, recipe_for, split_mode
 from glomfeat.models.nets.grid import CALLED
 from glomfeat.models.nets.modes import LAST, LORA
 
@@ -132,7 +132,12 @@ def _augmented(identity, names):
     asked = identity.get("augment")
     if not asked and "augment" in _chosen(identity.get("tune")):
         return []
-    found = _grouped(names, lambda name: asked or ("paper" if _recipe(identity, name).augment else "none"))
+
+    def policy(name):
+        follows = applying(Arm(net=name).network, {"augment": asked}).get("augment")  # a frozen network cannot
+        return follows or ("paper" if _recipe(identity, name).augment else "none")
+
+    found = _grouped(names, policy)
     return [CHANGED[how].replace("images", f"images of {who}", 1) if who else CHANGED[how] for how, who in found]
 
 

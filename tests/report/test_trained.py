@@ -95,7 +95,8 @@ def test_what_networks_do_unless_asked_is_said_as_their_recipes_say():
     assert "Networks learnt for 2 epochs in batches of 8, at a learning rate of up to 0.1." in said
     assert "The loss of networks weighted classes inversely to their numbers of training images." in said
     assert "Training images were not changed." in said and "rotated" not in said
-    paper = how_trained({"preset": "paper"}, {"resnet18:frozen": "imagenet"})
+    paper = how_trained({"preset": "paper", "augment": "histology"}, {"resnet18:frozen": "imagenet"})
+    assert "Training images were not changed." in paper, "a frozen network cannot follow it"
     assert (
         paper.startswith("The rate of Adam was constant") and "for 100 epochs in batches of 32, at a learning" in paper
     )
