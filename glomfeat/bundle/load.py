@@ -210,7 +210,8 @@ def _deep(folder, about, weights, device):
 
     needed = about["weights"]
     name, sha256, model = needed["name"], needed["sha256"], needed["model"]
-    normalisation = tuple(needed["mean"]), tuple(needed["std"])
+    known = {"mean": tuple(needed["mean"]), "std": tuple(needed["std"])}
+    known |= {"configuration": str(needed.get("configuration", ""))}
     rest = {"layer": about["layer"], "device": _device(device, about["precision"]), "precision": about["precision"]}
     rest |= {"batch": _batch(about) if "batch" in about else Deep.batch, "build": backbone}  # older bundles do not say
     find = partial(find_weights, model)
@@ -223,7 +224,7 @@ def _deep(folder, about, weights, device):
             raise BundleError(str(error)) from None
         find = partial(find_again, rest["build"], model)
     if needed["included"]:
-        feature = Deep(model, Weights(name, sha256, folder / WEIGHTS, *normalisation), **rest)
+        feature = Deep(model, Weights(name, sha256, folder / WEIGHTS, **known), **rest)
     else:
         where = weights or ("none" if name == "random" else "imagenet")
         remedy = "pass --weights with its file or folder, or write the bundle again with --include-weights"
@@ -234,7 +235,7 @@ def _deep(folder, about, weights, device):
             raise WeightsError(f"{what}: {remedy} ({error})") from error
         if found.sha256 != sha256:
             raise BundleError(f"{what}, and those found here have {found.sha256}: {remedy}")
-        feature = Deep(model, Weights(name, sha256, found.path, *normalisation), **rest)
+        feature = Deep(model, Weights(name, sha256, found.path, **known), **rest)
     if feature.name != about["name"]:
         raise ValueError(f"the feature {about['name']} is made of {feature.name}")
     return feature

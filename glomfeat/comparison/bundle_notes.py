@@ -77,6 +77,7 @@ def weights_about(feature, asked):
         refuse_code(asked)
         return None
     about = {"model": feature.model, "name": found.name, "sha256": found.sha256, "mean": found.mean, "std": found.std}
+    about |= {"configuration": found.configuration} if found.configuration else {}
     return about | ({"timm": plain} if plain else {})
 
 

@@ -53,7 +53,7 @@ def say_how_long(tasks, prepared, journal, say):
     """
     study, done, again, left = prepared.study, journal.done(), left_to_change(prepared, journal), {}
     for task in tasks:
-        if task.net and (task.trial.key not in done or task.trial.key in again):
+        if task.net and task.inner and (task.trial.key not in done or task.trial.key in again):
             left.setdefault(task.trial.arm.net, []).append(task)
     for name, waiting in left.items():
         fit, valid = waiting[0].inner[0]

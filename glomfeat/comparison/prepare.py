@@ -18,7 +18,7 @@ from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.comparison.own_table import with_own_table, without_own_features
 from glomfeat.comparison.perturbed import check_perturb, lines_on_perturb
 from glomfeat.comparison.recall import NOTHING, is_finished, note_networks, read_notes
-from glomfeat.comparison.starts import find_state, lines_on_recipe, refuse_learnt, refuse_training, starts_of
+from glomfeat.comparison.starts import init_settings, lines_on_recipe, refuse_learnt, refuse_training, starts_of
 from glomfeat.comparison.ways import apart_from, find_ways, lines_on_sides, lines_on_ways, nets_in_ways, stain_identity
 from glomfeat.core.arms import Arm, StudyError, plan_arms, plan_trials, tagged
 from glomfeat.core.cache import Store, cache_folder, digest_of
@@ -133,7 +133,7 @@ class Prepared:
     def reads(self):
         """Side and filter of the images for features and networks that read them in their own way, by name."""
         own = {f.name: view_of(f, self.preprocess) for f in self.features if f.reads}
-        own |= {f"net:{name}": view for name, view in apart_from(self.read_by_nets, self.ways).items()}
+        own |= apart_from({f"net:{name}": self.view_of_net(name) for name in self.nets}, self.ways)
         return {name: [view.size, view.filter] for name, view in own.items()}
 
     @property
@@ -189,7 +189,7 @@ class Prepared:
         side = net_side(network) if find_architecture(network) else side
         settings = {"side": side, "weights": study.weights, "device": study.device, "preset": study.preset}
         settings |= applying(network, study.recipe()) | ({"tune": study.tuned} if study.tuned else {})
-        return settings | ({"init": find_state(study.init, network)} if study.init else {})
+        return settings | (init_settings(study.init, network, self.manifest.classes) if study.init else {})
 
     @property
     def title(self):
@@ -340,7 +340,7 @@ def _resolved(study, as_given, manifest, rest, say, notes=NOTHING, begun=None):
     """A study whose data have been read, with its features and networks; says what they are."""
     ways = find_ways(study, say)
     features, asked, called = make_features(study, ways, manifest, say, notes)
-    names, (begun, starts) = [feature.name for feature in features], starts_of(study, manifest, notes, begun)
+    names, (begun, starts) = [feature.name for feature in features], starts_of(study, ways, manifest, notes, begun)
     nets = nets_in_ways(study.nets, ways, {name: start.reads for name, start in begun.items() if start})
     readers, on_readers = _readers_of(study, manifest)
     joining = find_joining(study, manifest, features, called)
@@ -361,29 +361,30 @@ def _resolved(study, as_given, manifest, rest, say, notes=NOTHING, begun=None):
         store,
         plan_trials(arms, study.split.tested, study.repeats),
         budget,
-        {name: begun[net].said if begun[net] else FROM_NOTHING for name, (net, _) in nets.items()},
+        {name: begun[name].said if begun[name] else FROM_NOTHING for name in nets},
         metrics,
         cohorts=read_cohorts(study, manifest, features, joining, say),
         reference=asked_reference,
         readers=readers,
         ways=ways,
         called=called,
-        read_by_nets={name: view for name, (_, view) in nets.items()},
+        read_by_nets=nets,
         joining=joining,
     )
     for cohort, name in product(prepared.cohorts, study.nets) if study.init else ():
         refuse_learnt(study.init, name, cohort.manifest)
-    for line in lines_on_joining(joining, manifest, study):
-        say(line)
-    for line in on_readers:
-        say(line)
-    for line in lines_on_subgroups(manifest.table, study.subgroups, features):
-        say(line)
-    for line in [*lines_on_tables(features, manifest, study.show_names), *lines_on_ways(study.nets, ways)]:
-        say(line)
-    for line in [*lines_on_perturb(prepared), *lines_on_sides(prepared.read_by_nets, ways), *lines_on_recipe(study)]:
-        say(line)
-    for line in lines_on_no_effect(prepared, as_given):
+    said = [
+        *lines_on_joining(joining, manifest, study),
+        *on_readers,
+        *lines_on_subgroups(manifest.table, study.subgroups, features),
+        *lines_on_tables(features, manifest, study.show_names),
+        *lines_on_ways(study, ways),
+        *lines_on_perturb(prepared),
+        *lines_on_sides(prepared.read_by_nets, ways),
+        *lines_on_recipe(study, manifest.classes),
+        *lines_on_no_effect(prepared, as_given),
+    ]
+    for line in said:
         say(line)
     for name, weights in prepared.weights.items():
         say(f"{name}: weights {weights}")

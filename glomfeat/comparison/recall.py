@@ -113,7 +113,9 @@ def note_networks(prepared, asked, starts):
         Plain data, without folders; empty if there is no network of torchvision.
     """
     rows, where = [], prepared.study.weights
-    for feature in {plain(one).name: plain(one) for one in prepared.features if one.is_deep}.values():
+    deep = {plain(one).name: plain(one) for one in prepared.features if one.is_deep}
+    # a configuration may change, and only its own file says so
+    for feature in [one for one in deep.values() if not one.weights_found.configuration]:
         for side, of in asked.get(feature.name, {}).items():
             reads, note = feature.reads and list(feature.reads), feature.note(side or prepared.preprocess.size)
             about = {"name": feature.name, "reads": reads, "note": note}

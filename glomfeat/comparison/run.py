@@ -18,6 +18,11 @@ from glomfeat.models.card import at_once_on
 from glomfeat.models.nets import is_own_net
 from glomfeat.models.reducers.cached import Reduction, stored_sum
 
+NO_INNER_VALID = (
+    "the training cases of this fold cannot be split into cases to learn and inner-valid cases with every class on "
+    "both sides, which a network needs: add cases of the rarest class, take more --folds, or leave the network out"
+)
+
 
 @dataclass(frozen=True)
 class Before:
@@ -104,6 +109,8 @@ def run(tasks, journal, jobs, budget, free, failed=None, cluster=None, seconds=N
         elif need.bytes > free:
             why = f"memory: needs {format_bytes(need.bytes)} ({need.how}) of {format_bytes(max(free, 0))}"
             skip(task, "skipped", f"{why}: {need.remedy(free)}{task.plan.otherwise}")
+        elif task.net and not task.inner:
+            skip(task, "skipped", NO_INNER_VALID)
         else:
             waiting.append(task)
     shared = all_before(waiting)

@@ -9,43 +9,44 @@ from glomfeat.bundle.format import ABOUT, read_about
 from glomfeat.bundle.seen import NET, read_seen
 from glomfeat.comparison.options import OF_NETS, PRECISIONS_OF_NETS
 from glomfeat.comparison.recall import Start
-from glomfeat.core.arms import Arm, StudyError
+from glomfeat.core.arms import StudyError
 from glomfeat.core.words import joined
+from glomfeat.data.labels.classes import spelling
 from glomfeat.models.nets import applying, converges, find_architecture, find_start, grid, one_view, split_mode
 from glomfeat.models.nets.modes import LORA, begun_with
 
 OF_EPOCHS = "epochs", "batch", "lr"  # without effect on a last layer that is fitted to convergence
 
 
-def starts_of(study, manifest, notes, begun=None):
+def starts_of(study, ways, manifest, notes, begun=None):
     """What each network of a study starts from.
 
     Parameters
     ----------
     study : Study
+    ways : list of glomfeat.comparison.ways.Way
     manifest : Manifest
         Images that a bundle of ``--init`` must not have learnt from.
     notes : glomfeat.comparison.recall.Notes
     begun : dict of str to Start, optional
-        Starting points that are known.
+        Starting points that are known, from `noted_starts`.
 
     Returns
     -------
     found : dict of str to (Start or None)
-        By network; None for nothing.
+        By the network's name in arms, for random parameters of some networks depend on the side; None for nothing.
     looked_up : dict of str to (Weights or None)
-        Those whose weights were looked for.
+        By network, those whose weights were looked for.
     """
+    named = {way.called(net): (net, way.size) for net in study.nets for way in ways}
     if study.init:
-        return {name: find_init(study.init, name, manifest) for name in study.nets}, {}
-    known = {name: (begun or {}).get(name) or notes.net(name, study.weights) for name in study.nets}
-    looked_up = {
-        name: find_start(name, study.weights, study.sizes[0]) for name, start in known.items() if start is None
-    }
-    found = {
-        name: start and Start(start.said, start.reads if start.path else None) for name, start in looked_up.items()
-    }
-    return known | found, looked_up
+        return {name: find_init(study.init, net, manifest) for name, (net, _) in named.items()}, {}
+    known = {name: (begun or {}).get(name) or notes.net(net, study.weights) for name, (net, _) in named.items()}
+    asked = dict.fromkeys(named[name] for name, start in known.items() if start is None)
+    weights = {(net, side): find_start(net, study.weights, side) for net, side in asked}
+    starts = {of: start and Start(start.said, start.reads if start.path else None) for of, start in weights.items()}
+    found = {name: start or starts[named[name]] for name, start in known.items()}
+    return found, {net: start for (net, _), start in weights.items()}
 
 
 def noted_starts(identity):
@@ -59,15 +60,16 @@ def noted_starts(identity):
     Returns
     -------
     dict of str to glomfeat.comparison.recall.Start
+        By the network's name in arms.
 
     Examples
     --------
     >>> noted_starts({"nets": ["compact@zero: bundle sha256:0f"], "reads": {"net:compact@zero": [32, "bicubic"]}})
-    {'compact': Start(said='bundle sha256:0f', reads=(32, 'bicubic'))}
+    {'compact@zero': Start(said='bundle sha256:0f', reads=(32, 'bicubic'))}
     """
     lines = [line.partition(": ")[::2] for line in identity.get("nets", [])]
     reads = {name: tuple(view) for name, view in identity.get("reads", {}).items()}
-    return {Arm(net=name).network: Start(said, reads.get(f"net:{name}")) for name, said in lines}
+    return {name: Start(said, reads.get(f"net:{name}")) for name, said in lines}
 
 
 def find_init(init, name, manifest):
@@ -98,9 +100,24 @@ def find_init(init, name, manifest):
     return Start(begun_with(folder / NET), (about["preprocess"]["size"], about["preprocess"]["filter"]))
 
 
-def find_state(init, name):
-    """The file with the parameters of the network in a bundle."""
-    return str(_found(init, name)[0] / NET)
+def init_settings(init, name, classes):
+    """The settings of `glomfeat.models.nets.make_net` with which a network starts from a bundle.
+
+    Parameters
+    ----------
+    init, name
+        As `find_init`.
+    classes : sequence of str
+        Of the study, in their order.
+    """
+    settings = {"init": str(_found(init, name)[0] / NET)}
+    return settings | ({"new_head": True} if _other_classes(init, name, classes) else {})
+
+
+def _other_classes(init, name, classes):
+    """The classes of the bundle that a network starts from, unless they are a study's in the same order."""
+    theirs = _found(init, name)[1]["classes"]
+    return [] if [*map(spelling, theirs)] == [*map(spelling, classes)] else theirs
 
 
 def refuse_learnt(init, name, manifest):
@@ -203,8 +220,15 @@ def _chooses(name, settings, tuned):
     return len(candidates) * len(lengths) > 1
 
 
-def lines_on_recipe(study):
-    """Lines for the user on options that networks cannot follow, and on the bundles that they start from."""
+def lines_on_recipe(study, classes=()):
+    """Lines for the user on options that networks cannot follow, and on the bundles that they start from.
+
+    Parameters
+    ----------
+    study : Study
+    classes : sequence of str
+        Of the images, in their order; needed only with ``--init``.
+    """
     asked = study.recipe()
     lines = []
     for name in study.nets:
@@ -220,5 +244,11 @@ def lines_on_recipe(study):
             options = joined([f"--{field.replace('_', '-')}" for field in left])
             lines.append(f"net:{name}: trained without {options}, which it cannot use")
         if study.init:
-            lines.append(f"net:{name}: starts from the bundle of {_found(study.init, name)[1]['arm']}")
+            line = f"net:{name}: starts from the bundle of {_found(study.init, name)[1]['arm']}"
+            if theirs := _other_classes(study.init, name, classes):
+                line += (
+                    f", but with a new last layer: the bundle's is for {', '.join(theirs)}, and the classes here are "
+                    f"{', '.join(classes)}"
+                )
+            lines.append(line)
     return lines

@@ -11,7 +11,7 @@ from glomfeat.comparison.joined import Joining
 from glomfeat.core.arms import Arm, Trial
 from glomfeat.core.plugins import is_own
 from glomfeat.core.seeds import seed_for
-from glomfeat.data.splits import fold_rows, inner_splits, inner_valid_split, other_folds
+from glomfeat.data.splits import SplitError, fold_rows, inner_splits, inner_valid_split, other_folds
 from glomfeat.models.card import find_card
 from glomfeat.models.inner import InnerModels
 from glomfeat.models.nets import converges
@@ -218,13 +218,19 @@ class Splits:
         return found
 
     def of_nets(self, repeat, fold):
-        """The single split, in a list, on which a network's threshold and calibration are chosen."""
+        """The single split, in a list, on which a network's threshold and calibration are chosen.
+
+        The list is empty if the training cases are too few to hold every class on both sides.
+        """
         return self._once(self._of_nets, repeat, fold)
 
     def _of_nets(self, repeat, fold):
         train, _, valid = self._once(self._rows, repeat, fold)
         seed = seed_for(self.seed, "inner-valid", repeat, fold)
-        return [inner_valid_split(self.labels, self.cases, train, valid, seed)]
+        try:
+            return [inner_valid_split(self.labels, self.cases, train, valid, seed)]
+        except SplitError:
+            return []
 
 
 def make_tasks(

@@ -10,7 +10,7 @@ from glomfeat.data.images.decode import ImageError, Preprocess, decode
 from glomfeat.data.images.stain import FOLD, IN_WORDS, NONE, TARGETS, Drawn, Stain
 from glomfeat.features.seen import Seen
 from glomfeat.features.table import Table
-from glomfeat.models.nets import find_architecture
+from glomfeat.models.nets import find_architecture, net_side
 
 
 @dataclass(frozen=True)
@@ -88,28 +88,31 @@ def nets_in_ways(nets, ways, reads):
     nets : sequence of str
     ways : list of Way
     reads : dict of str to (int, str or None) or None
-        Side and filter in the configuration of a network's weights, for ways that leave the side open.
+        Side and filter in the configuration of a network's weights, by its name in arms, for ways that leave the side
+        open.
 
     Returns
     -------
-    dict of str to (str, Preprocess)
-        The network and how it reads images, apart from a side of its own, by its name in arms.
+    dict of str to Preprocess
+        How it reads images, apart from a side of its own, by its name in arms.
     """
     found = {}
     for net in nets:
         for way in ways:
-            view = way.preprocess.reading(reads.get(net) if way.size is None else None)
-            found.setdefault(way.called(net), (net, view))
+            follows = way.size is None and find_architecture(net) is None
+            view = way.preprocess.reading(reads.get(way.called(net)) if follows else None)
+            found.setdefault(way.called(net), view)
     return found
 
 
-def lines_on_ways(nets, ways):
-    """Lines for the user on networks that have a side of their own."""
-    sizes = {way.size for way in ways}
-    own = [net for net in nets if find_architecture(net)]
-    if len(sizes) > 1 and own:
-        return [f"{', '.join(own)}: the layers fix the side of images, so --size makes no difference"]
-    return []
+def lines_on_ways(study, ways):
+    """Lines for the user on networks that have a side of their own, if they are asked to read another."""
+    usual = type(study).size  # studies of networks have one that nobody asks for
+    asked = {way.size for way in ways} - {None} if study.size != usual else set()
+    own = [net for net in study.nets if find_architecture(net) and asked - {net_side(net)}]
+    if not own:
+        return []
+    return [f"{', '.join(own)}: the layers fix the side of images, so --size makes no difference"]
 
 
 def apart_from(views, ways):

@@ -23,7 +23,10 @@ from glomfeat.comparison.starts import _distance, learnt_before, lines_on_recipe
 from glomfeat.core import progress
 from glomfeat.core.arms import Arm, StudyError
 from glomfeat.core.errors import InputError
+from glomfeat.data.phantom import Phantom, make_phantom
 from glomfeat.features.deep import device
+from glomfeat.models.nets import FROM_NOTHING
+from glomfeat.models.nets.pretrained import Pretrained, load_backbone
 from glomfeat.models.nets.training import IN_BFLOAT16, NetClassifier
 from studies import compare as compare_command
 from studies import evaluate, refit
@@ -95,6 +98,15 @@ def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(
     state = Path(prepared.net_settings(nets[0])["init"])
     assert state.name == "net.safetensors" and state.is_absolute()
     assert [line for line in prepared.identity["nets"] if "bundle sha256:" in line] == prepared.identity["nets"]
+    # the last layer is only kept if it learnt the same classes in the same order
+    assert "new_head" not in prepared.net_settings(nets[0])
+    swapped = replace(prepared.study, data=str(phantom_folder), positive=prepared.manifest.classes[0])
+    other, (first, second) = prepare(swapped, said.append), prepared.manifest.classes
+    assert other.manifest.classes == (second, first) and all(other.net_settings(net)["new_head"] for net in nets)
+    assert (
+        f"net:{nets[0]}: starts from the bundle of net:{VIT}+tta8, but with a new last layer: the bundle's is for "
+        f"{first}, {second}, and the classes here are {second}, {first}"
+    ) in said
     # the study is the same wherever the bundle lies and however its place is written, and so are its workers' files
     shutil.copytree(finished[0] / "out" / "models", tmp_path / "moved" / "models")
     for folder, init in ((finished[0], "out"), (tmp_path, "moved")):
@@ -106,6 +118,33 @@ def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(
     asked = options | {"data": str(phantom_folder), "nets": nets, "init": str(tmp_path / "gone")}
     other = prepare(Study(**asked), said.append, begun=noted_starts(prepared.identity))
     assert other.identity == prepared.identity
+
+
+def test_rows_name_the_random_parameters_that_a_network_of_each_size_really_has(few_images, tmp_path):
+    options = TINY | {"data": str(few_images), "out": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
+    prepared = prepare(Study(**options | {"size": (32, 64)}), str)
+    said = {
+        name: load_backbone(Pretrained(VIT, side=int(name[-2:])), "none").said for name in (f"{VIT}@32", f"{VIT}@64")
+    }
+    assert said[f"{VIT}@32"] != said[f"{VIT}@64"] and prepared.nets == said | {LAYERS: FROM_NOTHING}
+    assert prepare(prepared.study, str, begun=noted_starts(prepared.identity)).identity == prepared.identity
+
+
+@pytest.mark.slow
+def test_a_network_without_inner_valid_cases_is_skipped_and_heads_go_on(tmp_path, without_report):
+    """In one of the two folds a class is in a single training case."""
+    images = make_phantom(tmp_path / "data", Phantom(images=40, cases=8, positives=0.5, min_px=60, max_px=90))
+    asked = {"features": ("shortcut",), "heads": ("logreg",), "reducers": ("none",)}
+    asked |= {"nets": (LAYERS, "squeezenet1_1:frozen")}
+    _, results, _, _ = run_tiny(tmp_path, data=str(images), **asked)
+    rows = results.set_index("arm")
+    of_nets = rows.index.str.startswith("net:")
+    assert of_nets.sum() == 2 and (rows.loc[~of_nets, "status"] == "done").all()
+    trials = pd.read_csv(tmp_path / "out" / "trials.csv")
+    trials = trials[trials["arm"].str.startswith("net:")]
+    assert sorted(trials["status"]) == ["done", "done", "skipped", "skipped"]
+    why = "the training cases of this fold cannot be split into cases to learn and inner-valid cases"
+    assert trials.loc[trials["status"] == "skipped", "reason"].str.startswith(why).all()
 
 
 def digests_in(folder):

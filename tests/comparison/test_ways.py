@@ -16,11 +16,12 @@ from glomfeat.comparison.extraction import extract_for
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.comparison.refit import refit_arm
+from glomfeat.comparison.starts import noted_starts
 from glomfeat.core.arms import Arm, StudyError
 from glomfeat.data.images.decode import Preprocess, decode, encode_png
 from glomfeat.data.images.stain import TARGETS, Stain
 from glomfeat.features.base import FeatureError
-from glomfeat.report.sections.methods import paragraph
+from glomfeat.report.sections.methods import _sizes, paragraph
 from glomfeat.results.load import load_run
 from studies.compare import main
 
@@ -109,9 +110,26 @@ def test_methods_say_what_was_compared(several):
     assert data.endswith(
         "The colours of images were left as they were, or brought to those of a reference by stain vectors found in "
         "each image (Macenko et al. 2009). Images were padded to a centred square with white and resized to 24 x 24 "
-        "pixels (Lanczos) or to 32 x 32 pixels (Lanczos). Every combination was an arm of its own."
+        f"pixels (Lanczos) or to 32 x 32 pixels (Lanczos) and for net:{NET}@none and net:{NET}@macenko to 128 x 128 "
+        "pixels (Lanczos). Every combination was an arm of its own."
     )
     assert "AdamW followed a cosine schedule" in models
+
+
+@pytest.mark.parametrize(("size", "said"), [(32, True), (128, False), (None, False)])
+def test_a_size_that_a_network_cannot_read_is_not_said_to_be_read(phantom_folder, tmp_path, size, said):
+    lines, nets = [], (NET, "squeezenet1_1:frozen")
+    options = EXAMPLE | {"nets": nets, "size": size, "weights": "none", "cache": str(tmp_path)}
+    prepared = prepare(Study(data=str(phantom_folder), out=str(tmp_path / "out"), **options), lines.append)
+    line = f"{NET}: the layers fix the side of images, so --size makes no difference"
+    assert (line in lines) == said and not any("reads images of 128 px" in line for line in lines)
+    assert [prepared.view_of_net(net).size for net in nets] == [128, size or 224]
+    apart = {} if size == 128 else {f"net:{NET}": [128, "lanczos"]}
+    assert prepared.reads == prepared.identity.get("reads", {}) == apart
+    again = prepare(prepared.study, lines.append, begun=noted_starts(prepared.identity))
+    assert again.identity == prepared.identity
+    away = f" and for net:{NET} to 128 x 128 pixels (Lanczos)" if apart else ""
+    assert _sizes(prepared.identity) == f"to {size or 224} x {size or 224} pixels (Lanczos){away}"
 
 
 @pytest.mark.parametrize("arm", ["shortcut.v1@24-macenko/none/logreg", f"net:{NET}@macenko"])

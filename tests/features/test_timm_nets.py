@@ -27,6 +27,7 @@ from glomfeat.features.deep.weights import WeightsError, random_network
 from glomfeat.features.extract import extract
 from glomfeat.features.make import FeatureError, make_feature
 from glomfeat.features.seen import view_of
+from glomfeat.models.nets import find_start
 from glomfeat.models.nets.saliency import InsideError, inside_feature
 from studies import compare
 
@@ -192,7 +193,7 @@ def test_without_timm_the_extra_is_named(monkeypatch):
 
 def test_a_folder_brings_configuration_and_weights(folder):
     feature = cpu(f"timm:local-dir:{folder}", "imagenet")
-    assert re.fullmatch(r"timm_hub\.folder-\w{8}", feature.name)
+    assert re.fullmatch(r"timm_hub\.folder-\w{8}-\w{8}", feature.name)
     assert feature.weights_found.mean == (0.1,) * 3 and feature.weights_found.std == (0.9,) * 3
     net = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0).eval()
     images = (torch.from_numpy(PIXELS).float() / 255 - 0.1) / 0.9
@@ -203,6 +204,30 @@ def test_a_folder_brings_configuration_and_weights(folder):
     assert larger.transform(np.zeros((1, 96, 96, 3), np.uint8)).shape == (1, 64)
     twin = cpu(f"timm:local-dir:{folder}", "none")
     assert twin.weights.startswith("random (seed 0)") and twin.weights_found.std == (0.9,) * 3
+
+
+def test_a_changed_configuration_is_another_feature_and_another_start(folder):
+    """The parameters stay the same, so a cache and a finished study must tell them apart by the rest."""
+    about, named = json.loads((folder / "config.json").read_text()), f"timm:local-dir:{folder}"
+    cfg = about["pretrained_cfg"]
+    found = [make_feature(named, where, device="cpu") for where in ("imagenet", "none")]
+    starts = [find_start(f"{named}:finetune", "imagenet", side).said for side in (64, 96)]
+    assert starts[0] == starts[1] == found[0].weights
+    for changed in (
+        about | {"model_args": {"img_size": 64, "act_layer": "relu"}},
+        about | {"architecture": "test_vit2"},
+        about | {"pretrained_cfg": cfg | {"mean": [0.2] * 3}},
+    ):
+        (folder / "config.json").write_text(json.dumps(changed))
+        try:
+            now = [make_feature(named, where, device="cpu") for where in ("imagenet", "none")]
+            assert find_start(f"{named}:finetune", "imagenet", 64).said == now[0].weights
+        finally:
+            (folder / "config.json").write_text(json.dumps(about))
+        for before, after in zip(found, now, strict=True):
+            assert before.name != after.name and before.key != after.key and before.weights != after.weights
+        assert now[0].weights_found.sha256 == found[0].weights_found.sha256
+    assert cpu("timm:test_vit").weights_found.configuration == ""  # a name of timm's own list says all of it
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", pytest.param(".pth", marks=pytest.mark.slow)])

@@ -10,10 +10,11 @@ import timm
 import torch
 from safetensors.torch import save_file
 from torch.nn import functional
+from torchvision.ops import StochasticDepth
 
 from glomfeat.core.arms import Arm
 from glomfeat.core.errors import InputError
-from glomfeat.core.plugins import PluginError
+from glomfeat.core.plugins import Own, PluginError
 from glomfeat.models.nets import (
     Augment,
     Recipe,
@@ -30,6 +31,7 @@ from glomfeat.models.nets import (
 )
 from glomfeat.models.nets.augment import apply, augmented, change_stains, draw, view_makers
 from glomfeat.models.nets.blocks import find_blocks
+from glomfeat.models.nets.build import MeanPool
 from glomfeat.models.nets.grid import grid
 from glomfeat.models.nets.lora import adapted_layers
 from glomfeat.models.nets.loss import ImageLoss
@@ -39,7 +41,7 @@ from glomfeat.models.nets.network import Network
 from glomfeat.models.nets.pretrained import Pretrained, unfit_patterns
 from glomfeat.models.nets.recipes import POLICIES
 from glomfeat.models.nets.run import fit_net
-from glomfeat.models.nets.state import StateError, start_from, state_from_safetensors, state_to_safetensors
+from glomfeat.models.nets.state import NEW_HEAD, StateError, start_from, state_from_safetensors, state_to_safetensors
 
 SIDE, TRAIN, VALID = 32, np.arange(8), np.arange(8, 12)
 VIT, CONVNEXT = "timm:test_vit", "timm:test_convnext"
@@ -274,6 +276,39 @@ def test_residual_branches_are_left_out_where_there_are_any():
         Pretrained("resnet18:finetune", drop_path=0.1)
 
 
+@pytest.mark.parametrize(
+    ("name", "blocks"),
+    [("swin_t", 12), ("convnext_tiny", 18), pytest.param("timm:nest_tiny", 12, marks=pytest.mark.slow)],
+)
+def test_branches_are_left_out_as_asked_whatever_the_network_does_by_default(name, blocks):
+    def probabilities(highest):
+        with torch.device("meta"):
+            parts = Pretrained(f"{name}:finetune", drop_path=highest).backbone.modules()
+        kinds = (StochasticDepth, timm.layers.DropPath)
+        return sorted(
+            {getattr(part, "p", getattr(part, "drop_prob", None)) for part in parts if isinstance(part, kinds)}
+        )
+
+    assert probabilities(0.0) == [0.0]
+    rising = probabilities(0.3)
+    assert rising[-1] == pytest.approx(0.3) and len(rising) in (blocks - 1, blocks)
+    np.testing.assert_allclose(np.diff(rising), 0.3 / (blocks - 1), rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["swin_t", "maxvit_t", "efficientnet_b0", "convnext_tiny"])
+def test_networks_learn_with_all_branches_unless_asked(name):
+    """Dropout is the only other thing that differs between training and evaluation, so it is taken out."""
+    net = Pretrained(f"{name}:finetune", side=224).train()
+    for part in net.modules():
+        if isinstance(part, torch.nn.Dropout | torch.nn.modules.batchnorm._BatchNorm):
+            part.eval()
+    images = torch.rand(2, 3, 224, 224)
+    with torch.no_grad():
+        first, again = net(images), net(images)
+    assert torch.equal(first, again)
+
+
 def test_smoothed_labels_are_those_of_torch_and_only_in_training():
     torch.manual_seed(0)
     logits, y = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
@@ -374,11 +409,39 @@ def test_training_starts_from_another_network_of_the_same_kind(tmp_path):
     assert net.fit(pixels, y, train=TRAIN, valid=VALID).weights_ == start_from(net, file)
     three = quick(f"{CONVNEXT}:lora", init=file, classes=3)
     three.fit(*make_images(classes=3), train=TRAIN, valid=VALID)
-    assert three.predict_proba(pixels).shape == (12, 3)
+    assert three.predict_proba(pixels).shape == (12, 3) and NEW_HEAD in three.notes_ and NEW_HEAD not in net.notes_
     with pytest.raises(
         StateError, match=r"holds timm:test_convnext:finetune at side 32, from which compact at side 32"
     ):
         quick("compact", init=file).fit(pixels, y, train=TRAIN, valid=VALID)
+
+
+def one_dense(classes):
+    return torch.nn.Sequential(MeanPool(), torch.nn.Linear(3, classes))
+
+
+def all_convolutions(classes):
+    return torch.nn.Sequential(torch.nn.Conv2d(3, classes, 3), MeanPool())
+
+
+def test_a_last_layer_that_learnt_other_classes_starts_anew(tmp_path):
+    pixels, y = make_images()
+    dense, convolved = (Own(f"mylab:{make.__name__}", make, "0f") for make in (one_dense, all_convolutions))
+    for name, file in ((dense, tmp_path / "dense"), (convolved, tmp_path / "convolved")):
+        state_to_safetensors(quick(name, seed=1).fit(pixels, y, train=TRAIN, valid=VALID), file)
+    kept, anew, plain = (
+        quick(dense, lr=1e-12, **how)
+        for how in ({"init": tmp_path / "dense"}, {"init": tmp_path / "dense", "new_head": True}, {})
+    )
+    for net in (kept, anew, plain):
+        net.fit(pixels, y, train=TRAIN, valid=VALID)
+    weights = [net.module_.state_dict()["net.1.weight"] for net in (kept, anew, plain)]
+    assert torch.allclose(weights[1], weights[2]) and not torch.allclose(weights[0], weights[2])
+    assert torch.equal(anew.module_.mean, kept.module_.mean) and NEW_HEAD in anew.notes_
+    with pytest.raises(
+        StateError, match=r"no dense layer .* that could start anew: leave out --init, or take a bundle"
+    ):
+        quick(convolved, init=tmp_path / "convolved", new_head=True).fit(pixels, y, train=TRAIN, valid=VALID)
 
 
 class FakeNet:

@@ -26,6 +26,7 @@ from glomfeat.models.nets.cost import training_cost
 from glomfeat.models.nets.network import Network
 from glomfeat.models.nets.pace import Average, rates
 from glomfeat.models.nets.recipes import applying
+from glomfeat.models.nets.repeating import reproducible
 from glomfeat.models.nets.state import StateError, state_from_safetensors, state_to_safetensors
 
 TRAIN, VALID = np.arange(16), np.arange(16, 24)
@@ -119,6 +120,37 @@ def test_bfloat16_is_near_repeats_itself_says_so_and_rounds_no_logit(monkeypatch
     before = exact.forward(pixels)
     exact.module_.precision = "bfloat16"
     assert not torch.equal(exact.forward(pixels), before)
+
+
+def test_a_network_that_learnt_in_bfloat16_on_a_gpu_scores_in_float32_as_a_processor_does(monkeypatch):
+    """The GPU is stood in for by a processor that computes in bfloat16."""
+    pixels, y = make_images(side=32)
+    settings = {"side": 32, "epochs": 2, "augment": False, "precision": "auto"}
+    plain = quick("compact", **settings).fit(pixels, y, train=TRAIN, valid=np.arange(16, 20))
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "learns_faster_in_bfloat16", lambda device: True)
+        net = quick("compact", **settings).set_params(again=0).fit(pixels, y, train=TRAIN, valid=np.arange(16, 20))
+        there = net.predict_proba(pixels)
+        frozen = quick("squeezenet1_1:frozen", side=32).fit(pixels, y)
+    assert "the network learnt in bfloat16, but for its last layer, and scored in float32" in net.notes_
+    assert not any("bfloat16" in note for note in plain.notes_ + frozen.notes_)
+    assert not np.allclose(there, plain.predict_proba(pixels), atol=1e-5), "it has learnt otherwise"
+    np.testing.assert_array_equal(net.predict_proba(pixels), there)
+    np.testing.assert_array_equal(net.valid_scores_, net.predict_proba(pixels, rows=np.arange(16, 20)))
+    logits = net.forward(pixels)
+    net.module_.precision = "float32"
+    assert torch.equal(net.forward(pixels), logits)
+
+
+@pytest.mark.parametrize(("device", "card"), [("cuda:0", 0), ("cuda:2", 2), ("cuda", 1)])
+def test_the_random_state_of_the_card_that_is_named_is_left_untouched(monkeypatch, device, card):
+    left = []
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: left.extend(devices) or contextlib.nullcontext())
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # so that it is not set for the tests after this one
+    with reproducible(device):
+        pass
+    assert left == [card]
 
 
 def test_a_processor_without_bfloat16_trains_no_network_in_it(monkeypatch):

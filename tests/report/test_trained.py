@@ -61,11 +61,46 @@ def test_a_grid_of_ones_own_is_in_the_methods_with_its_values():
 def test_a_study_that_asks_for_nothing_says_no_more_than_before():
     usual = {name: getattr(Study, name) for name in (*OF_NETS, "tune")}
     assert how_trained(usual, {"compact": "none"}) == how_trained({}, {"compact": "none"})
-    assert how_trained({}, {"compact": "none"}).endswith("then on all training cases.")
+    assert how_trained({}, {"resnet18:frozen": "none"}).startswith(
+        "For resnet18:frozen, only the last layer was fitted"
+    )
     assert how_trained({"preset": "paper"}, {"compact": "none"}).startswith("The rate of Adam was constant")
 
 
 def test_compiled_steps_are_said():
     said = how_trained({"compile": True}, {"compact": "none"})
-    assert said.endswith("then on all training cases. The steps of training in epochs were compiled.")
+    assert said.endswith(" The steps of training in epochs were compiled.")
     assert "compiled" not in how_trained({"compile": True}, {"resnet18:frozen": "none"})
+
+
+def test_inner_valid_cases_are_learnt_only_where_the_split_does_not_name_them():
+    dealt, named = (how_trained({}, {"compact": "none"}, learns_all) for learns_all in (True, False))
+    assert "it scored before it learnt them, then on all training cases." in dealt and "were not learnt" not in dealt
+    assert "it scored the inner-valid cases, which were not learnt." in named and "then on all" not in named
+
+
+def test_what_networks_do_unless_asked_is_said_as_their_recipes_say():
+    """Recipes by hand: layers learn flipped and rotated images, pretrained networks unchanged ones."""
+    nets = {"compact@zero": "none", "C4-GAP-out": "none", "resnet18:last1": "imagenet", "resnet18:frozen": "imagenet"}
+    said = how_trained({}, nets)
+    for words in (
+        "compact@zero learnt for 10 epochs in batches of 32, at a learning rate of up to 0.002.",
+        "C4-GAP-out learnt for 10 epochs in batches of 64, at a learning rate of up to 0.0002.",
+        "Training images of compact@zero and C4-GAP-out were flipped, rotated by up to 15 degrees and shifted by",
+        "Training images of resnet18:last1 were not changed.",
+    ):
+        assert words in said
+    assert "weighted classes" not in said and "resnet18:frozen learnt" not in said
+    said = how_trained({"epochs": 2, "batch": 8, "lr": 0.1, "augment": "none", "class_weight": "balanced"}, nets)
+    assert "Networks learnt for 2 epochs in batches of 8, at a learning rate of up to 0.1." in said
+    assert "The loss of networks weighted classes inversely to their numbers of training images." in said
+    assert "Training images were not changed." in said and "rotated" not in said
+    paper = how_trained({"preset": "paper", "augment": "histology"}, {"resnet18:frozen": "imagenet"})
+    assert "Training images were not changed." in paper, "a frozen network cannot follow it"
+    assert (
+        paper.startswith("The rate of Adam was constant") and "for 100 epochs in batches of 32, at a learning" in paper
+    )
+    tuned = how_trained({"tune": True}, {"compact": "none"})
+    assert "Networks learnt in batches of 32." in tuned and "rotated" not in tuned
+    tuned = how_trained({"tune": ["lr=0.1,0.2"]}, {"compact": "none"})
+    assert "Networks learnt for 10 epochs in batches of 32." in tuned and "rotated" in tuned

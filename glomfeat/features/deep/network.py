@@ -163,7 +163,11 @@ class Deep(Defaults):
             "layer": self.layer,
             "precision": self.precision,
             "batch": self.batch,
-        } | ({name: of for name, of in (("code", self.code), ("compiled", self.compiled)) if of})
+        } | {
+            name: of
+            for name, of in (("code", self.code), ("compiled", self.compiled), ("configuration", found.configuration))
+            if of
+        }
 
     @property
     def weights(self):

@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 import torch
 from torch import nn
 
+from glomfeat.core.cache import digest_of
 from glomfeat.core.plugins import PluginError, did_you_mean
 from glomfeat.data.images.decode import SIDE
 from glomfeat.features.base import FeatureError
@@ -218,6 +219,8 @@ class Named:
     pooling : str or None
     build : TimmNet
         Builds the network for images of one side.
+    configuration : str
+        As in `glomfeat.features.deep.weights.Weights`.
     """
 
     name: str
@@ -227,13 +230,14 @@ class Named:
     card: Card
     pooling: str | None
     build: TimmNet
+    configuration: str = ""
 
     def weights(self, where):
         """Find the network's parameters, as `glomfeat.features.deep.timm_weights.find_timm_weights`."""
         fetch = partial(fetch_weights, self.name, self.model, self.config)
         found, card, config = find_timm_weights(self.build, self.label, where, fetch), self.card, self.config
-        mean, std = (card.mean, card.std) if card.mean else (config["mean"], config["std"])
-        return replace(found, mean=tuple(mean), std=tuple(std), reads=_reads(config))
+        mean, std = _normalisation(card, config)
+        return replace(found, mean=mean, std=std, reads=_reads(config), configuration=self.configuration)
 
 
 def find_timm(name, side=None, follows=False):
@@ -263,8 +267,10 @@ def find_timm(name, side=None, follows=False):
     card = CARDS.get(model.removeprefix("hf-hub:").partition("@")[0].lower(), Card())
     pooling = pooling or card.pooling
     build = TimmNet(architecture, tuple((args | dict(card.args)).items()), model)
+    facts = architecture, sorted(build.args), _normalisation(card, config)
+    configuration = digest_of(map(repr, facts))[:16] if ":" in model else ""  # names of timm's own list say all of it
     build = _fitted(name, build, config, pooling, _reads(config)[0] if follows else side or SIDE)
-    return Named(name, model, label, config, card, pooling, build)
+    return Named(name, model, label, config, card, pooling, build, configuration)
 
 
 def with_weights(name, side, where):
@@ -288,6 +294,12 @@ def with_weights(name, side, where):
     named = find_timm(name, side, follows)
     found = named.weights(where)
     return with_weights(name, None, "none") if follows and found.path is None else (named, found, follows)
+
+
+def _normalisation(card, config):
+    """The mean and standard deviation of the channels."""
+    mean, std = (card.mean, card.std) if card.mean else (config["mean"], config["std"])
+    return tuple(mean), tuple(std)
 
 
 def _reads(config):

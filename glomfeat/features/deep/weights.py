@@ -46,6 +46,8 @@ class Weights:
     reads : (int, str or None) or None
         The side in pixels to which their configuration resizes images, and the filter; the filter is None if it is not
         one of `glomfeat.data.images.decode.FILTERS`. None if no configuration is known.
+    configuration : str
+        Digest of the file that says how the network is built and images are normalised; empty if no file says so.
 
     Examples
     --------
@@ -62,17 +64,19 @@ class Weights:
     mean: tuple = IMAGENET_MEAN
     std: tuple = IMAGENET_STD
     reads: tuple | None = None
+    configuration: str = ""
 
     @property
     def tag(self):
-        """Name and short digest, for the feature's name."""
-        return f"{self.name}-{self.sha256[:8]}"
+        """Name and short digests, for the feature's name."""
+        return "-".join([self.name, self.sha256[:8], *filter(None, [self.configuration[:8]])])
 
     @property
     def said(self):
         """The description of the parameters in every row of the results."""
         seed = f" (seed {SEED})" if self.name == "random" and not self.path else ""
-        return f"{self.name}{seed} sha256:{self.sha256}"
+        configuration = f" configuration:{self.configuration}" if self.configuration else ""
+        return f"{self.name}{seed} sha256:{self.sha256}{configuration}"
 
 
 def find_weights(model, where="imagenet"):

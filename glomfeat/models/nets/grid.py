@@ -88,7 +88,8 @@ def written_grid(asked):
 
 def recipe_of(name, settings):
     """Find the recipe that settings of `glomfeat.models.nets.make_net` lead to."""
-    apart = {"seed", "side", "classes", "weights", "device", "preset", "recipe", "callbacks", "init", "plain"}
+    apart = {"seed", "side", "classes", "weights", "device", "preset", "recipe", "callbacks", "plain"}
+    apart |= {"init", "new_head"}
     overrides = {field: value for field, value in settings.items() if field not in apart}
     return recipe_for(name, settings.get("preset", "default"), **overrides)
 

@@ -21,6 +21,7 @@ def make_net(
     recipe=None,
     callbacks=None,
     init=None,
+    new_head=False,
     plain=None,
     **overrides,
 ):
@@ -48,6 +49,8 @@ def make_net(
     init : str or Path, optional
         The state of a network trained before, from which training starts instead of from `weights`; see
         `glomfeat.models.nets.state.start_from`.
+    new_head : bool
+        Whether that network learnt other classes, so that the last layer starts anew.
     plain : dict, optional
         What a bundle stores about a timm network, so that it is built without looking up its name.
     **overrides
@@ -111,4 +114,5 @@ def make_net(
         lora_layers=recipe.lora_layers,
         steps_compiled=recipe.compile,
         init=init,
+        new_head=new_head,
     )

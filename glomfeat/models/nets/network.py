@@ -1,13 +1,14 @@
 """The module that is trained: uint8 pixels in, logits out, with normalisation and augmentation on the device."""
 
 import inspect
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import nn
 
 from glomfeat.core.part_errors import MisfitError, shown
 from glomfeat.core.plugins import resolve
+from glomfeat.features.deep.device import tf32
 from glomfeat.models.nets.architectures import find_architecture
 from glomfeat.models.nets.augment import USUAL_STAINS, augmented, view_makers
 from glomfeat.models.nets.build import add_penalty_gradient, build
@@ -25,6 +26,11 @@ def make_own(function, classes, side):
     if not isinstance(made, nn.Module):
         raise MisfitError(f"it returned {shown(made)}: return a torch.nn.Module", function)
     return made
+
+
+def learns_faster_in_bfloat16(device):
+    """Whether a device is a GPU that computes in bfloat16 by itself."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 class Network(nn.Module):
@@ -60,6 +66,8 @@ class Network(nn.Module):
         The n-th call in training mode draws from this seed plus n.
     mix : Mix or None
         How the images of the last call in training mode were mixed.
+    was_mixed : bool
+        Whether anything has been computed in bfloat16.
     stains : Tensor of float32, shape (2, 3)
         Stain vectors of the training images, set when training starts if the augmentation changes stains.
 
@@ -75,7 +83,7 @@ class Network(nn.Module):
         self.name, self.side, self.augment, self.precision = name, side, augment, precision
         self.augment_seed, self.calls = 0, 0
         self.mixup, self.mix, self.stains = mixup, None, USUAL_STAINS
-        self.adapted, self.fast = False, None
+        self.adapted, self.fast, self.was_mixed = False, None, False
         self.views = view_makers() if averages(name) else None
         self.architecture = find_architecture(name)
         if self.architecture:
@@ -181,7 +189,11 @@ class Network(nn.Module):
         return found if last is None else last(found)
 
     def _described(self, images):
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.is_mixed(images.device)):
+        device, mixed = images.device, self.is_mixed(images.device)
+        self.was_mixed |= mixed
+        # what is scored may be scored again on another device, so it is not rounded to TF32 either
+        exact = nullcontext() if self.training else tf32(False, device)
+        with exact, torch.autocast(device.type, torch.bfloat16, enabled=mixed):
             found = ((self.training and self.fast) or self._before_last_layer)(images)
         return found.float()
 
@@ -248,7 +260,7 @@ class Network(nn.Module):
         return images.contiguous(memory_format=self.layout)
 
     def is_mixed(self, device):
-        """Whether all but the last layer computes in bfloat16 on a device."""
+        """Whether all but the last layer computes in bfloat16 on a device: with auto, only in steps of training."""
         if self.precision == "auto":
-            return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+            return self.training and learns_faster_in_bfloat16(device)
         return self.precision == "bfloat16"

@@ -19,6 +19,7 @@ from glomfeat.models.nets.lora import adapt, adapted_layers, merge, split_layers
 from glomfeat.models.nets.modes import FINETUNE, FROZEN, LAST, LORA, split_mode
 
 TIMM = "timm:"
+DROPPING = {"StochasticDepth": "p", "DropPath": "drop_prob"}  # layers of torchvision and timm, and their probability
 
 
 class Pretrained(nn.Module):
@@ -34,7 +35,8 @@ class Pretrained(nn.Module):
     side : int
         Side of the input in pixels; transformers depend on it.
     drop_path : float
-        Probability of leaving out a residual branch in training, for networks that support it.
+        The highest probability of leaving out a residual branch in training, for networks that have such branches. It
+        rises from the first block to the last, and replaces what the network has by default.
     plain : dict, optional
         What a bundle stores about a timm network, from the attribute `plain`; else the network is found by its name.
 
@@ -70,8 +72,9 @@ class Pretrained(nn.Module):
         if self.mode.model.startswith(TIMM):
             self.backbone, width, self.plain = _of_timm(self.mode.model, side, drop_path, plain)
         else:
-            self.backbone = _of_torchvision(self.mode.model, side, drop_path)
+            self.backbone = _of_torchvision(self.mode.model, side)
             width, self.dropped = _behead(self.backbone)
+        _set_drop_path(self.backbone, self.mode.model, drop_path)
         self.head = nn.Linear(width, classes)
         self._choose()
 
@@ -161,17 +164,13 @@ def _resting(module):
             yield from _resting(child)
 
 
-def _of_torchvision(model, side, drop_path):
+def _of_torchvision(model, side):
     import torchvision
 
     settings = {"image_size": side} if model.startswith("vit_") else {}
-    settings |= {"stochastic_depth_prob": drop_path} if drop_path else {}
     if model in ("googlenet", "inception_v3"):  # the second heads are for training from nothing
         settings |= {"aux_logits": False, "init_weights": False, "transform_input": True}
-    try:
-        return torchvision.models.get_model(model, weights=None, **settings)
-    except TypeError as error:
-        raise _no_paths(model, drop_path, error) from None
+    return torchvision.models.get_model(model, weights=None, **settings)
 
 
 def _of_timm(model, side, drop_path, plain):
@@ -183,25 +182,27 @@ def _of_timm(model, side, drop_path, plain):
         build, pooling = named.build, named.pooling
     else:
         build, pooling = from_plain(plain), plain["pooling"]
-    options = {"drop_path_rate": drop_path} if drop_path else {}
-    try:
-        net = build.make(**options)
-    except TypeError as error:
-        raise _no_paths(model, drop_path, error) from None
+    try:  # without a rate, most networks of timm are built without layers that could leave out branches
+        net = build.make(**({"drop_path_rate": drop_path} if drop_path else {}))
+    except TypeError:  # the constructor takes none
+        net = build.make()
     net = Pooled(net, pooling) if pooling else net
     with torch.inference_mode():
         rows = copy.deepcopy(net).to("meta").eval()(torch.zeros(1, 3, side, side, device="meta"))
     return net, rows.shape[1], build.plain | {"pooling": pooling}
 
 
-def _no_paths(model, drop_path, error):
-    """Make the error for a network that does not support `drop_path`; return any other error as it is."""
-    if not drop_path:
-        return error
-    return InputError(
-        f"{model} has no residual branches that --drop-path {drop_path:g} could leave out: leave out --drop-path, or "
-        "take a network that has, such as convnext_tiny or timm:vit_small_patch16_224"
-    )
+def _set_drop_path(backbone, model, highest):
+    """Set the highest probability of leaving out a residual branch; those of other blocks keep their ratio to it."""
+    layers = [(part, DROPPING[type(part).__name__]) for part in backbone.modules() if type(part).__name__ in DROPPING]
+    most = max([float(getattr(part, name)) for part, name in layers], default=0.0)
+    if highest and not most:
+        raise InputError(
+            f"{model} has no residual branches that --drop-path {highest:g} could leave out: leave out --drop-path, or "
+            "take a network that has, such as convnext_tiny or timm:vit_small_patch16_224"
+        )
+    for part, name in layers:
+        setattr(part, name, float(getattr(part, name)) * (highest / most) if most else 0.0)
 
 
 def _behead(model):

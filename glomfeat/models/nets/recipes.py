@@ -104,7 +104,8 @@ class Recipe:
     class_weight : {None, "balanced"}
         Balanced weights each class by ``n / (classes * images of the class)``, counted on training rows.
     precision : {"auto", "float32", "bfloat16"}
-        Precision of the network's arithmetic; auto is bfloat16 on a GPU that supports it, else float32.
+        Precision of the network's arithmetic; with auto, steps of training compute in bfloat16 on a GPU that supports
+        it, and everything else in float32.
     compile : bool
         Whether torch compiles the steps of training, which needs a GPU and changes the last digits. Images are scored
         without it.

@@ -48,7 +48,8 @@ def reproducible(device):
     fill = torch.utils.deterministic.fill_uninitialized_memory
     if cuda:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS's results do not repeat
-    devices = [torch.device(device).index or torch.cuda.current_device()] if cuda else []
+    number = torch.device(device).index
+    devices = [torch.cuda.current_device() if number is None else number] if cuda else []
     with torch.random.fork_rng(devices=devices), warnings.catch_warnings(record=True) as caught:
         try:
             warnings.filterwarnings("always", message=".*deterministic")

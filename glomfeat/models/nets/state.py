@@ -11,6 +11,8 @@ from glomfeat.core.atomic import written_whole
 from glomfeat.core.errors import UserError
 from glomfeat.models.nets.modes import begun_with
 
+NEW_HEAD = "the last layer started anew, because the bundle of --init is for other classes"
+
 
 class StateError(UserError, ValueError):
     """The file does not hold the state of this network."""
@@ -75,7 +77,7 @@ def state_from_safetensors(net, path):
     return net
 
 
-def start_from(net, path):
+def start_from(net, path, new_head=False):
     """Start the training of a network from the state of one that was trained before, normalisation included.
 
     A last layer for another number of classes is not taken over, but starts anew.
@@ -86,6 +88,8 @@ def start_from(net, path):
         An initialised network.
     path : str or Path
         File written by `state_to_safetensors`.
+    new_head : bool
+        Whether the last layer starts anew in any case, because it learnt other classes.
 
     Returns
     -------
@@ -95,22 +99,27 @@ def start_from(net, path):
     Raises
     ------
     StateError
-        The file holds another network.
+        The file holds another network, or one without a dense layer that could start anew.
     """
     state, about = _read(path)
     own = net.module_.state_dict()
     last = [name for name, layer in net.module_.named_modules() if isinstance(layer, nn.Linear)][-1:]
-    anew = {
-        key for key in own if key.rpartition(".")[0] in last and key in state and own[key].shape != state[key].shape
-    }
-    for key in anew:
-        state[key] = own[key]
+    if new_head and not last:
+        raise StateError(
+            f"{path} has learnt other classes, and {net.module__name} has no dense layer (nn.Linear) that could start "
+            "anew: leave out --init, or take a bundle for the same classes in the same order"
+        )
+    of_head = [key for key in own if key.rpartition(".")[0] in last and key in state]
+    anew = {key: own[key] for key in of_head if new_head or own[key].shape != state[key].shape}
+    state |= anew
     if wrong := _unlike(own, state):
         raise StateError(
             f"{path} holds {_said(about)}, from which {net.module__name} at side {net.module__side} cannot start: "
             f"{len(wrong)} tensors differ, such as {wrong[0]}; take a bundle of the same network and --size"
         )
     net.module_.load_state_dict(state)
+    if anew:
+        net.notes_.append(NEW_HEAD)
     return begun_with(path)
 
 

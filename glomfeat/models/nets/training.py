@@ -25,6 +25,7 @@ from glomfeat.models.nets.steps import Steps
 # The outputs of a frozen backbone are kept in memory during a training in epochs if they take no more than this.
 KEPT_FEATURES_BYTES = 2**30
 IN_BFLOAT16 = "the network computed in bfloat16, {} its last layer"
+LEARNT_IN_BFLOAT16 = "the network learnt in bfloat16, {} its last layer, and scored in float32"
 IS_COMPILED = "the steps of training were compiled"
 
 
@@ -44,7 +45,7 @@ class NetClassifier(Steps):
         As in `glomfeat.models.nets.Recipe`.
     steps_compiled : bool
         As `compile` there.
-    init : str or Path, optional
+    init, new_head
         As `glomfeat.models.nets.make.make_net`.
 
     Attributes
@@ -94,6 +95,7 @@ class NetClassifier(Steps):
         lora_layers=ALL,
         steps_compiled=False,
         init=None,
+        new_head=False,
         **settings,
     ):
         super().__init__(
@@ -110,7 +112,7 @@ class NetClassifier(Steps):
         self.converge, self.class_weight = converge, class_weight
         self.layer_decay, self.head_epochs = layer_decay, head_epochs
         self.lora_rank, self.lora_layers = lora_rank, lora_layers
-        self.steps_compiled, self.init = steps_compiled, init
+        self.steps_compiled, self.init, self.new_head = steps_compiled, init, new_head
 
     def fit(self, X, y, *, train=None, valid=None):
         """Train from scratch, or from the weights.
@@ -187,12 +189,13 @@ class NetClassifier(Steps):
         with reproducible(self.device) as notes:
             self.initialize()
             self.notes_ = notes
-            if self.module_.is_mixed(torch.device(self.device)):
-                notes.append(IN_BFLOAT16.format("but for" if self.module_.last_layer is not None else "and so did"))
             self.weights_ = self._start_from(X, train)
             self.adapt()
             with self.module_.compiled(self.batch_size) if self.steps_compiled else nullcontext() as compiled:
                 yield
+            if self.module_.was_mixed:
+                said = LEARNT_IN_BFLOAT16 if self.module_.precision == "auto" else IN_BFLOAT16
+                notes.insert(0, said.format("but for" if self.module_.last_layer is not None else "and so did"))
             if compiled:
                 notes.append(IS_COMPILED)
             self.module_.merge()
@@ -223,7 +226,7 @@ class NetClassifier(Steps):
         if self.module_.augment and self.module_.augment.stain:
             self.module_.stains = stain_vectors(X, train)
         if self.init:
-            return start_from(self, self.init)
+            return start_from(self, self.init, self.new_head)
         if isinstance(self.module_.net, Pretrained):
             weights = load_backbone(self.module_.net, self.weights)
             self.module_.normalise_by(weights.mean, weights.std)

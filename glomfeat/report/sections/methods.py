@@ -10,6 +10,7 @@ from glomfeat.data.images.stain import DRAWN, METHODS, NONE
 from glomfeat.data.schemes import find_scheme
 from glomfeat.models.ensemble import calibration_for
 from glomfeat.models.heads.built_in import entry_of
+from glomfeat.models.nets import find_architecture
 from glomfeat.report.checklists import KINDS, answered
 from glomfeat.report.chosen import chooses_threshold, how_chosen
 from glomfeat.report.references import PROGRAMS, cited, to_bibtex
@@ -140,13 +141,15 @@ def _several(value):
 def _sizes(identity):
     """Say how images were resized (size and filter): all in the same way, or for backbones as their weights say."""
     usual, own = [Preprocess.asked(size, "white") for size in _several(identity["size"])], {}
-    for name, (side, how) in identity.get("reads", {}).items():
+    reads = identity.get("reads", {})
+    for name, (side, how) in reads.items():
         own.setdefault((side, how), []).append(name)
-    others = len(identity["nets"]) + len(identity["features"]) > len(identity.get("reads", {}))
+    others = len(identity["nets"]) + len(identity["features"]) > len(reads)
     said = [joined([_square(one.size, one.filter) for one in usual], "or")] if others else []
     said += [f"for {_listed(names)} {_square(*how)}" for how, names in own.items()]
-    as_said = ", size and filter as the configurations of the weights say but without their cropping" if own else ""
-    return _listed(said) + as_said
+    layers = {name for name in reads if name.startswith("net:") and find_architecture(Arm.parse(name).network)}
+    as_said = ", size and filter as the configurations of the weights say but without their cropping"
+    return _listed(said) + (as_said if {*reads} - layers else "")
 
 
 def _square(side, how):
@@ -173,13 +176,11 @@ def _models(loaded):
         said += [sentence for part, sentence in notes if any(part in reason for reason in reasons)]
     if "with" in identity:
         said.append(_joined(identity["with"]))
-    starts = [net.partition(": ") for net in identity["nets"]]
-    nets = [f"{name} ({start.removeprefix('none, ')})" for name, _, start in starts]
-    if nets:
-        said.append(
-            f"Networks trained on pixels were {_listed(nets)}. "
-            + how_trained(identity, {name: start for name, _, start in starts})
-        )
+    starts = dict(net.split(": ", 1) for net in identity["nets"])
+    if starts:
+        nets = _listed([f"{name} ({start.removeprefix('none, ')})" for name, start in starts.items()])
+        learns_all = "inner-valid" not in set(loaded.run.folds["fold"])
+        said.append(f"Networks trained on pixels were {nets}. {how_trained(identity, starts, learns_all)}")
     said += [_ensemble(loaded, Arm.parse(ensemble)) for ensemble in identity.get("ensembles", [])]
     return " ".join(said)
 
