@@ -383,11 +383,10 @@ def _resolved(study, as_given, manifest, rest, say, notes=NOTHING, begun=None):
         *lines_on_sides(prepared.read_by_nets, ways),
         *lines_on_recipe(study, manifest.classes),
         *lines_on_no_effect(prepared, as_given),
+        *(f"{name}: weights {weights}" for name, weights in prepared.weights.items()),
     ]
     for line in said:
         say(line)
-    for name, weights in prepared.weights.items():
-        say(f"{name}: weights {weights}")
     for feature in features:
         if note := feature.note((feature.view or prepared.preprocess).size):
             say(f"{feature.name}: {note}")
