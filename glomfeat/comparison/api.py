@@ -214,15 +214,18 @@ def _silent(line: str) -> None:
 def _run(study: Study, data: Any, say: Callable[[str], None]) -> Result:
     journal = journal_of(study)
     if isinstance(data, tuple | list):
-        prepared = _prepare_written(study, lambda folder: write_arrays(data, folder, study.groups), say)
+        prepared = _prepare_written(study, lambda folder: write_arrays(data, folder, study.groups, say), say)
     elif isinstance(data, pd.DataFrame) and find_column(data, PATH_COLUMNS) is None:
         prepared = _prepare_written(study, lambda folder: write_table(data, folder), say)
     elif isinstance(data, pd.DataFrame):
         prepared = _prepare_frame(study, data, say)
     elif isinstance(data, Manifest):
         prepared = prepare(replace(study, data=_where(data)), say, data, journal)
-    else:
+    elif data is None or isinstance(data, str | os.PathLike):
         prepared = prepare(replace(study, data=None if data is None else os.fspath(data)), say, None, journal)
+    else:
+        kind = f"{type(data).__module__}.{type(data).__qualname__}"
+        raise StudyError(f"data is a {kind}: give a folder, a file, a DataFrame, a Manifest or a tuple (X, y, groups)")
     finished, results, _ = main_job.compare(prepared, say, journal)
     found = Result(results, Path(study.out), prepared.title, study.show_names, prepared, finished)
     if study.track:

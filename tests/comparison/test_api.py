@@ -421,6 +421,18 @@ def test_arrays_and_frames_of_features_are_data(feature_table, small, tmp_path):
         ((np.ones((4, 2)), [0, 1], [0, 1, 2, 3]), r"^y has the shape \(2,\) and X \(4, 2\): write \(X, y, groups\)"),
         ((np.ones((4, 2, 2)), [0] * 4, [1] * 4), r"^X has the shape \(4, 2, 2\): .* images are given as a folder"),
         (([["a"]], [0], [1]), r"^X must hold numbers only: "),
+        (([["1.5"], ["2"]], [0, 1], [0, 1]), r"^X must hold numbers only: "),
+        ((np.full((2, 1), 1 + 2j), [0, 1], [0, 1]), r"^X must hold numbers only: "),
+        ((pd.DataFrame({"day": pd.date_range("2020", periods=2)}), [0, 1], [0, 1]), r"^X must hold numbers only: "),
+        ((pd.DataFrame({"a": ["1.5", "2"], "b": 1}), [0, 1], [0, 1]), r"^X must hold numbers only: "),
+        ((np.ma.masked_equal([[1.0], [2.0]], 2), [0, 1], [0, 1]), r"^X is a masked array, and masks are not read: "),
+        ((np.ones((2, 1)), np.ma.masked_equal([0, 1], 1), [0, 1]), r"^y is a masked array"),
+        (
+            (pd.DataFrame({"a": [1, 2]}, index=["p", "q"]), [0, 1], pd.Series([0, 1], index=["q", "p"])),
+            r"^the index of groups is not that of X, so .*, such as groups\.loc\[X\.index\], or give groups\.to_numpy",
+        ),
+        (np.ones((4, 2)), r"^data is a numpy\.ndarray: give a folder, .* or a tuple \(X, y, groups\)$"),
+        ((part for part in ()), r"^data is a builtins\.generator: give a folder"),
         (pd.DataFrame({"who": ["a"], "label": [1]}), r"^data is a DataFrame with the columns who, label: images need"),
     ],
 )
