@@ -77,7 +77,7 @@ def _compare(prepared, journal, say):
     finished = Finished(
         **own.given(),
         title=prepared.title,
-        environment=environment(study, prepared.weights) if aside is None else {},
+        environment=_environment(prepared, journal) if aside is None else {},
         beside={prefix: run_on(prefix, own, folds, prepared) for prefix, folds in found.beside.items()},
         learning_curve=study.learning_curve,
         perturbed=study.perturb,
@@ -109,6 +109,13 @@ def _compare(prepared, journal, say):
 
         save_models(*settle_whole(prepared, found.extracted), say, include_weights=study.include_weights)
     return finished, finished.results, found.aside
+
+
+def _environment(prepared, journal):
+    """What environment.json holds; also the versions of earlier trials, if they differ."""
+    several = journal.versions()
+    more = {"versions_of_trials": several} if len(several) > 1 else {}
+    return environment(prepared.study, prepared.weights) | more
 
 
 def _say_compared(finished, say):

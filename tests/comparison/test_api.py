@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import json
 import pydoc
 import re
 import sys
@@ -25,6 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 import glomfeat
+from glomfeat.comparison import carry_out
 from glomfeat.comparison.objects import OwnPartError, own_names
 from glomfeat.comparison.options import Figures, Paddings, Stains, Study
 from glomfeat.core import workers
@@ -412,6 +414,39 @@ def test_arrays_and_frames_of_features_are_data(feature_table, small, tmp_path):
     pd.testing.assert_frame_equal(again.predictions, of_arrays.predictions)
     assert f"data: file:{tmp_path / 'arrays' / 'arrays.h5'}\n" in (tmp_path / "arrays" / "study.yaml").read_text()
     assert glomfeat.compare([X, y], **seen, groups="none").title.startswith("160 images: ")
+
+
+@pytest.mark.slow
+def test_arms_of_a_frame_are_named_beforehand(feature_table, small):
+    frame = pd.read_csv(feature_table)
+    seen = small | {"heads": ["logreg"], "reducers": ["none", "pca2"]}
+    asked = {"ensembles": ("table/none/logreg,table/pca2/logreg",), "reference": "table/none/logreg"}
+    found = glomfeat.compare(frame, **seen, **asked)
+    name = found.best.name.removeprefix("mean:").partition("/")[0]
+    assert re.fullmatch(r"table\.[0-9a-f]{8}", name)
+    assert f"mean:{name}/none/logreg,{name}/pca2/logreg" in found.arms
+
+
+def test_the_names_of_arms_of_a_frame_are_offered(feature_table, small):
+    with pytest.raises(StudyError, match=r"^--reference: no arm .* is called 'logreg': .*table/none/logreg") as error:
+        glomfeat.compare(pd.read_csv(feature_table), heads=["logreg"], reducers="none", reference="logreg", **small)
+    assert "file:" not in str(error.value)
+
+
+@pytest.mark.slow
+def test_a_study_that_goes_on_with_other_versions_says_so(feature_table, small, tmp_path, capsys, monkeypatch):
+    seen = small | {"heads": ["logreg"], "reducers": "none", "out": tmp_path / "out"}
+    glomfeat.compare(feature_table, **seen)
+    journal = tmp_path / "out" / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(line for line in lines if '"fold": 1' not in line or "logreg" not in line))
+    before = carry_out.versions()
+    monkeypatch.setattr(carry_out, "versions", lambda: before | {"scikit-learn": "9.9"})
+    result = glomfeat.compare(feature_table, **seen | {"quiet": False})
+    assert f"other versions (scikit-learn {before['scikit-learn']}, then 9.9), with which" in capsys.readouterr().out
+    known = json.loads((tmp_path / "out" / "environment.json").read_text())["versions_of_trials"]
+    assert known == [before, before | {"scikit-learn": "9.9"}]
+    assert "Versions differ between trials: scikit-learn " in result.report().read_text()
 
 
 @pytest.mark.parametrize(
