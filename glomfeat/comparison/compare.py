@@ -1,5 +1,8 @@
 """The main job: from a study's options to its journal and tables."""
 
+import sys
+from contextlib import nullcontext
+
 from glomfeat.comparison.beside import run_on
 from glomfeat.comparison.folder import about_run, journal_of, open_out
 from glomfeat.comparison.on_cluster import opened
@@ -47,7 +50,13 @@ def compare(prepared, say, journal=None):
         Images that could not be read.
     """
     journal, watch = journal or journal_of(prepared.study), PeakMemory(tree_bytes, every_s=1.0)
-    with in_use(prepared.store.folder), no_workers_left(), opened(prepared, say) as prepared, watch as memory:
+    with (
+        in_use(prepared.store.folder),
+        no_workers_left(),
+        _arrays(),
+        opened(prepared, say) as prepared,
+        watch as memory,
+    ):
         check_all(prepared, journal, say)
         with alone_in(journal.path.parent, "--out"):
             found = _compare(prepared, journal, say)
@@ -55,6 +64,12 @@ def compare(prepared, say, journal=None):
     of = "the processes of this machine" if prepared.cluster else "all processes together"
     say(f"memory: {of} held at most {peak}; the budget is {budget}")
     return found
+
+
+def _arrays():
+    """Have transformers return arrays, as in a new process, whatever the session has set; they are read as such."""
+    sklearn = sys.modules.get("sklearn")  # otherwise nobody can have set anything
+    return sklearn.config_context(transform_output="default") if sklearn else nullcontext()
 
 
 def _compare(prepared, journal, say):

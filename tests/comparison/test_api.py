@@ -16,6 +16,7 @@ from typing import get_type_hints
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context, get_config
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
@@ -101,7 +102,7 @@ def test_the_command_line_writes_the_same_bytes(feature_table, tmp_path, small, 
     written = pd.read_csv(one / "results.csv")
     assert result.table.columns.tolist() == written.columns.tolist() and result.out == one
     pd.testing.assert_series_equal(result.table["auroc"], written["auroc"], rtol=1e-5)
-    assert result.trials["fold"].tolist() == [0, 1] * 2 and (result.trials["reason"][2:] != "").all()
+    assert result.trials["fold"].tolist() == ["0", "1"] * 2 and (result.trials["reason"][2:] != "").all()
 
 
 @pytest.mark.slow
@@ -414,6 +415,16 @@ def test_arrays_and_frames_of_features_are_data(feature_table, small, tmp_path):
     pd.testing.assert_frame_equal(again.predictions, of_arrays.predictions)
     assert f"data: file:{tmp_path / 'arrays' / 'arrays.h5'}\n" in (tmp_path / "arrays" / "study.yaml").read_text()
     assert glomfeat.compare([X, y], **seen, groups="none").title.startswith("160 images: ")
+
+
+@pytest.mark.slow
+def test_the_output_of_transformers_in_the_session_changes_nothing(feature_table, small, tmp_path):
+    seen = small | {"heads": ["logreg"], "reducers": ["none", "pca2"]}
+    usual = glomfeat.compare(feature_table, **seen)
+    with config_context(transform_output="pandas"):
+        found = glomfeat.compare(feature_table, **seen | {"cache": tmp_path / "other"})
+        assert get_config()["transform_output"] == "pandas"
+    pd.testing.assert_frame_equal(found.predictions, usual.predictions)
 
 
 @pytest.mark.slow
