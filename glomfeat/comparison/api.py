@@ -26,6 +26,7 @@ from glomfeat.core.arms import StudyError
 from glomfeat.core.atomic import written_whole
 from glomfeat.data.manifest import Manifest
 from glomfeat.data.tables.read import PATH_COLUMNS, find_column
+from glomfeat.features.table import Table
 
 Place: TypeAlias = str | os.PathLike[str]
 Parts: TypeAlias = str | Mapping[str, Any] | Sequence[Any] | None
@@ -214,15 +215,18 @@ def _silent(line: str) -> None:
 def _run(study: Study, data: Any, say: Callable[[str], None]) -> Result:
     journal = journal_of(study)
     if isinstance(data, tuple | list):
-        prepared = _prepare_written(study, lambda folder: write_arrays(data, folder, study.groups), say)
+        prepared = _prepare_written(study, lambda folder: write_arrays(data, folder, study.groups, say), say)
     elif isinstance(data, pd.DataFrame) and find_column(data, PATH_COLUMNS) is None:
         prepared = _prepare_written(study, lambda folder: write_table(data, folder), say)
     elif isinstance(data, pd.DataFrame):
         prepared = _prepare_frame(study, data, say)
     elif isinstance(data, Manifest):
         prepared = prepare(replace(study, data=_where(data)), say, data, journal)
-    else:
+    elif data is None or isinstance(data, str | os.PathLike):
         prepared = prepare(replace(study, data=None if data is None else os.fspath(data)), say, None, journal)
+    else:
+        kind = f"{type(data).__module__}.{type(data).__qualname__}"
+        raise StudyError(f"data is a {kind}: give a folder, a file, a DataFrame, a Manifest or a tuple (X, y, groups)")
     finished, results, _ = main_job.compare(prepared, say, journal)
     found = Result(results, Path(study.out), finished.title, study.show_names, prepared, finished)
     if study.track:
@@ -254,15 +258,39 @@ def _prepare_frame(study: Study, frame: pd.DataFrame, say: Callable[[str], None]
 
 
 def _prepare_written(study: Study, write: Callable[[str], Path], say: Callable[[str], None]) -> Prepared:
-    """Read data that `write` puts into a file, and copy the file to the output folder."""
+    """Read data that `write` puts into a file, and copy the file to the output folder.
+
+    Arms may be named by the stem of the file (``table/none/logreg``), whose folder and digest nobody knows before.
+    """
     with tempfile.TemporaryDirectory() as place:
         path = write(place)
-        prepared = prepare(replace(study, data=f"file:{path}"), say)
+        study = _with_full_names(study, path)
+        try:
+            prepared = prepare(replace(study, data=f"file:{path}"), say)
+        except StudyError as error:
+            raise type(error)(str(error).replace(f"file:{path}/", f"{path.stem}/")) from error
         open_out(prepared)
         kept = Path(study.out) / path.name
         with written_whole(kept) as part:
             shutil.copyfile(path, part)
     return prepare(replace(study, data=f"file:{kept}"), _silent)
+
+
+def _with_full_names(study: Study, path: Path) -> Study:
+    """A study whose ensembles and reference name the arms of a file with its digest."""
+
+    def in_full(text: str) -> str:
+        begin = "mean:" if text.startswith("mean:") else ""
+        names = text.removeprefix("mean:").split(",")
+        full = (f"{name}/{one.removeprefix(stem)}" if one.startswith(stem) else one for one in names)
+        return begin + ",".join(full)
+
+    stem, reference = f"{path.stem}/", study.reference
+    if not any(stem in text for text in (*study.ensembles, reference or "")):
+        return study
+    name = Table(str(path)).name
+    ensembles = tuple(map(in_full, study.ensembles))
+    return replace(study, ensembles=ensembles, reference=None if reference is None else in_full(reference))
 
 
 def _where(manifest: Manifest) -> str:

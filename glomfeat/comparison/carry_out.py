@@ -18,7 +18,9 @@ from glomfeat.comparison.run import run
 from glomfeat.comparison.score_cohorts import describe_cohorts, score_cohorts
 from glomfeat.comparison.tasks import make_tasks
 from glomfeat.core.atomic import written_whole
+from glomfeat.core.cluster.worker import versions
 from glomfeat.data.other_folds import IMAGE
+from glomfeat.results.journal import note_versions, versions_in_words
 from glomfeat.results.run import Run
 from glomfeat.results.save import save_table, write_folds
 
@@ -56,6 +58,8 @@ def carry_out(prepared, journal, say):
             (out / name).unlink(missing_ok=True)
     whole = settle_whole(prepared, extracted) if left_to_score(prepared, journal) else (prepared, extracted)
     places = describe_cohorts(*whole, journal, say)
+    if not {task.trial.key for task in [*own, *others]} <= set(journal.done()):
+        _note_versions(journal, say)
     limits = study.jobs, prepared.budget, prepared.free
     failed = {name: why for _, one in [whole, *settled.values()] for name, why in one.failed.items()}
     records = run([*own, *others], journal, *limits, failed, prepared.cluster, study.timeout)
@@ -66,6 +70,17 @@ def carry_out(prepared, journal, say):
     explain(prepared, own, records, known, journal, say)
     score_cohorts(*whole, places, journal)
     return Outcome(manifest, aside, folds, beside, records, scored_cohorts(prepared, journal), extracted)
+
+
+def _note_versions(journal, say):
+    """Note the versions that the next trials are run with, and warn if earlier ones were run with others."""
+    before, now = journal.versions(), versions()
+    note_versions(journal, now)
+    if before and (said := versions_in_words([before[-1], now])):
+        say(
+            f"warning: earlier trials were run with other versions ({said}), with which numbers may differ: to run all "
+            "with the same, take another --out"
+        )
 
 
 def _extract(prepared, out, say):

@@ -1,5 +1,7 @@
 """The main job: from a study's options to its journal and tables."""
 
+import sys
+from contextlib import nullcontext
 from dataclasses import replace
 
 from glomfeat.comparison.beside import run_on
@@ -49,7 +51,13 @@ def compare(prepared, say, journal=None):
         Images that could not be read.
     """
     journal, watch = journal or journal_of(prepared.study), PeakMemory(tree_bytes, every_s=1.0)
-    with in_use(prepared.store.folder), no_workers_left(), opened(prepared, say) as prepared, watch as memory:
+    with (
+        in_use(prepared.store.folder),
+        no_workers_left(),
+        _arrays(),
+        opened(prepared, say) as prepared,
+        watch as memory,
+    ):
         check_all(prepared, journal, say)
         with alone_in(journal.path.parent, "--out"):
             found = _compare(prepared, journal, say)
@@ -57,6 +65,12 @@ def compare(prepared, say, journal=None):
     of = "the processes of this machine" if prepared.cluster else "all processes together"
     say(f"memory: {of} held at most {peak}; the budget is {budget}")
     return found
+
+
+def _arrays():
+    """Have transformers return arrays, as in a new process, whatever the session has set; they are read as such."""
+    sklearn = sys.modules.get("sklearn")  # otherwise nobody can have set anything
+    return sklearn.config_context(transform_output="default") if sklearn else nullcontext()
 
 
 def _compare(prepared, journal, say):
@@ -79,7 +93,7 @@ def _compare(prepared, journal, say):
     finished = Finished(
         **own.given(),
         title=replace(prepared, manifest=found.manifest).title,
-        environment=environment(study, prepared.weights) if aside is None else {},
+        environment=_environment(prepared, journal) if aside is None else {},
         beside={prefix: run_on(prefix, own, folds, prepared) for prefix, folds in found.beside.items()},
         learning_curve=study.learning_curve,
         perturbed=study.perturb,
@@ -113,6 +127,13 @@ def _compare(prepared, journal, say):
 
         save_models(*settle_whole(prepared, found.extracted), say, include_weights=study.include_weights)
     return finished, finished.results, found.aside
+
+
+def _environment(prepared, journal):
+    """What environment.json holds; also the versions of earlier trials, if they differ."""
+    several = journal.versions()
+    more = {"versions_of_trials": several} if len(several) > 1 else {}
+    return environment(prepared.study, prepared.weights) | more
 
 
 def _say_compared(finished, say):

@@ -1,19 +1,22 @@
 """Data given as Python objects, arrays or tables of features, which are written to an equivalent file."""
 
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from glomfeat.core.arms import StudyError
+from glomfeat.data.embeddings.named import number_columns
 from glomfeat.data.tables.columns import USUAL, sort_columns
+from glomfeat.data.tables.precision import coarse_columns, coarse_in_words
 from glomfeat.data.tables.read import find_names, listed
 
 ARRAYS, TABLE = "arrays.h5", "table.parquet"
 EXAMPLE = "write (X, y, groups) with X of shape (n, columns) and a class and a group for each row"
 
 
-def write_arrays(data, folder, groups):
+def write_arrays(data, folder, groups, say=print):
     """Write ``(X, y, groups)`` to a file, or ``(X, y)`` if no groups are asked for.
 
     Parameters
@@ -23,6 +26,8 @@ def write_arrays(data, folder, groups):
     folder : path-like
     groups : str
         As in a study.
+    say : callable
+        Receives a warning of columns that 32-bit numbers round.
 
     Returns
     -------
@@ -44,14 +49,10 @@ def write_arrays(data, folder, groups):
     if len(data) not in (2, 3) or (len(data) == 2 and groups != "none"):
         have = f"data has {len(data)} parts"
         raise StudyError(f"{have}: {EXAMPLE}; groups='none' treats every row as its own case and needs no third part")
+    _refuse_what_would_be_lost(dict(zip(("X", "y", "groups"), data, strict=False)))
     X, *facts = data
-    columns, index = getattr(X, "columns", None), getattr(X, "index", None)
-    try:
-        X = np.asarray(X, np.float32)
-    except (ValueError, TypeError) as error:
-        raise StudyError(
-            f"X must hold numbers only: {EXAMPLE}; of a table with other columns give the DataFrame"
-        ) from error
+    columns, index = getattr(X, "columns", None), X.index if isinstance(X, pd.DataFrame) else None
+    X = _numbers(X)
     if X.ndim != 2 or not X.size:
         raise StudyError(f"X has the shape {X.shape}: {EXAMPLE}; images are given as a folder or a table of paths")
     texts = {}
@@ -61,13 +62,55 @@ def write_arrays(data, folder, groups):
             kind = "y" if name == "labels" else "groups"
             raise StudyError(f"{kind} has the shape {values.shape} and X {X.shape}: {EXAMPLE}")
         texts[name] = ["" if pd.isna(value) else str(value) for value in values]
+    more = {"columns": [str(column) for column in columns]} if columns is not None else {}
+    coarse = coarse_columns(pd.DataFrame(X), range(X.shape[1]))
+    if coarse:
+        named = more.get("columns") or number_columns(X.shape[1])
+        say(coarse_in_words([named[place] for place in coarse], "X"))
     path = Path(folder) / ARRAYS
-    with h5py.File(path, "w") as file:
-        file["features"] = X
-        more = {"columns": [str(column) for column in columns]} if columns is not None else {}
+    with h5py.File(path, "w") as file, np.errstate(over="ignore"):  # infinity is refused when the file is read
+        file["features"] = X.astype(np.float32, copy=False)
         for name, values in ({"names": _names(len(X), index)} | texts | more).items():
             file.create_dataset(name, data=values, dtype=h5py.string_dtype())
     return path
+
+
+def _refuse_what_would_be_lost(parts):
+    """Refuse masks, and pandas objects whose rows are not named alike, for only the order of rows counts."""
+    indexed = {name: part.index for name, part in parts.items() if isinstance(part, pd.DataFrame | pd.Series)}
+    first = next(iter(indexed), None)
+    for name, part in parts.items():
+        if isinstance(part, np.ma.MaskedArray):
+            raise StudyError(
+                f"{name} is a masked array, and masks are not read: leave out masked rows, or fill masked numbers of X "
+                "with NaN and take missing='impute'"
+            )
+        if name in indexed and not indexed[name].equals(indexed[first]):
+            raise StudyError(
+                f"the index of {name} is not that of {first}, so their rows may not belong together: put them in one "
+                f"order, such as {name}.loc[{first}.index], or give {name}.to_numpy() if they are in one order already"
+            )
+
+
+def _numbers(X):
+    """X as an array of numbers, with NaN for missing ones."""
+    try:
+        if isinstance(X, pd.DataFrame) and any(not isinstance(kind, np.dtype) for kind in X.dtypes):
+            columns = [X.iloc[:, place] for place in range(X.shape[1])]
+            plain = [one.to_numpy(None if isinstance(one.dtype, np.dtype) else object) for one in columns]
+            return np.column_stack([_numbers(part) for part in plain])
+        found = np.asarray(X)
+        if found.dtype.kind == "O":
+            if not all(isinstance(cell, Real) or cell is None or cell is pd.NA for cell in found.flat):
+                raise TypeError("texts, dates or complex numbers")
+            return np.where(pd.isna(found), np.nan, found).astype(np.float64)
+        if found.dtype.kind not in "fiub":
+            raise TypeError(str(found.dtype))
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise StudyError(
+            f"X must hold numbers only: {EXAMPLE}; of a table with other columns give the DataFrame"
+        ) from error
+    return found
 
 
 def write_table(frame, folder):

@@ -79,8 +79,8 @@ class Result:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """One row per arm, repeat and fold, as in trials.csv."""
-        return read_csv(self.out / "trials.csv", dtype={"reason": str}).fillna({"reason": ""})
+        """One row per arm, repeat and fold, as in trials.csv; folds are texts, as in `predictions`."""
+        return read_csv(self.out / "trials.csv", dtype={"reason": str, "fold": str}).fillna({"reason": ""})
 
     @cached_property
     def predictions(self) -> pd.DataFrame:

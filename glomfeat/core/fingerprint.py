@@ -7,8 +7,10 @@ was written in.
 import dis
 import functools
 import hashlib
+import inspect
 import re
 import sys
+from collections import defaultdict, namedtuple
 from pathlib import PurePath
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 
@@ -18,7 +20,9 @@ import numpy as np
 from glomfeat.core.errors import UserError
 from glomfeat.core.own_modules import digest_of_module, every_code, files_needed, is_own_module
 
-PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), range, slice, PurePath, np.dtype)
+FIELD = type(namedtuple("One", "field").field)  # how a named tuple finds a field
+PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), range, slice, PurePath, np.dtype, FIELD)
+ARRAYS = (np.ndarray, np.memmap, np.matrix, np.recarray)  # all that these hold is their numbers, dtype and shape
 OF_CLASSES = {
     *("__dict__", "__doc__", "__module__", "__weakref__", "__firstlineno__", "__static_attributes__", "_abc_impl")
 }
@@ -31,9 +35,9 @@ class UnstableError(UserError, ValueError):
 def digest_of_thing(thing):
     """A digest of what a function, class, estimator or plain value does, as far as it depends on the user's own code.
 
-    Functions count by their bytecode, their defaults, their closures, the global names that they use and the files of
-    the user's own modules that they import; comments and places change nothing. What is installed counts by its name,
-    an estimator by its class and parameters.
+    Functions count by their bytecode, their defaults, their closures, their attributes, the global names that they use
+    and the files of the user's own modules that they import; comments and places change nothing. What is installed
+    counts by its name, an estimator by its class and parameters.
 
     Parameters
     ----------
@@ -93,6 +97,8 @@ def _parts(thing, seen):
     """Yield text that stands for a thing, piece by piece; `seen` holds the functions and classes met before."""
     kind = type(thing)
     yield kind.__qualname__
+    if isinstance(thing, np.ndarray) and kind not in ARRAYS:
+        raise UnstableError(_a(thing))  # a mask, a unit
     if isinstance(thing, np.ndarray | np.generic) and thing.dtype != object:
         yield f"{thing.dtype.str} {thing.shape} {joblib.hash(np.ascontiguousarray(thing))}"
     elif kind in PLAIN or isinstance(thing, PurePath | np.dtype):
@@ -100,7 +106,7 @@ def _parts(thing, seen):
     elif isinstance(thing, ModuleType):
         yield _of_module(thing)
     elif isinstance(thing, np.ufunc):
-        yield thing.__name__
+        yield _of_ufunc(thing)
     elif isinstance(thing, re.Pattern):
         yield f"{thing.pattern} {thing.flags}"
     elif kind.__module__.partition(".")[0] == "pandas":
@@ -119,37 +125,77 @@ def _parts(thing, seen):
 def _inside(thing):
     """What a thing is made of."""
     if isinstance(thing, list | tuple):
-        return list(thing)
+        return [*thing, *_beyond(thing)]
     if isinstance(thing, dict):
-        return [part for item in thing.items() for part in item]
+        return [*(part for item in thing.items() for part in item), *_beyond(thing)]
     if isinstance(thing, set | frozenset):
-        return sorted(map(digest_of_thing, thing))
+        return [*sorted(map(digest_of_thing, thing)), *_beyond(thing)]
     if isinstance(thing, np.ndarray | np.generic):
         return thing.tolist()
     if isinstance(thing, CodeType):
         return [thing.co_code, thing.co_consts, thing.co_names, thing.co_varnames[: thing.co_argcount]]
     if isinstance(thing, FunctionType):
-        used = {name: thing.__globals__[name] for name in _global_names(thing.__code__) if name in thing.__globals__}
-        cells = [cell.cell_contents for cell in thing.__closure__ or ()]
-        modules = [value.__name__ for value in used.values() if isinstance(value, ModuleType)]
-        files = files_needed(thing.__code__, thing.__globals__, modules)
-        found = [thing.__code__, thing.__defaults__, thing.__kwdefaults__, cells, used]
-        return [*found, files] if files else found  # without any, the digest is that of older versions
+        return _of_function(thing)
     if isinstance(thing, MethodType | staticmethod | classmethod):
         return [thing.__func__, getattr(thing, "__self__", None)]
     if isinstance(thing, property):
         return [thing.fget, thing.fset]
     if isinstance(thing, functools.partial):
-        return [thing.func, thing.args, thing.keywords]
+        return [thing.func, thing.args, thing.keywords, *_beyond(thing)]
     if isinstance(thing, BuiltinFunctionType):
         return [thing.__name__, thing.__self__]
     if isinstance(thing, type):
-        return [thing.__bases__, {name: part for name, part in vars(thing).items() if name not in OF_CLASSES}]
+        own = {name: part for name, part in vars(thing).items() if name not in OF_CLASSES}
+        return [thing.__bases__, own, *([] if _is_installed(type(thing)) else [type(thing)])]
     if hasattr(thing, "get_params"):
         return [type(thing), dict(sorted(thing.get_params(deep=False).items()))]
     if _is_plain_object(thing):
-        return [type(thing), dict(sorted(vars(thing).items()))]
-    raise UnstableError(f"a {type(thing).__module__}.{type(thing).__qualname__}".replace("a builtins.", "a "))
+        value = [base(thing) for base in (int, float, complex, str, bytes) if isinstance(thing, base)]
+        return [type(thing), dict(sorted(vars(thing).items())), *value]
+    raise UnstableError(_a(thing))
+
+
+def _a(thing):
+    return f"a {type(thing).__module__}.{type(thing).__qualname__}".replace("a builtins.", "a ")
+
+
+# What a digest of an older version has not is added only where there is any, so that other digests stay as they are.
+
+
+def _of_function(function):
+    """What a function is made of."""
+    code, names = function.__code__, function.__globals__
+    used = {name: names[name] for name in _global_names(code) if name in names}
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    modules = [value.__name__ for value in used.values() if isinstance(value, ModuleType)]
+    files = files_needed(code, names, modules)
+    more = [files] if files else []
+    if code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS) == inspect.CO_VARKEYWORDS:
+        more.append("**")  # otherwise equal to the code of one with *
+    own = {name: value for name, value in vars(function).items() if not any(value is cell for cell in cells)}
+    if own:
+        more.append(dict(sorted(own.items())))
+    return [code, function.__defaults__, function.__kwdefaults__, cells, used, *more]
+
+
+def _beyond(thing):
+    """What an object of a class derived from a container, or a partial function, has beside its items."""
+    kind, more = type(thing), []
+    if not _is_installed(kind):
+        more.append(kind)
+    if isinstance(thing, defaultdict):
+        more.append(thing.default_factory)
+    if getattr(thing, "__dict__", None):
+        more.append(dict(sorted(vars(thing).items())))
+    return more
+
+
+def _of_ufunc(ufunc):
+    """The name of a ufunc of an installed package; one that is made of the user's function holds code unseen."""
+    name = ufunc.__name__
+    if any(vars(module).get(name) is ufunc for key, module in [*sys.modules.items()] if not is_own_module(key)):
+        return name
+    raise UnstableError(f"{_a(ufunc)}, {name}")
 
 
 def _global_names(code):

@@ -204,7 +204,7 @@ def find_cases(frame, groups):
 
 
 def _stripped(column):
-    """A column as objects, texts without surrounding blanks and whole numbers without a point.
+    """A column as texts or None, without surrounding blanks, whole numbers without a point.
 
     Otherwise two spellings of a case would be two cases.
     """
@@ -215,7 +215,9 @@ def _stripped(column):
 def _once_spelt(value):
     if isinstance(value, str):
         return value.strip() or None
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if value is None:
+        return None
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _own(case, slide):

@@ -10,6 +10,7 @@ from glomfeat.core.errors import UserError
 from glomfeat.core.part_errors import MisfitError, shown
 from glomfeat.core.watched import limited
 from glomfeat.core.words import number_of
+from glomfeat.features.rounding import warn_of_rounding
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -373,12 +374,14 @@ class Handcrafted(Defaults):
         """
         rows = [self._numbers(image, tuple(size)) for image, size in zip(pixels, sizes, strict=True)]
         check_widths(self.name, rows, self.columns)
-        matrix = np.asarray(rows, np.float32)
+        with np.errstate(over="ignore"):  # too large for float32: infinite, refused below
+            matrix = np.asarray(rows, np.float32)
         if not np.isfinite(matrix).all():
             columns = np.flatnonzero(~np.isfinite(matrix).all(axis=0))
             count = int((~np.isfinite(matrix).all(axis=1)).sum())
             of = f" of {count} of {len(matrix)} images" if len(matrix) > 1 else ""
             raise FeatureError(f"{self.name} gives NaN or infinity in columns {columns[:5].tolist()}{of}")
+        warn_of_rounding(self.name, rows, self.columns)
         return matrix
 
     def _numbers(self, image: Any, size: Any) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm, rankdata
 
+from glomfeat.data.tables.precision import coarse_in_words
 from glomfeat.data.tables.read import TABLES, listed
 from glomfeat.features.table import Table
 
@@ -148,10 +149,7 @@ def lines_on_tables(features, manifest, show_names=False):
         lines += table.lines_on_gaps()
         opened = table.open()
         if opened.coarse:
-            lines.append(
-                f"warning: the numbers of {listed(opened.coarse)} in {table.name} differ by so little that 32-bit "
-                "numbers round them or make them equal: subtract what they have in common, or --drop the column"
-            )
+            lines.append(coarse_in_words(opened.coarse, table.name))
         found, looked = telling_columns(table, manifest, opened, show_names)
         for one in found[:10]:
             lines.append(f"warning: column {one.column!r} of {table.name} {one.why}: if nobody measured it, --drop it")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from glomfeat.core.part_errors import PartError, calling, rows_of
 from glomfeat.core.watched import limited
 from glomfeat.features.base import Defaults, Handcrafted
+from glomfeat.features.rounding import warn_of_rounding
 from glomfeat.features.seen import plain
 
 
@@ -49,6 +50,7 @@ def describe_rows(feature, pixels, sizes):
         with limited():
             found = feature.transform(pixels, sizes)
         rows_of(found, len(pixels), method_of(feature))
+        warn_of_rounding(feature.name, found, feature.columns)
         return found
 
 

@@ -3,7 +3,10 @@
 import hashlib
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
@@ -60,7 +63,7 @@ class InnerModels:
         }
         joined = {} if self.reduction.joined is None else {"joined": self.reduction.joined.digest}
         of_rows = {"labels": of, "of": self.reduction.key, **joined}
-        return {"inner scores": "v1", "glomfeat": __version__, **head, **of_rows}
+        return {"inner scores": "v1", "glomfeat": __version__, **_libraries(), **head, **of_rows}
 
     @property
     def is_stored(self):
@@ -90,6 +93,16 @@ class InnerModels:
             scores = score_settings(head, settings, X[fit], self.labels[fit], X[self.held], self.classes, ahead)
         seconds = np.array(reduce_s + time.perf_counter() - start)
         return {"scores": scores, "seconds": seconds, "notes": np.frombuffer(json.dumps(notes).encode(), np.uint8)}
+
+
+@cache
+def _libraries():
+    """The versions of what fits heads."""
+    found = {}
+    for name in ("scikit-learn", "xgboost"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def score_inner(models, inner):

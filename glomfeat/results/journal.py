@@ -60,6 +60,21 @@ class Journal:
                 first, begun = held, True
         return held and held | {"before": not begun or held == first}
 
+    def versions(self):
+        """What `note_versions` wrote before trials were run, each once, in order; journals of before know none.
+
+        Returns
+        -------
+        list of dict of str to str
+        """
+        found, now = [], None
+        for record in self._lines():
+            if "versions" in record:
+                now = record["versions"]
+            elif "arm" in record and now is not None and now not in found:
+                found.append(now)
+        return found
+
     def written(self):
         """The SHA-256 of files by name, as `note_written` last found them."""
         return self._last("written") or {}
@@ -254,6 +269,36 @@ def note_reference(journal, arm, margin):
     there = journal.reference()
     if named != (there and {name: there[name] for name in ("arm", "margin")}):
         journal.append({"reference": named})
+
+
+def note_versions(journal, versions):
+    """Append the versions of the packages that trials are run with from here on, unless the journal says so already.
+
+    Parameters
+    ----------
+    journal : Journal
+    versions : dict of str to str
+        By package.
+    """
+    if journal._last("versions") != versions:
+        journal.append({"versions": versions})
+
+
+def versions_in_words(found):
+    """The versions that differ between the trials of a journal; empty if none do.
+
+    Parameters
+    ----------
+    found : list of dict of str to str
+        From `Journal.versions`.
+
+    Examples
+    --------
+    >>> versions_in_words([{"numpy": "2.1", "torch": "2.8"}, {"numpy": "2.2", "torch": "2.8"}])
+    'numpy 2.1, then 2.2'
+    """
+    several = {name: [*dict.fromkeys(one.get(name, "none") for one in found)] for one in found for name in one}
+    return "; ".join(f"{name} {', then '.join(each)}" for name, each in several.items() if len(each) > 1)
 
 
 def note_written(journal, names):

@@ -32,6 +32,8 @@ HEADS = {
     "Nameless": "it has no classes_ after fit: set self.classes_ = np.unique(y)",
     "Percent": "predict_proba gave scores outside of 0..1: scale them, or name the method decision_function, whose "
     "values may have any range",
+    "Halved": "predict_proba gave rows that do not sum to 1, such as one of 0.5: divide each row by its sum, or name "
+    "the method decision_function",
     "Missing": "its scores are NaN or infinite: give a number for every row",
     "Upside": "its scores fall where they should rise: columns of predict_proba go by classes_",
     "ThreeOff": "with three classes: predict_proba gave scores outside of 0..1: scale them, or name the method "
@@ -266,7 +268,7 @@ def test_the_command_says_it_and_ends_so(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == [
         "helpers.badparts:text (metric)",
-        "  wrong: with ordinary scores it returned '0.5': return one finite number (tests/helpers/badparts.py:637: def "
+        "  wrong: with ordinary scores it returned '0.5': return one finite number (tests/helpers/badparts.py:650: def "
         "text(y, score):)",
     ]
     assert lines[-1] == "1 wrong"

@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import json
 import pydoc
 import re
 import sys
@@ -15,6 +16,7 @@ from typing import get_type_hints
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context, get_config
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
@@ -25,6 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 import glomfeat
+from glomfeat.comparison import carry_out
 from glomfeat.comparison.objects import OwnPartError, own_names
 from glomfeat.comparison.options import Figures, Paddings, Stains, Study
 from glomfeat.core import workers
@@ -99,7 +102,7 @@ def test_the_command_line_writes_the_same_bytes(feature_table, tmp_path, small, 
     written = pd.read_csv(one / "results.csv")
     assert result.table.columns.tolist() == written.columns.tolist() and result.out == one
     pd.testing.assert_series_equal(result.table["auroc"], written["auroc"], rtol=1e-5)
-    assert result.trials["fold"].tolist() == [0, 1] * 2 and (result.trials["reason"][2:] != "").all()
+    assert result.trials["fold"].tolist() == ["0", "1"] * 2 and (result.trials["reason"][2:] != "").all()
 
 
 @pytest.mark.slow
@@ -414,6 +417,49 @@ def test_arrays_and_frames_of_features_are_data(feature_table, small, tmp_path):
     assert glomfeat.compare([X, y], **seen, groups="none").title.startswith("160 images: ")
 
 
+@pytest.mark.slow
+def test_the_output_of_transformers_in_the_session_changes_nothing(feature_table, small, tmp_path):
+    seen = small | {"heads": ["logreg"], "reducers": ["none", "pca2"]}
+    usual = glomfeat.compare(feature_table, **seen)
+    with config_context(transform_output="pandas"):
+        found = glomfeat.compare(feature_table, **seen | {"cache": tmp_path / "other"})
+        assert get_config()["transform_output"] == "pandas"
+    pd.testing.assert_frame_equal(found.predictions, usual.predictions)
+
+
+@pytest.mark.slow
+def test_arms_of_a_frame_are_named_beforehand(feature_table, small):
+    frame = pd.read_csv(feature_table)
+    seen = small | {"heads": ["logreg"], "reducers": ["none", "pca2"]}
+    asked = {"ensembles": ("table/none/logreg,table/pca2/logreg",), "reference": "table/none/logreg"}
+    found = glomfeat.compare(frame, **seen, **asked)
+    name = found.best.name.removeprefix("mean:").partition("/")[0]
+    assert re.fullmatch(r"table\.[0-9a-f]{8}", name)
+    assert f"mean:{name}/none/logreg,{name}/pca2/logreg" in found.arms
+
+
+def test_the_names_of_arms_of_a_frame_are_offered(feature_table, small):
+    with pytest.raises(StudyError, match=r"^--reference: no arm .* is called 'logreg': .*table/none/logreg") as error:
+        glomfeat.compare(pd.read_csv(feature_table), heads=["logreg"], reducers="none", reference="logreg", **small)
+    assert "file:" not in str(error.value)
+
+
+@pytest.mark.slow
+def test_a_study_that_goes_on_with_other_versions_says_so(feature_table, small, tmp_path, capsys, monkeypatch):
+    seen = small | {"heads": ["logreg"], "reducers": "none", "out": tmp_path / "out"}
+    glomfeat.compare(feature_table, **seen)
+    journal = tmp_path / "out" / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(line for line in lines if '"fold": 1' not in line or "logreg" not in line))
+    before = carry_out.versions()
+    monkeypatch.setattr(carry_out, "versions", lambda: before | {"scikit-learn": "9.9"})
+    result = glomfeat.compare(feature_table, **seen | {"quiet": False})
+    assert f"other versions (scikit-learn {before['scikit-learn']}, then 9.9), with which" in capsys.readouterr().out
+    known = json.loads((tmp_path / "out" / "environment.json").read_text())["versions_of_trials"]
+    assert known == [before, before | {"scikit-learn": "9.9"}]
+    assert "Versions differ between trials: scikit-learn " in result.report().read_text()
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -421,6 +467,18 @@ def test_arrays_and_frames_of_features_are_data(feature_table, small, tmp_path):
         ((np.ones((4, 2)), [0, 1], [0, 1, 2, 3]), r"^y has the shape \(2,\) and X \(4, 2\): write \(X, y, groups\)"),
         ((np.ones((4, 2, 2)), [0] * 4, [1] * 4), r"^X has the shape \(4, 2, 2\): .* images are given as a folder"),
         (([["a"]], [0], [1]), r"^X must hold numbers only: "),
+        (([["1.5"], ["2"]], [0, 1], [0, 1]), r"^X must hold numbers only: "),
+        ((np.full((2, 1), 1 + 2j), [0, 1], [0, 1]), r"^X must hold numbers only: "),
+        ((pd.DataFrame({"day": pd.date_range("2020", periods=2)}), [0, 1], [0, 1]), r"^X must hold numbers only: "),
+        ((pd.DataFrame({"a": ["1.5", "2"], "b": 1}), [0, 1], [0, 1]), r"^X must hold numbers only: "),
+        ((np.ma.masked_equal([[1.0], [2.0]], 2), [0, 1], [0, 1]), r"^X is a masked array, and masks are not read: "),
+        ((np.ones((2, 1)), np.ma.masked_equal([0, 1], 1), [0, 1]), r"^y is a masked array"),
+        (
+            (pd.DataFrame({"a": [1, 2]}, index=["p", "q"]), [0, 1], pd.Series([0, 1], index=["q", "p"])),
+            r"^the index of groups is not that of X, so .*, such as groups\.loc\[X\.index\], or give groups\.to_numpy",
+        ),
+        (np.ones((4, 2)), r"^data is a numpy\.ndarray: give a folder, .* or a tuple \(X, y, groups\)$"),
+        ((part for part in ()), r"^data is a builtins\.generator: give a folder"),
         (pd.DataFrame({"who": ["a"], "label": [1]}), r"^data is a DataFrame with the columns who, label: images need"),
     ],
 )

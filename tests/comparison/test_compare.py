@@ -112,7 +112,7 @@ def test_a_killed_run_ends_with_the_same_bytes(feature_table, tmp_path, monkeypa
     command = [feature_table, "--heads", "svm", "--reducers", "none", "ipca3", "--repeats", "3"]
     killed = start(*command, "--folds", "2", "--jobs", "1", "--out", out, "--cache", cache)
     journal, until = out / "journal.jsonl", time.monotonic() + 120
-    while time.monotonic() < until and (not journal.exists() or journal.read_bytes().count(b"\n") < 7):
+    while time.monotonic() < until and (not journal.exists() or journal.read_bytes().count(b"\n") < 8):
         time.sleep(0.01)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
@@ -130,7 +130,7 @@ def test_a_killed_command_ends_with_the_same_bytes_when_it_is_typed_again(featur
     assert start(*command, tmp_path / "cache", "--out", tmp_path / "whole").wait(300) == 0
     killed = start(*command, tmp_path / "cold", "--out", tmp_path / "killed")
     journal, until = tmp_path / "killed" / "journal.jsonl", time.monotonic() + 120
-    while time.monotonic() < until and (not journal.exists() or journal.read_bytes().count(b"\n") < 3):
+    while time.monotonic() < until and (not journal.exists() or journal.read_bytes().count(b"\n") < 4):
         time.sleep(0.01)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()

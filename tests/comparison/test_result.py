@@ -48,6 +48,8 @@ def test_tables_are_those_of_the_files(result):
     of_cases = pd.DataFrame(result.cases).query("arm == @BEST").set_index("case")["predicted_percent"]
     expected = 100 * (mine["score"] >= mine["threshold"]).groupby(mine["case"]).mean()
     pd.testing.assert_series_equal(of_cases.sort_index(), expected.sort_index(), check_names=False)
+    both = pd.DataFrame(result.predictions).merge(result.trials, on=["arm", "repeat", "fold"], validate="many_to_one")
+    assert len(both) == len(result.predictions)
     arm = result.arms[BEST]
     assert arm.auroc == result.table.set_index("arm").loc[BEST, "auroc"]
     for name in ("predictions", "cases", "trials"):

@@ -191,7 +191,7 @@ def test_dask_gives_the_same_bytes_of_a_real_table_though_a_worker_is_killed_fro
     journal, killed = Path("there/journal.jsonl"), []
 
     def kill():
-        while not journal.exists() or len(journal.read_bytes().splitlines()) < 5:
+        while not journal.exists() or len(journal.read_bytes().splitlines()) < 6:
             time.sleep(0.05)
         killed.append(next(iter(dask.workers.values())).process.pid)
         os.kill(killed[0], signal.SIGKILL)

@@ -1,9 +1,11 @@
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glomfeat.data.cases import ASK, CASE_PATTERNS, IMAGE_LEVEL, find_cases, match_pattern, pseudonyms
+from glomfeat.data.manifest import read_manifest
 
 EXAMPLES = {
     "<case>_PAS_<k>of<n>_<id>": [
@@ -126,11 +128,29 @@ def test_blanks_around_a_case_do_not_make_another_case():
 def test_whole_numbers_of_cases_are_the_same_whatever_type_their_column_has():
     """A column of parquet may hold floats, and the same patients are whole numbers in a CSV."""
     found, *_ = find_cases(frame_of(["a", "b", "c"], case=[12.0, 3.0, 12.0], slide=[1.0, 2.0, None]), "auto")
-    assert list(map(str, found["case"])) == ["12", "3", "12"] and list(map(str, found["slide"])) == ["1", "2", "12"]
+    assert found["case"].tolist() == ["12", "3", "12"] and found["slide"].tolist() == ["1", "2", "12"]
     found, *_ = find_cases(frame_of(["a", "b"], case=[1.5, 2.0]), "auto")
-    assert list(map(str, found["case"])) == ["1.5", "2"]
+    assert found["case"].tolist() == ["1.5", "2"]
     found, *_ = find_cases(frame_of(["a", "b"], case=["007", "12.0"]), "auto")
     assert found["case"].tolist() == ["007", "12.0"], "texts stay as they are written"
+
+
+@pytest.mark.parametrize(
+    ("cases", "named"),
+    [
+        (np.arange(8) // 2, list("00112233")),
+        (np.arange(8) // 2 + 0.0, list("00112233")),
+        (
+            np.repeat(pd.date_range("2020-01-01", periods=4), 2),
+            [f"2020-01-0{k} 00:00:00" for k in (1, 1, 2, 2, 3, 3, 4, 4)],
+        ),
+    ],
+)
+def test_cases_of_a_parquet_are_texts(tmp_path, cases, named):
+    """The tables of a run have texts, and a case is looked up among them."""
+    frame = pd.DataFrame({"name": list("abcdefgh"), "label": [0, 1] * 4, "case": cases, "x": np.arange(8.0)})
+    frame.to_parquet(tmp_path / "t.parquet", index=False)
+    assert read_manifest(f"file:{tmp_path / 't.parquet'}").table["case"].tolist() == named
 
 
 def test_regex_with_and_without_slide():

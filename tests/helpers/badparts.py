@@ -133,6 +133,19 @@ def many_settings(seed):
     return Head(Rated(), {"rate": list(range(1, 26))})
 
 
+def scaled(found, by):
+    """Other probabilities of two classes, whose rows still sum to 1."""
+    if found.shape[1] > 2:
+        return found
+    score = found[:, 1:] * by
+    return np.c_[1 - score, score]
+
+
+class Halved(Own):
+    def spoil(self, found, X):
+        return found / 2
+
+
 class ThreeOff(Own):
     def spoil(self, found, X):
         return found * (1.5 if found.shape[1] > 2 else 1)
@@ -140,7 +153,7 @@ class ThreeOff(Own):
 
 class Constant(Own):
     def spoil(self, found, X):
-        return np.full_like(found, 0.5)
+        return np.full_like(found, 1 / found.shape[1])
 
 
 class ManyRows(Own):
@@ -174,18 +187,18 @@ class Upside(Own):
 
 class Batch(Own):
     def spoil(self, found, X):
-        return found / found.max()
+        return scaled(found, 1 / found.max())
 
 
 class Placed(Own):
     def spoil(self, found, X):
-        return found * np.linspace(0.5, 1, len(found))[:, None] if len(found) > 1 else found
+        return scaled(found, np.linspace(0.5, 1, len(found))[:, None]) if len(found) > 1 else found
 
 
 class Twice(Own):
     def spoil(self, found, X):
         self.asked_ = getattr(self, "asked_", 0) + (len(X) == 1)
-        return found / 2 if self.asked_ >= 60 and len(X) > 1 else found
+        return scaled(found, 0.5) if self.asked_ >= 60 and len(X) > 1 else found
 
 
 class Random(Own):

@@ -224,7 +224,7 @@ def test_scores_of_heads_of_ones_own_are_never_stored_because_their_code_may_cha
     assert run_trial(task)["status"] == "done"
 
 
-def test_another_setting_of_labels_or_seed_is_another_key(tmp_path):
+def test_another_setting_of_labels_seed_or_library_is_another_key(tmp_path, monkeypatch):
     X, labels, cases = data()
     (task,) = tasks_of(X, labels, cases, tmp_path, [Arm("x", "pca4", "svm")])
     one = task.models[0]
@@ -232,7 +232,10 @@ def test_another_setting_of_labels_or_seed_is_another_key(tmp_path):
     other[one.reduction.train[0]] ^= 1
     tested = labels.copy()
     tested[one.held] ^= 1
-    assert replace(one, seed=one.seed + 1).key != one.key != replace(one, labels=other).key
+    before = one.key
+    assert replace(one, seed=one.seed + 1).key != before != replace(one, labels=other).key
+    monkeypatch.setattr("glomfeat.models.inner._libraries", lambda: {"scikit-learn": "0.1"})
+    assert one.key != before
     assert replace(one, labels=tested).key == one.key, "labels of the rows that are scored are not looked at"
 
 

@@ -319,6 +319,31 @@ def test_a_path_sees_each_inner_split_once_and_no_label_of_its_held_rows(problem
     assert chosen.params == {"C": 2.0} and chosen.inner_auroc == pytest.approx(np.mean(areas))
 
 
+class InPlace(LogisticRegression):
+    """Logistic regression on squares with their sign, which it writes over the rows that it is given."""
+
+    def fit(self, X, y):
+        return super().fit(np.multiply(X, abs(X), out=X), y)
+
+    def predict_proba(self, X):
+        return super().predict_proba(np.multiply(X, abs(X), out=X))
+
+
+@pytest.mark.parametrize(
+    ("grid", "prefixes"), [({"C": [100.0, 0.01, 1.0]}, ()), ({}, (3, 6, 9)), ({"C": [1.0, 0.1]}, (3, 9))]
+)
+def test_a_head_that_changes_its_rows_in_place_spoils_no_other_setting(problem, grid, prefixes):
+    X, y, inner = problem
+    before = X.copy()
+    squared = X * abs(X)
+    head, expected = (Head(kind(), grid) for kind in (InPlace, LogisticRegression))
+    found = fit_chosen(head, X, y, TRAIN, inner, 2, "balanced", prefixes=prefixes)
+    of = fit_chosen(expected, squared, y, TRAIN, inner, 2, "balanced", prefixes=prefixes)
+    assert (found.params, found.threshold, found.inner_auroc) == (of.params, of.threshold, of.inner_auroc)
+    np.testing.assert_array_equal(found.inner_scores, of.inner_scores)
+    np.testing.assert_array_equal(X, before)
+
+
 def test_a_path_that_forgets_a_setting_is_an_error(problem):
     X, y, inner = problem
     head = Head(LogisticRegression(), {"C": [1.0, 2.0]}, lambda *data: one_by_one(*data)[:1])

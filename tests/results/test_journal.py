@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glomfeat.core.disk import DiskError
-from glomfeat.results.journal import Journal, note_written
+from glomfeat.results.journal import Journal, note_versions, note_written, versions_in_words
 
 RECORD = {"arm": "a.v1/none/svm", "repeat": 0, "fold": 1, "status": "done", "reason": ""}
 KEY = ("a.v1/none/svm", 0, 1)
@@ -162,3 +162,17 @@ def test_what_was_written_is_noted_once(journal):
     for _ in range(2):
         note_written(journal, ["a.csv", "none.csv"])
     assert list(journal.written()) == ["a.csv"] and journal.path.read_bytes().count(b"\n") == 2
+
+
+def test_versions_count_where_trials_were_run_with_them(journal):
+    old, unused, new = {"numpy": "1"}, {"numpy": "2"}, {"numpy": "3", "torch": "1"}
+    journal.append(RECORD)  # by a version of glomfeat that wrote none
+    assert journal.versions() == []
+    for versions, trials in ((old, 2), (unused, 0), (new, 1), (old, 1)):
+        note_versions(journal, versions)
+        note_versions(journal, versions)
+        for fold in range(trials):
+            journal.append({**RECORD, "fold": fold})
+    found = Journal(journal.path).versions()
+    assert found == [old, new] and versions_in_words(found) == "numpy 1, then 3; torch none, then 1"
+    assert len(journal.path.read_text().splitlines()) == 9 and versions_in_words([old]) == versions_in_words([]) == ""

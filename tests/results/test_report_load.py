@@ -104,7 +104,7 @@ def test_half_a_run_is_read_too(finished, tmp_path):
     out = tmp_path / "half"
     shutil.copytree(finished[2], out)
     lines = (out / "journal.jsonl").read_text().splitlines()
-    (out / "journal.jsonl").write_text("\n".join(lines[:7]) + '\n{"arm": "torn')
+    (out / "journal.jsonl").write_text("\n".join(lines[:8]) + '\n{"arm": "torn')
     (out / "environment.json").unlink()
     loaded = load_run(out)
     assert loaded.done == (5, 12) and not loaded.whole and loaded.environment == {}
@@ -113,8 +113,8 @@ def test_half_a_run_is_read_too(finished, tmp_path):
 
 def test_what_the_run_is_about_is_written_once(finished):
     lines = [json.loads(line) for line in (finished[2] / "journal.jsonl").read_text().splitlines()]
-    assert ["study" in line for line in lines] == [True] + [False] * 14
-    assert ["about" in line for line in lines] == [False, True] + [False] * 13
+    assert ["study" in line for line in lines] == [True] + [False] * 15
+    assert ["about" in line for line in lines] == [False, True] + [False] * 14
 
 
 def test_names_that_look_like_numbers_stay_what_they_are(tmp_path):

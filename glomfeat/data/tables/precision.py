@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from glomfeat.data.tables.read import listed
+
 AT_ONCE = 256
 SAME = 1e-12  # numbers that differ by less, relative to their size, were meant to be equal
 
@@ -32,5 +34,24 @@ def coarse_columns(frame, used):
         with np.errstate(over="ignore"):
             loss = (block - block.astype(np.float32)).abs().max()
         span, size = block.max() - block.min(), block.abs().max()
-        found += [*span.index[(100 * loss > span) & (span > SAME * size)]]
+        found += [*span.index[(100 * loss > span) & (span > SAME * size) & np.isfinite(loss)]]  # infinite: refused
     return found
+
+
+def coarse_in_words(columns, where):
+    """A line that warns of the columns that `coarse_columns` finds.
+
+    Parameters
+    ----------
+    columns : sequence of str
+    where : str
+        The table or the feature.
+
+    Returns
+    -------
+    str
+    """
+    return (
+        f"warning: the numbers of {listed(columns)} in {where} differ by so little that 32-bit numbers round them or "
+        "make them equal: subtract what they have in common, or --drop the column"
+    )

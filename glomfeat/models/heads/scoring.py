@@ -7,10 +7,13 @@ from glomfeat.core.part_errors import MisfitError, shown
 from glomfeat.core.words import number_of
 
 ROUNDING = 1e-6  # how far float32 probabilities may lie outside 0..1
+SUM_ROUNDING = 1e-3  # how far those of a row may be from 1 in sum, also in half precision
 
 
 def one_by_one(estimator, settings, X, y, held, classes):
     """Score rows with each setting of a grid, fitting each setting separately.
+
+    An estimator may change its rows in place: each setting reads a copy, unless nobody reads the rows after it.
 
     Parameters
     ----------
@@ -36,8 +39,19 @@ def one_by_one(estimator, settings, X, y, held, classes):
     >>> one_by_one(DummyClassifier(), settings, np.zeros((4, 1)), np.array([0, 1, 1, 1]), np.zeros((1, 1)), 2)
     [array([0.75]), array([1.])]
     """
-    fitted = (fit_clone(estimator, setting, X, y) for setting in settings)
-    return [scores_of(model, held, classes) for model in fitted]
+    if len(settings) == 1 and X.base is None and held.base is None:  # otherwise views of rows that others read too
+        return [scores_of(fit_clone(estimator, settings[0], X, y), held, classes)]
+    fitted = (fit_clone(estimator, setting, _copy(X), y.copy()) for setting in settings)
+    return [scores_of(model, _copy(held), classes) for model in fitted]
+
+
+def _copy(rows):
+    """A copy of rows with the same strides, so that sums over it are equal to the last bit."""
+    if rows.flags.forc or rows.strides[1] != rows.itemsize or rows.strides[0] < rows.shape[1] * rows.itemsize:
+        return rows.copy(order="K")
+    wide = np.empty((len(rows), rows.strides[0] // rows.itemsize), rows.dtype)
+    wide[:, : rows.shape[1]] = rows
+    return wide[:, : rows.shape[1]]
 
 
 def fit_clone(estimator, setting, X, y):
@@ -88,7 +102,8 @@ def scores_of(estimator, X, classes):
     Raises
     ------
     MisfitError
-        It does not return a number for each row and class, or ``predict_proba`` returns values outside 0..1.
+        It does not return a number for each row and class, or ``predict_proba`` returns values outside 0..1 or rows
+        that do not sum to 1.
     """
     own = hasattr(estimator, "predict_proba")
     method = estimator.predict_proba if own else estimator.decision_function
@@ -135,6 +150,11 @@ def _probabilities(found, method, rows, seen):
     if ((values < -ROUNDING) | (values > 1 + ROUNDING)).any():
         said = "predict_proba gave scores outside of 0..1: scale them, or name the method decision_function"
         raise MisfitError(f"{said}, whose values may have any range", method)
+    sums = values.sum(axis=1, dtype=np.float64)
+    wrong = np.flatnonzero(np.abs(sums - 1) > SUM_ROUNDING)
+    if len(wrong):
+        said = f"predict_proba gave rows that do not sum to 1, such as one of {sums[wrong[0]]:.3g}"
+        raise MisfitError(f"{said}: divide each row by its sum, or name the method decision_function", method)
     return values
 
 

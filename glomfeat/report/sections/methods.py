@@ -16,6 +16,7 @@ from glomfeat.report.chosen import chooses_threshold, how_chosen
 from glomfeat.report.references import PROGRAMS, cited, to_bibtex
 from glomfeat.report.trained import how_trained
 from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each, why_uncalled
+from glomfeat.results.journal import versions_in_words
 from glomfeat.results.procedure import CORRECTED, LEFT_OUT
 from glomfeat.results.reference import Reference
 from glomfeat.results.sites import shown_folds
@@ -306,9 +307,11 @@ def _software(loaded):
     packages = environment.get("packages", {})
     used = [name for name in PROGRAMS if name in packages]
     versions = ", ".join(f"{name} {packages[name]}" for name in used)
+    several = versions_in_words(loaded.journal.versions())
+    differ = f" Versions differ between trials: {several}." if several else ""
     return (
         f"The analysis was made with glomfeat {environment['glomfeat']} (seed {environment['seed']}) on Python "
-        f"{environment['python']}, with {versions}."
+        f"{environment['python']}, with {versions}.{differ}"
     )
 
 
@@ -353,6 +356,8 @@ def facts(loaded, results):
         found += [("machine", f"{machine}, memory limit {limit}"), ("GPU", gpu), ("Python", environment["python"])]
         versions = environment.get("packages", {})
         found.append(("packages", ", ".join(f"{name} {version}" for name, version in versions.items())))
+        if several := versions_in_words(loaded.journal.versions()):
+            found.append(("versions that differ between trials", several))
     else:
         found.append(("machine and versions", "written to environment.json when the run has come to its end"))
     found += [(f"weights of {name}", start) for name, start in run.weights.items()]
