@@ -103,7 +103,7 @@ def answer(evaluation):
         share = f" ({100 * called / len(told):.1f} %)" if len(told) else ""
         return [
             f"{evaluation.name} calls {called:,} of {len(told):,} {evaluation.of} {plain_class(classes[-1])}{share}. "
-            "There are no labels to judge it by."
+            "No labels say whether these calls are right."
         ]
     where = f" of {count(judged.cases, 'case')}" if judged.by_case else ""
     return [_ranked(evaluation, f"{judged.images:,} {evaluation.of}{where}"), _decided(evaluation)]

@@ -37,11 +37,11 @@ def robustness_table(run, names, changed):
     -------
     pandas.DataFrame
         Columns `COLUMNS`, a row for each strength of each perturbation and each arm. ``_change`` is the figure on
-        changed images less that on unchanged ones, with limits from `glomfeat.metrics.resampling.open_limits`;
-        ``flipped`` is the share of images whose call changes. Calls are at each trial's own threshold, which was chosen
-        on unchanged images; with more than two classes they are the likeliest class, and there is no sensitivity. A
-        difference that no case changes has no limits, and ``note`` says why. An arm that has not scored the changed
-        images in all of its trials has no figures; one that has in none has no row.
+        changed images less that on unchanged ones, with limits from `glomfeat.metrics.resampling.open_limits` that end
+        at -1 and 1; ``flipped`` is the share of images whose call changes. Calls are at each trial's own threshold,
+        which was chosen on unchanged images; with more than two classes they are the likeliest class, and there is no
+        sensitivity. A difference that no case changes has no limits, and ``note`` says why. An arm that has not scored
+        the changed images in all of its trials has no figures; one that has in none has no row.
     """
     rows, units = [], units_of(run)
     for arm, trials in arms_of(run).items():
@@ -101,7 +101,7 @@ def _with_change(name, sides, own):
     (before, before_left), (value, left_out) = sides
     low, high = jackknife_limits(value, left_out[own[0]], holders=own[1])
     change = value - before
-    figures = value, low, high, change, *open_limits(change, left_out - before_left, own[1])
+    figures = value, low, high, change, *np.clip(open_limits(change, left_out - before_left, own[1]), -1, 1)
     return {f"{name}{end}": figure for end, figure in zip(ENDS, figures, strict=True)}
 
 

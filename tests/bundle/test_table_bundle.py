@@ -532,7 +532,7 @@ def test_labels_that_do_not_fit_stop_no_prediction(texture, tmp_path, capsys):
     assert run(texture.folders[0], tmp_path / "new.csv", "--out", tmp_path / "e.csv") == 0
     said = capsys.readouterr().out
     assert "no figures: " in said and "no class is called 'something'" in said
-    assert "There are no labels to judge it by." in (tmp_path / "e.html").read_text()
+    assert "No labels say whether these calls are right." in (tmp_path / "e.html").read_text()
     asked = texture.folders[0], tmp_path / "new.csv", "--label-column", "label", "--out", tmp_path / "f.csv"
     assert "no class is called 'something'" in failed(capsys, *asked)
     table.assign(label="ill").to_csv(tmp_path / "one.csv", index=False)
@@ -544,7 +544,7 @@ def test_labels_that_do_not_fit_stop_no_prediction(texture, tmp_path, capsys):
     assert "no figures: no row has both a prediction and a label: names of" in capsys.readouterr().out
     table.drop(columns="label").to_csv(tmp_path / "none.csv", index=False)
     assert run(texture.folders[0], tmp_path / "none.csv", "--out", tmp_path / "h.csv") == 0
-    assert "There are no labels to judge it by." in capsys.readouterr().out
+    assert "No labels say whether these calls are right." in capsys.readouterr().out
 
 
 def changed(folder, to, change):

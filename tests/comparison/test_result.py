@@ -127,6 +127,14 @@ def test_arms_are_those_that_are_asked_for_all_of_them(result):
     assert len(found.figure.axes) == 2 * len(everyone) == 8, "more than the report has room for"
     assert len(result.plot.robustness([OWN]).figure.axes) == 1
     assert len(result.plot.roc("red + bayes").figure.axes[0].get_legend().get_texts()) == 1, "by its name in figures"
+    alone, both = result.plot.forest(FLOOR), result.plot.forest([FLOOR, BEST])
+    assert (
+        "from the best (shortcut + logistic regression, the dotted line);" in alone.caption
+        and "(the square)" in both.caption
+    )
+    assert alone.figure.axes[0].lines[-1].get_xdata()[0] == pytest.approx(
+        result.table.set_index("arm").loc[BEST, "auroc"]
+    )
     for arms, said in (
         (["no"], "there is no arm 'no': known: "),
         ([], "arms is empty: name each arm once"),

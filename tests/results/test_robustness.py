@@ -82,6 +82,14 @@ def test_a_difference_that_no_case_changes_has_no_limits_and_its_note(tmp_path, 
     assert (robustness_table(run, ["blur"], changed_of(run))["note"].iloc[1:5] == "").all()
 
 
+def test_limits_of_a_change_end_where_figures_end():
+    run = make_run(cases=5)
+    changed = {key: {"blur.v1": [1 - np.array(run.records[key]["scores"])] * 5} for key in changed_of(run)}
+    row = robustness_table(run, ["blur"], changed).set_index("arm").loc[GOOD].iloc[0]
+    low, change, high = (row[f"auroc_change{end}"] for end in ("_lo", "", "_hi"))
+    assert low == -1 and 2 * change - high < -1, "symmetric limits would go further"
+
+
 def test_more_classes_have_the_likeliest_as_their_call_and_no_sensitivity():
     run = make_run(classes=3)
     changed = changed_of(run)

@@ -21,10 +21,12 @@ def draw(content):
     -------
     Picture or None
     """
-    if not content.shown:
+    study = with_figure(finished_first(content.tables.results))
+    if not content.shown or study.empty:
         return None
     run, results, names = content.run, content.results, content.names
-    rows, best = results[results["auroc"].notna()].head(MOST), with_figure(finished_first(results)).iloc[0]
+    rows, best = results[results["auroc"].notna()].head(MOST), study.iloc[0]
+    mark = "the square" if best["arm"] in set(rows["arm"]) else f"{names[best['arm']]}, the dotted line"
     unit = "cases" if run.manifest.by_case else "images"
     labels = [fold(names[arm]) for arm in rows["arm"]]
     lines = 1 + max(label.count("\n") for label in labels)
@@ -53,7 +55,7 @@ def draw(content):
         NAME,
         "All arms beside each other",
         "Each line is an arm: the mark is its AUROC, the bar its 95 % limits. Filled marks do not differ "
-        f"beyond chance from the best (the square); {worse}. Limits count {unit}.{more}",
+        f"beyond chance from the best ({mark}); {worse}. Limits count {unit}.{more}",
         "Forest plot. "
         + "; ".join(f"{names[r.arm]} {r.auroc:.3f} ({between(r.auroc_lo, r.auroc_hi)})" for r in rows.itertuples())
         + ".",
