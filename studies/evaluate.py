@@ -200,7 +200,7 @@ def _images(options, bundle, data, out, say):
         )
     ours = [out, out.with_suffix(".json"), *beside(out).values(), mark_of(out, beside=True)]
     but = [*ours, *([options.labels] if options.labels else [])]
-    files = files_in(path, options.recursive, but, notes)
+    files = files_in(path, options.recursive, but, notes, asked)
     said = tuple(notes)
     for note in said:
         say(note)

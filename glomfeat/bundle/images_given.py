@@ -16,16 +16,18 @@ from glomfeat.data.folders.facts import CORRECTED
 from glomfeat.data.folders.layout import LayoutError, refuse_outlines
 from glomfeat.data.labels.classes import class_numbers
 from glomfeat.data.labels.corrections import changes_beside
+from glomfeat.data.labels.find import tables_of_labels
 from glomfeat.data.locate import NoClassesError, found_below, from_files
 from glomfeat.data.problems import Gap, ManifestError, count_of
 from glomfeat.data.sources import files_of, is_image, places_of
+from glomfeat.data.tables.columns import USUAL
 from glomfeat.data.tables.read import listed, row_names
 
 SHOWN = 5
 
 
-def files_in(data, recursive, but, notes):
-    """The files of a folder or archive; includes its sub-folders if it has no image of its own.
+def files_in(data, recursive, but, notes, asked=USUAL):
+    """The files of a folder or archive but tables of labels; includes its sub-folders if it has no image of its own.
 
     Parameters
     ----------
@@ -36,7 +38,9 @@ def files_in(data, recursive, but, notes):
     but : sequence of path-like
         Files to leave out.
     notes : list of str
-        A line is added on what was done about sub-folders.
+        Lines are added on what was done about sub-folders, and on tables of labels.
+    asked : glomfeat.data.tables.columns.Asked
+        Says which tables hold labels.
 
     Returns
     -------
@@ -46,6 +50,11 @@ def files_in(data, recursive, but, notes):
     if more:
         return _of_several([folder, *more], data, notes)
     names = list_files(folder, but, notes)
+    tables = {path.name for path in tables_of_labels(Path(folder), [Path(folder)], names, asked)} & {*names}
+    if tables:
+        kind = "a table of labels" if len(tables) == 1 else "tables of labels"
+        notes.append(f"left out: {listed(sorted(tables), SHOWN)}, {kind}")
+        names = [name for name in names if name not in tables]
     if not recursive and not is_container(folder):
         names = _with_deeper(folder, names, notes)
     try:

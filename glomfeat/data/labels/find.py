@@ -84,6 +84,19 @@ def join_labels(files, labels, relative, problems, asked=USUAL, notes=None):
     return _agree(merged[merged["raw"].notna()].copy(), problems)
 
 
+def tables_of_labels(folder, places, relative=(), asked=USUAL):
+    """All tables of labels in a folder; the parameters are those of `find_labels`."""
+    return [path for path in _sheets_in(folder, places) if _holds_labels(path, relative, asked)]
+
+
+def _sheets_in(folder, places):
+    """The tables in a folder, and at the top of archives and data sets in it, that may hold labels."""
+    packed = [place for place in places if place != folder or split(place)[0]]
+    inside = [place / name for place in packed for name in names_below(place) if "/" not in name]
+    beside = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+    return [path for path in sorted([*beside, *inside]) if _may_be_labels(path)]
+
+
 def find_labels(folder, places, relative=(), asked=USUAL, notes=None):
     """The only table of labels in a folder, or None.
 
@@ -103,11 +116,7 @@ def find_labels(folder, places, relative=(), asked=USUAL, notes=None):
     ManifestError
         There are several that differ.
     """
-    packed = [place for place in places if place != folder or split(place)[0]]
-    inside = [place / name for place in packed for name in names_below(place) if "/" not in name]
-    beside = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
-    sheets = [path for path in sorted([*beside, *inside]) if _may_be_labels(path)]
-    found = [path for path in sheets if _holds_labels(path, relative, asked)]
+    sheets, found = _sheets_in(folder, places), tables_of_labels(folder, places, relative, asked)
     found.sort(key=lambda path: SHEETS.index(path.suffix.lower()))
     if len(found) > 1:
         if len({path.suffix.lower() for path in found}) < len(found) or not _say_the_same(found):
