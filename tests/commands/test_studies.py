@@ -325,7 +325,7 @@ def test_layers_are_an_arm_of_a_comparison(phantom_folder, tmp_path, capsys, wit
     assert compare.main([str(phantom_folder), *options, "--jobs", "1", "--out", str(tmp_path / "out")]) == 0
     results, said = pd.read_csv(tmp_path / "out" / "results.csv").set_index("arm"), capsys.readouterr().out
     assert results.loc[f"net:{name}", "status"] == "done" and f"net:{name}" in said
-    assert f"The best arm is {name} (network), with an AUROC of {results.loc[f'net:{name}', 'auroc']:.3f} (" in said
+    assert f"The only arm is {name} (network), with an AUROC of {results.loc[f'net:{name}', 'auroc']:.3f} (" in said
     assert "For images of yours" not in said
 
 

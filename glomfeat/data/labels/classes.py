@@ -279,8 +279,10 @@ def class_numbers(labels, classes, notes=None):
 
     Examples
     --------
-    >>> class_numbers(pd.Series(["gs", "0", "ill"]), ["Non GS", "GS"], notes := []).tolist(), notes[0].partition(":")[2]
-    ([1.0, 0.0, nan], ' 0 is taken for Non GS and 1 for GS; write names, if they mean something else')
+    >>> class_numbers(pd.Series(["gs", "0", "ill"]), ["Non GS", "GS"], notes := []).tolist()
+    [1.0, 0.0, nan]
+    >>> notes[0].rpartition(": ")[2]
+    '0 is taken for Non GS and 1 for GS; write names, if they mean something else'
     >>> class_numbers(pd.Series(["2", "1"]), ["1", "2"]).tolist()
     [1.0, 0.0]
     """
