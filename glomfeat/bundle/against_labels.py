@@ -305,7 +305,7 @@ def judge(predicted, labels, groups, about, seed=0, unit="files", facts=None):
         ends = jackknife_limits(float(value), without[name][own], *METRICS[name].bounds(number), holders)
         rows.append((name, value, *ends))
     notes = [said]
-    without = int((~predicted["name"].isin(labels["name"])).sum())
+    without = int((predicted["prediction"].notna() & ~predicted["name"].isin(labels["name"])).sum())
     if without:
         one, more = f"{unit[:-1]} has no label and is not counted", f"{unit} have no label and are not counted"
         notes.append(number_of(without, one, more))

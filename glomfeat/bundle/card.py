@@ -68,7 +68,7 @@ def make_card(about):
         "",
         "| figure | value | 95 % limits |",
         "|---|---|---|",
-        *(row for name in shown_in("card") if (row := _row(expected, METRICS[name]))),
+        *(row for name in shown_in("card") if (row := _row(expected, METRICS[name], len(classes) > 2))),
         "",
         f"The scores behind them are in `arrays.safetensors` under `out_of_fold`. {_warning(by_case, of)}".rstrip(),
         "",
@@ -292,11 +292,12 @@ def _tuned(net, unit):
     return f" Its {joined(values)} {verb} chosen among several by the cross-entropy on the {unit}s left out."
 
 
-def _row(expected, metric):
+def _row(expected, metric, largest):
     value, low, high = (expected.get(name) for name in (metric.name, *limits_of(metric.name)))
     if value is None:
         return ""
     title = metric.card.title or metric.title
+    title = title.replace(" at 0.5", "") if largest else title
     return f"| {title} | {value:.3f} | {'' if low is None or high is None else f'{low:.3f} to {high:.3f}'} |"
 
 

@@ -72,7 +72,7 @@ def differences(there, now):
     """
     names = [name for name in {**now, **there} if there.get(name) != now.get(name)]
     if names == ["own parts"] and (same := _changed_code(there.get("own parts", ""), now.get("own parts", ""))):
-        return f"the code of {', '.join(same)} has changed"
+        return f"the code or an attribute of {', '.join(same)} has changed"
     return "; ".join(f"{name}: {there.get(name)} there, {now.get(name)} now" for name in names)
 
 

@@ -20,7 +20,7 @@ from glomfeat.models.reducers.cached import Reduction, stored_sum
 
 NO_INNER_VALID = (
     "the training cases of this fold cannot be split into cases to learn and inner-valid cases with every class on "
-    "both sides, which a network needs: add cases of the rarest class, take more --folds, or leave the network out"
+    "both sides, which a network needs: train on more cases of the rarest class, or leave the network out"
 )
 
 

@@ -172,7 +172,9 @@ def _of_function(function):
     more = [files] if files else []
     if code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS) == inspect.CO_VARKEYWORDS:
         more.append("**")  # otherwise equal to the code of one with *
-    own = {name: value for name, value in vars(function).items() if not any(value is cell for cell in cells)}
+    set_by_itself = {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_ATTR"}
+    beside = {name: value for name, value in vars(function).items() if name not in set_by_itself}
+    own = {name: value for name, value in beside.items() if not any(value is cell for cell in cells)}
     if own:
         more.append(dict(sorted(own.items())))
     return [code, function.__defaults__, function.__kwdefaults__, cells, used, *more]
@@ -193,7 +195,8 @@ def _beyond(thing):
 def _of_ufunc(ufunc):
     """The name of a ufunc of an installed package; one that is made of the user's function holds code unseen."""
     name = ufunc.__name__
-    if any(vars(module).get(name) is ufunc for key, module in [*sys.modules.items()] if not is_own_module(key)):
+    modules = [module for key, module in [*sys.modules.items()] if module is not None and not is_own_module(key)]
+    if any(vars(module).get(name) is ufunc for module in modules):
         return name
     raise UnstableError(f"{_a(ufunc)}, {name}")
 

@@ -1,6 +1,7 @@
 """Sentences for the methods section on how networks were trained."""
 
 from glomfeat.core.arms import Arm
+from glomfeat.core.notes import NEW_HEAD
 from glomfeat.core.words import joined, number_of
 from glomfeat.models.nets import applying, averages, converges, recipe_for, split_mode
 from glomfeat.models.nets.grid import CALLED
@@ -34,9 +35,34 @@ ASKED = {
 OFF = {"layer_decay": 1}
 TUNED = "{} of networks that are trained in epochs {} chosen in each fold{}, by the cross-entropy on inner-valid cases."
 BEGUN = "{} began with the parameters of a network of another study, which had learnt none of these images."
+ANEW = " The last layer started anew, because that study had other classes."
 
 
-def how_trained(identity, starts, learns_all=True):
+def trained_nets(run, starts):
+    """Leave out the networks that were skipped in all of their trials.
+
+    Parameters
+    ----------
+    run : glomfeat.results.run.Run
+    starts : dict of str to str
+        What each network starts from.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    how = {}
+    for trial in run.trials:
+        how.setdefault(trial.arm.net, set()).add(run.record(trial)["status"])
+    return {name: start for name, start in starts.items() if how.get(name) != {"skipped"}}
+
+
+def has_new_heads(run):
+    """Whether last layers started anew, because the bundle of ``--init`` is for other classes."""
+    return any(NEW_HEAD in run.record(trial)["reason"] for trial in run.trials if trial.arm.net)
+
+
+def how_trained(identity, starts, learns_all=True, new_heads=False):
     """Write sentences on the training of a study's networks.
 
     Parameters
@@ -47,6 +73,8 @@ def how_trained(identity, starts, learns_all=True):
         What each network started from.
     learns_all : bool
         Whether inner-valid cases are learnt in the end, which they are unless they are the same for all arms.
+    new_heads : bool
+        From `has_new_heads`.
 
     Returns
     -------
@@ -95,7 +123,7 @@ def how_trained(identity, starts, learns_all=True):
     if several := [name for name in starts if averages(Arm(net=name).network)]:
         said.append(f"Scores of {joined(several)} were means of logits over eight flips and turns of an image.")
     if begun := [name for name, start in starts.items() if start.startswith("bundle ")]:
-        said.append(BEGUN.format(joined(begun)))
+        said.append(BEGUN.format(joined(begun)) + (ANEW if new_heads else ""))
     return " ".join(said)
 
 

@@ -160,7 +160,7 @@ def test_a_run_is_resumed_if_its_parts_are_the_same(phantom_folder, tmp_path, se
         patched.setattr("glomfeat.comparison.run.run_trial", refuse)
         patched.setattr("glomfeat.features.base.Handcrafted.transform", refuse)
         pd.testing.assert_frame_equal(run().predictions, first)
-    said = r"holds another study \(the code of (red.v1|lda) has changed\): choose"
+    said = r"holds another study \(the code or an attribute of (red.v1|lda) has changed\): choose"
     for changed in ({"by": 3}, {"head": LinearDiscriminantAnalysis(shrinkage="auto", solver="lsqr")}):
         with pytest.raises(StudyError, match=said):
             run(**changed)

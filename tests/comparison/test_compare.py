@@ -600,10 +600,12 @@ def test_code_that_was_edited_is_another_study_and_is_computed_anew(phantom_fold
     np.testing.assert_array_equal(scores("out"), first)  # written again, the same
     for columns, components, changed in ((3, 1, "editedlab:red"), (2, 2, "editedlab:svd")):
         write(columns, components)
-        with pytest.raises(StudyError, match=rf"holds another study \(the code of {changed} has changed\): choose"):
+        with pytest.raises(
+            StudyError, match=rf"holds another study \(the code or an attribute of {changed} has changed\): choose"
+        ):
             scores("out")
         assert not np.array_equal(scores(f"new{columns}"), first)  # nothing stored by the old code is taken
     (folder / "labbase.py").write_text("SCALE = 0.001\n")
     write(2, 1)
-    with pytest.raises(StudyError, match=r"\(the code of editedlab:head has changed\)"):
+    with pytest.raises(StudyError, match=r"\(the code or an attribute of editedlab:head has changed\)"):
         scores("out")

@@ -134,6 +134,19 @@ def test_attributes_are_in_the_digest(one, other):
     assert digest_of_thing(made_by(one)["f"]) != digest_of_thing(made_by(other)["f"])
 
 
+def test_what_a_function_counts_of_itself_is_no_change():
+    def tone(x):
+        tone.calls += 1
+        return x + tone.channel
+
+    tone.calls, tone.channel, digests = 0, 1, []
+    for channel in (1, 1, 2):
+        tone.channel = channel
+        digests.append(digest_of_thing(tone))
+        tone(0)
+    assert digests[0] == digests[1] != digests[2] and tone.calls == 3
+
+
 def test_digests_of_ordinary_parts_stay_as_they_are():
     """Those of 0.10.0: caches and folders of own parts hang on them. Bytecode differs between versions of Python."""
     ordinary = [

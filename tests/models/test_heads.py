@@ -15,7 +15,7 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
-from glomfeat.core.part_errors import PartError
+from glomfeat.core.part_errors import MisfitError, PartError
 from glomfeat.core.plugins import PluginError
 from glomfeat.metrics.scores import decide
 from glomfeat.models.heads.built_in import BINS, HEADS, Head, head_bytes, make_head
@@ -396,3 +396,23 @@ def test_a_head_of_ones_own_says_what_it_takes_beside_its_rows(tmp_path, monkeyp
     assert head_bytes("ownbig:big", 1000, 16) == 10_000_000 + 1000 * 16 * 40 + 1_000_001_000
     with pytest.raises(PartError, match="division by zero"):
         head_bytes("ownbig:bad", 1000, 16)
+
+
+class Told:
+    """A fitted head that gives the probabilities that it was told."""
+
+    def __init__(self, given):
+        self.given, self.classes_ = given, np.arange(given.shape[1])
+
+    def predict_proba(self, X):
+        return self.given
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_rounded_probabilities_are_taken_and_others_must_sum_to_one(classes):
+    exact = np.random.default_rng(0).dirichlet(np.ones(classes), 2000)
+    for told in (exact.round(2), exact.round(3), exact.astype(np.float16)):
+        assert len(scores_of(Told(told), np.zeros((2000, 1)), classes)) == 2000
+    for told in (exact * 0.97, 1 / (1 + np.exp(-exact))):
+        with pytest.raises(MisfitError, match=r"rows that do not sum to 1, such as one of \d\.\d+: divide each row"):
+            scores_of(Told(told), np.zeros((2000, 1)), classes)

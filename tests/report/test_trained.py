@@ -1,10 +1,13 @@
 """What the methods say of the training of networks."""
 
 import re
+from types import SimpleNamespace
 
 from glomfeat.comparison.options import OF_NETS, Study
+from glomfeat.core.arms import Arm
+from glomfeat.core.notes import NEW_HEAD
 from glomfeat.report.references import cited
-from glomfeat.report.trained import how_trained
+from glomfeat.report.trained import has_new_heads, how_trained, trained_nets
 
 ASKED = {
     "augment": "histology",
@@ -104,3 +107,15 @@ def test_what_networks_do_unless_asked_is_said_as_their_recipes_say():
     assert "Networks learnt in batches of 32." in tuned and "rotated" not in tuned
     tuned = how_trained({"tune": ["lr=0.1,0.2"]}, {"compact": "none"})
     assert "Networks learnt for 10 epochs in batches of 32." in tuned and "rotated" in tuned
+
+
+def test_networks_that_no_trial_has_trained_are_not_said_to_have_learnt_and_new_last_layers_are_said():
+    how = {"compact": ("skipped", "skipped"), "resnet18": ("skipped", "done"), "vgg16": ("planned", "planned")}
+    trials = [SimpleNamespace(arm=Arm(net=net), status=one) for net, statuses in how.items() for one in statuses]
+    run = SimpleNamespace(trials=trials, record=lambda trial: {"status": trial.status, "reason": ""})
+    assert trained_nets(run, dict.fromkeys(how, "none")) == {"resnet18": "none", "vgg16": "none"}
+    begun = {"resnet18": "bundle sha256:1a"}
+    assert not has_new_heads(run) and "anew" not in how_trained({}, begun, new_heads=has_new_heads(run))
+    run.record = lambda trial: {"status": trial.status, "reason": f"x; {NEW_HEAD}"}
+    said = how_trained({}, begun, new_heads=has_new_heads(run))
+    assert said.endswith("none of these images. The last layer started anew, because that study had other classes.")

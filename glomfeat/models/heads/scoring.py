@@ -7,7 +7,7 @@ from glomfeat.core.part_errors import MisfitError, shown
 from glomfeat.core.words import number_of
 
 ROUNDING = 1e-6  # how far float32 probabilities may lie outside 0..1
-SUM_ROUNDING = 1e-3  # how far those of a row may be from 1 in sum, also in half precision
+SUM_ROUNDING = 0.0051  # how far each may be from where those of a row sum to 1: two decimals, or half precision
 
 
 def one_by_one(estimator, settings, X, y, held, classes):
@@ -151,9 +151,9 @@ def _probabilities(found, method, rows, seen):
         said = "predict_proba gave scores outside of 0..1: scale them, or name the method decision_function"
         raise MisfitError(f"{said}, whose values may have any range", method)
     sums = values.sum(axis=1, dtype=np.float64)
-    wrong = np.flatnonzero(np.abs(sums - 1) > SUM_ROUNDING)
+    wrong = np.flatnonzero(np.abs(sums - 1) > SUM_ROUNDING * values.shape[1])
     if len(wrong):
-        said = f"predict_proba gave rows that do not sum to 1, such as one of {sums[wrong[0]]:.3g}"
+        said = f"predict_proba gave rows that do not sum to 1, such as one of {sums[wrong[0]]:.4g}"
         raise MisfitError(f"{said}: divide each row by its sum, or name the method decision_function", method)
     return values
 

@@ -9,9 +9,8 @@ from torch import nn
 
 from glomfeat.core.atomic import written_whole
 from glomfeat.core.errors import UserError
+from glomfeat.core.notes import NEW_HEAD
 from glomfeat.models.nets.modes import begun_with
-
-NEW_HEAD = "the last layer started anew, because the bundle of --init is for other classes"
 
 
 class StateError(UserError, ValueError):

@@ -14,7 +14,7 @@ from glomfeat.models.nets import find_architecture
 from glomfeat.report.checklists import KINDS, answered
 from glomfeat.report.chosen import chooses_threshold, how_chosen
 from glomfeat.report.references import PROGRAMS, cited, to_bibtex
-from glomfeat.report.trained import how_trained
+from glomfeat.report.trained import has_new_heads, how_trained, trained_nets
 from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each, why_uncalled
 from glomfeat.results.journal import versions_in_words
 from glomfeat.results.procedure import CORRECTED, LEFT_OUT
@@ -177,11 +177,12 @@ def _models(loaded):
         said += [sentence for part, sentence in notes if any(part in reason for reason in reasons)]
     if "with" in identity:
         said.append(_joined(identity["with"]))
-    starts = dict(net.split(": ", 1) for net in identity["nets"])
+    starts = trained_nets(loaded.run, dict(net.split(": ", 1) for net in identity["nets"]))
     if starts:
         nets = _listed([f"{name} ({start.removeprefix('none, ')})" for name, start in starts.items()])
         learns_all = "inner-valid" not in set(loaded.run.folds["fold"])
-        said.append(f"Networks trained on pixels were {nets}. {how_trained(identity, starts, learns_all)}")
+        how = how_trained(identity, starts, learns_all, has_new_heads(loaded.run))
+        said.append(f"Networks trained on pixels were {nets}. {how}")
     said += [_ensemble(loaded, Arm.parse(ensemble)) for ensemble in identity.get("ensembles", [])]
     return " ".join(said)
 
