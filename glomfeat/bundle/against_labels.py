@@ -17,7 +17,7 @@ from glomfeat.data.labels.corrections import BASE, digest_of_name
 from glomfeat.data.manifest import Manifest
 from glomfeat.data.problems import ManifestError, complain
 from glomfeat.data.tables.columns import USUAL, label_column
-from glomfeat.data.tables.joining import find_names_among
+from glomfeat.data.tables.joining import find_names_among, lines_on_folders
 from glomfeat.data.tables.read import TableError, listed
 from glomfeat.metrics.by_case import case_sums
 from glomfeat.metrics.own_cases import own_cases
@@ -103,6 +103,8 @@ def read_labels(path, names, classes, asked=USUAL, notes=None, show_names=False)
             f"{path}: {number_of(len(unclear), 'name fits', 'names fit')} several files, or one file with others: "
             f"write {'it with its folder' if len(unclear) == 1 else 'them with their folders'} ({listed(unclear, 3)})"
         )
+    if notes is not None:
+        notes += lines_on_folders(((name, names[place]) for name, place in found.items()), Path(path).name)
     labelling = frame["name"][frame["raw"] != ""]
     lost = [name for name in dict.fromkeys(labelling) if name not in found]
     if lost and notes is not None:

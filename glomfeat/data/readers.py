@@ -10,7 +10,7 @@ from glomfeat.core.plugins import did_you_mean
 from glomfeat.core.words import number_of, printable
 from glomfeat.data.labels.classes import class_numbers, clean_label
 from glomfeat.data.tables.delimited import look_at, read_text
-from glomfeat.data.tables.joining import find_names_among
+from glomfeat.data.tables.joining import find_names_among, lines_on_folders
 from glomfeat.data.tables.read import OF_TEXT, TEXTS, TableError, find_names, known_kind, plain, read_frame, row_names
 from glomfeat.data.tables.unclear import refuse_unclear
 
@@ -80,7 +80,7 @@ def read_readers(path, names, classes):
             f"--readers {path}: none of its {table['name'].nunique()} names belongs to an image of DATA: "
             "write them as the labels do"
         )
-    said = []
+    said = lines_on_folders(((text, names[row]) for text, row in found.items()), path.name)
     if strange := table["name"][~known].nunique():
         said.append(f"readers: {number_of(strange, 'name is', 'names are')} of no image of DATA, and left out")
     table = table[known].assign(name=lambda rows: rows["name"].map({text: names[row] for text, row in found.items()}))

@@ -12,6 +12,7 @@ from glomfeat.data.labels.find import find_labels
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.tables.columns import label_column, sort_columns, spoilt_in_words
 from glomfeat.data.tables.facts import fact_of, words_of_options
+from glomfeat.data.tables.joining import lines_on_folders
 from glomfeat.data.tables.read import (
     CASE_COLUMNS,
     NAME_COLUMNS,
@@ -94,6 +95,8 @@ def _join_rows(path, labels, asked, problems, notes):
             f"{lack} of {len(known)} rows {'has' if lack == 1 else 'have'} no label in {Path(labels).name}: left out"
         )
     if places is not None:
+        met = zip(frame["name"], (known[place] for place in places), strict=True)
+        notes += lines_on_folders(met, Path(labels).name)
         told = told.iloc[places].set_axis(frame.index)
         frame = _with_facts(frame, told, path, Path(labels).name, asked, notes)
     return frame.assign(path="")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm, rankdata
 
+from glomfeat.data.tables.joining import lines_on_folders
 from glomfeat.data.tables.precision import coarse_in_words
 from glomfeat.data.tables.read import TABLES, listed
 from glomfeat.features.table import Table
@@ -148,6 +149,9 @@ def lines_on_tables(features, manifest, show_names=False):
             lines += table.lines()
         lines += table.lines_on_gaps()
         opened = table.open()
+        if table.path != manifest.source:
+            rows = (opened.names[place] for place in table.places(opened, manifest.table["name"].tolist()))
+            lines += lines_on_folders(zip(rows, manifest.table["path"].astype(str), strict=True), table.name)
         if opened.coarse:
             lines.append(coarse_in_words(opened.coarse, table.name))
         found, looked = telling_columns(table, manifest, opened, show_names)

@@ -13,7 +13,7 @@ from glomfeat.data.labels.corrections import hold_changes
 from glomfeat.data.labels.two_tables import clinical_table
 from glomfeat.data.problems import Gap, ManifestError
 from glomfeat.data.tables.columns import USUAL, label_column
-from glomfeat.data.tables.joining import find_names_among
+from glomfeat.data.tables.joining import find_names_among, lines_on_folders
 from glomfeat.data.tables.read import (
     SHEETS,
     TableError,
@@ -63,6 +63,8 @@ def join_labels(files, labels, relative, problems, asked=USUAL, notes=None):
     frame = labelled(labels, asked, notes)
     where, left_out, shown = Path(labels).name, frame.attrs["left out"], files["name"].tolist()
     found, unclear = find_names_among([*frame["name"], *left_out], relative)
+    if notes is not None:
+        notes += lines_on_folders(((name, relative[row]) for name, row in found.items()), where)
     left_out = {shown[found[name]] for name in left_out if name in found}
     frame = frame.assign(name=[shown[found[name]] if name in found else name for name in frame["name"]])
     frame = one_row_each(frame, problems, asked, [] if notes is None else notes, where)

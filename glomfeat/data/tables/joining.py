@@ -87,6 +87,40 @@ def find_names_among(wanted, known, again=False):
     return places, unclear
 
 
+def lines_on_folders(met, where):
+    """Warn of names that met one in another folder than they name, if others met one in their own folder.
+
+    Parameters
+    ----------
+    met : iterable of (str, str)
+        Names, and those that they met.
+    where : str
+        What the names are of.
+
+    Returns
+    -------
+    list of str
+        At most one line.
+
+    Examples
+    --------
+    >>> lines_on_folders([("P1/1.png", "P1/1.png"), ("P3/7.png", "P9/7.png"), ("8.png", "P1/8.png")], "labels.csv")
+    ['warning: labels.csv: 1 name was found in another folder than it names: correct it if it is of another image']
+    >>> lines_on_folders([("old/1.png", "new/1.png")], "labels.csv")
+    []
+    """
+    folders = ([as_parts(name)[-2:-1] for name in pair] for pair in met)
+    same = [one[0].casefold() == other[0].casefold() for one, other in folders if one and other]
+    gone = len(same) - sum(same)
+    if gone in (0, len(same)):
+        return []
+    if gone == 1:
+        said = "1 name was found in another folder than it names: correct it if it is of another image"
+    else:
+        said = f"{gone} names were found in other folders than they name: correct them if they are of other images"
+    return [f"warning: {where}: {said}"]
+
+
 def _backwards(name, form):
     """The name of a file and its folders, the innermost first; accents are one letter, however they are stored."""
     *folders, last = as_parts(name if name.isascii() else unicodedata.normalize("NFC", name))
