@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.images import put
 
 from glomfeat.comparison.options import Study
 from glomfeat.data.joined import JoinedError, read_joined
 from glomfeat.data.manifest import read_manifest
 from glomfeat.data.subgroups import make_groups
 from glomfeat.data.tables.read import TableError
-from tests.helpers.images import put
 
 NAMES = [f"P{k // 2}_PAS_1of1_{k}.png" for k in range(12)]
 LABELS = ["GS", "nGS"] * 6
