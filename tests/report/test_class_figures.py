@@ -134,6 +134,13 @@ def test_a_curve_without_a_band_is_said_to_have_none(of_two, monkeypatch):
     )
 
 
+def test_a_curve_without_errors_is_said_to_have_a_band_without_width(of_two):
+    right = {arm: [replace(part, score=part.y + 0.0) for part in parts] for arm, parts in of_two.scored.items()}
+    said = "The band of a curve without errors has no width, since no draw has any; the limits of its AUROC are wider."
+    assert ranking.draw(replace(of_two, scored=right)).caption.endswith(said)
+    assert "no width" not in ranking.draw(of_two).caption
+
+
 def test_cases_of_one_class_have_their_scores_drawn_and_no_bland_altman_plot(of_two, content):
     assert agreement.draw(of_two) is None and case_scores.draw(content) is None
     picture = case_scores.draw(of_two)
