@@ -9,7 +9,7 @@ from glomfeat.data.tables.read import listed
 from glomfeat.metrics.table import METRICS, limits_of, shown_in
 from glomfeat.metrics.thresholds import fixed_at
 from glomfeat.models.nets.grid import CALLED
-from glomfeat.results.words import count
+from glomfeat.results.words import as_decided, count
 
 SHOWN = 20
 
@@ -296,8 +296,7 @@ def _row(expected, metric, largest):
     value, low, high = (expected.get(name) for name in (metric.name, *limits_of(metric.name)))
     if value is None:
         return ""
-    title = metric.card.title or metric.title
-    title = title.replace(" at 0.5", "") if largest else title
+    title = as_decided(metric.card.title or metric.title, largest)
     return f"| {title} | {value:.3f} | {'' if low is None or high is None else f'{low:.3f} to {high:.3f}'} |"
 
 

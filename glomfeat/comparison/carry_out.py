@@ -18,7 +18,7 @@ from glomfeat.comparison.run import run
 from glomfeat.comparison.score_cohorts import describe_cohorts, score_cohorts
 from glomfeat.comparison.tasks import make_tasks
 from glomfeat.core.atomic import written_whole
-from glomfeat.core.cluster.worker import versions
+from glomfeat.core.environment import versions
 from glomfeat.data.other_folds import IMAGE
 from glomfeat.results.journal import note_versions, versions_in_words
 from glomfeat.results.run import Run

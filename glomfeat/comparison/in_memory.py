@@ -66,7 +66,7 @@ def write_arrays(data, folder, groups, say=print):
     coarse = coarse_columns(pd.DataFrame(X), range(X.shape[1]))
     if coarse:
         named = more.get("columns") or number_columns(X.shape[1])
-        say(coarse_in_words([named[place] for place in coarse], "X"))
+        say(f"warning: {coarse_in_words([named[place] for place in coarse], 'X')}, or --drop the column")
     path = Path(folder) / ARRAYS
     with h5py.File(path, "w") as file, np.errstate(over="ignore"):  # infinity is refused when the file is read
         file["features"] = X.astype(np.float32, copy=False)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from glomfeat.core.cluster.backends import to_dask, to_ray
 from glomfeat.core.cluster.calls import Cluster, Lending, budget_of
-from glomfeat.core.cluster.worker import TOKEN, Run, versions
+from glomfeat.core.cluster.worker import TOKEN, Run
 from glomfeat.core.disk import CACHE, writing
+from glomfeat.core.environment import versions
 from glomfeat.core.memory import format_bytes
 from glomfeat.core.plugins import name_of
 from glomfeat.core.progress import waiting_for

@@ -11,6 +11,10 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from glomfeat import __version__
 from glomfeat.core.memory import limits
 
+DECISIVE = (
+    *("joblib", "numpy", "pandas", "pillow", "scikit-image", "scikit-learn", "scipy", "timm", "torch", "torchvision"),
+)
+
 
 def environment(study, weights):
     """Describe the software and the machine, without names of users, hosts or folders.
@@ -56,3 +60,18 @@ def _packages():
         with suppress(PackageNotFoundError):
             packages[name] = version(name)
     return packages
+
+
+def versions():
+    """The versions on which the last digits of numbers depend.
+
+    Examples
+    --------
+    >>> {"python", "glomfeat", "numpy"} <= set(versions())
+    True
+    """
+    found = {"python": ".".join(platform.python_version_tuple()[:2]), "glomfeat": __version__}
+    for name in (*DECISIVE, "xgboost"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

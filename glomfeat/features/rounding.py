@@ -28,5 +28,5 @@ def warn_of_rounding(name, rows, columns=()):
         return
     coarse = coarse_columns(pd.DataFrame(found), range(found.shape[1]))
     if coarse:
-        said = coarse_in_words([columns[place] if columns else f"x{place}" for place in coarse], name)
-        warnings.warn(said.removeprefix("warning: ").removesuffix(", or --drop the column"), stacklevel=2)
+        named = [columns[place] if columns else f"x{place}" for place in coarse]
+        warnings.warn(coarse_in_words(named, name), stacklevel=2)

@@ -43,7 +43,7 @@ class Telling:
         return " and ".join(part for part in (tells, counts) if part)
 
 
-def telling_columns(table, manifest, opened=None, show_names=False):
+def telling_columns(table, manifest, opened=None, show_names=False, places=None):
     """Test each column of a feature table alone.
 
     Parameters
@@ -55,6 +55,8 @@ def telling_columns(table, manifest, opened=None, show_names=False):
         The opened table, if it is open already.
     show_names : bool
         Whether columns of 0 and 1 show texts that may tell who a case is.
+    places : ndarray of int64, shape (n,), optional
+        From `glomfeat.features.table.Table.places`, if the images were found already.
 
     Returns
     -------
@@ -63,7 +65,7 @@ def telling_columns(table, manifest, opened=None, show_names=False):
         How many columns were tested; of a very wide table, only the first ones are.
     """
     opened = opened or table.open()
-    places = table.places(opened, manifest.table["name"].tolist())
+    places = table.places(opened, manifest.table["name"].tolist()) if places is None else places
     order = np.argsort(places)  # the order of rows in the table
     if len(order) < LEAST_ROWS:
         return [], 0
@@ -149,12 +151,13 @@ def lines_on_tables(features, manifest, show_names=False):
             lines += table.lines()
         lines += table.lines_on_gaps()
         opened = table.open()
+        places = table.places(opened, manifest.table["name"].tolist())
         if table.path != manifest.source:
-            rows = (opened.names[place] for place in table.places(opened, manifest.table["name"].tolist()))
+            rows = (opened.names[place] for place in places)
             lines += lines_on_folders(zip(rows, manifest.table["path"].astype(str), strict=True), table.name)
         if opened.coarse:
-            lines.append(coarse_in_words(opened.coarse, table.name))
-        found, looked = telling_columns(table, manifest, opened, show_names)
+            lines.append(f"warning: {coarse_in_words(opened.coarse, table.name)}, or --drop the column")
+        found, looked = telling_columns(table, manifest, opened, show_names, places)
         for one in found[:10]:
             lines.append(f"warning: column {one.column!r} of {table.name} {one.why}: if nobody measured it, --drop it")
         if len(found) > 10:

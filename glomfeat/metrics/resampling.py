@@ -122,10 +122,10 @@ def limits(values):
     (25.0, 975.0)
     """
     values = np.asarray(values)
-    finite = values[np.isfinite(values)]
-    if not enough(np.isfinite(values)):
+    counts = np.isfinite(values)
+    if not enough(counts):
         return float("nan"), float("nan")
-    low, high = np.percentile(finite, [2.5, 97.5])
+    low, high = np.percentile(values[counts], [2.5, 97.5])
     return float(low), float(high)
 
 

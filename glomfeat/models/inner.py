@@ -3,14 +3,13 @@
 import hashlib
 import json
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
 from glomfeat import __version__
+from glomfeat.core.environment import versions
 from glomfeat.core.part_errors import calling
 from glomfeat.core.plugins import definition_of, is_own
 from glomfeat.models.heads.built_in import make_head
@@ -98,11 +97,7 @@ class InnerModels:
 @cache
 def _libraries():
     """The versions of what fits heads."""
-    found = {}
-    for name in ("scikit-learn", "xgboost"):
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+    return {name: version for name, version in versions().items() if name in ("scikit-learn", "xgboost")}
 
 
 def score_inner(models, inner):

@@ -8,7 +8,7 @@ from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.metrics.table import METRICS, limits_of
 from glomfeat.results.show import decide_by_largest, remarks
 from glomfeat.results.tables import finished_first, with_figure
-from glomfeat.results.words import figure
+from glomfeat.results.words import as_decided, figure
 
 MOST = 5  # metrics per table, each with its limits, that fit on a page
 GROUPS = {"": "Ranking and probabilities", "threshold": "Decisions at the threshold", "0.5": "Decisions at 0.5"}
@@ -55,7 +55,7 @@ def to_latex(results, title):
         parts = [known[start : start + MOST] for start in range(0, len(known), MOST)]
         for number, metrics in enumerate(parts, 1):
             label = f"tab:{of.lower().replace(' ', '-')}" + (f"-{number}" if len(parts) > 1 else "")
-            titles = [metric.title.replace(" at 0.5", "") if largest else metric.title for metric in metrics]
+            titles = [as_decided(metric.title, largest) for metric in metrics]
             lines += _table(results, dict(zip(metrics, titles, strict=True)), said, f"{of}: {title}", label)
     return "\n".join(lines)
 

@@ -32,6 +32,17 @@ def said_of(text, unit):
     return re.sub(r"\bcase(s?)\b", rf"{unit}\1", text)
 
 
+def as_decided(title, largest):
+    """The title of a metric, without its cut-off if the largest score decides.
+
+    Examples
+    --------
+    >>> as_decided("accuracy at 0.5", largest=True), as_decided("accuracy at 0.5", largest=False)
+    ('accuracy', 'accuracy at 0.5')
+    """
+    return title.replace(" at 0.5", "") if largest else title
+
+
 def count(number, one, more=None):
     """A number with its noun; small numbers in words.
 

@@ -32,7 +32,8 @@ from glomfeat.core.cluster import backends as connections
 from glomfeat.core.cluster import worker as remote
 from glomfeat.core.cluster.backends import Connection
 from glomfeat.core.cluster.calls import Cluster, Lending, budget_of, pack
-from glomfeat.core.cluster.worker import ClusterError, Run, Seen, call, look, versions
+from glomfeat.core.cluster.worker import ClusterError, Run, Seen, call, look
+from glomfeat.core.environment import versions
 from glomfeat.core.memory import SHARE
 from glomfeat.core.workers import Call, side_by_side
 from glomfeat.data.files import is_seen

@@ -5,7 +5,6 @@ import importlib.machinery
 import importlib.metadata
 import importlib.util
 import pickle
-import platform
 import socket
 import sys
 import threading
@@ -19,14 +18,11 @@ import numpy as np
 from joblib import parallel_config
 from threadpoolctl import threadpool_limits
 
-from glomfeat import __version__
+from glomfeat.core.environment import versions
 from glomfeat.core.errors import UserError
 from glomfeat.core.memory import PeakMemory, limits, tree_bytes
 from glomfeat.core.workers import LOOK_S
 
-DECISIVE = (
-    *("joblib", "numpy", "pandas", "pillow", "scikit-image", "scikit-learn", "scipy", "timm", "torch", "torchvision"),
-)
 TRIES = 2
 TOKEN = "token"
 _ALONE = threading.Lock()
@@ -47,7 +43,7 @@ class Run:
     images: tuple[str, ...]  # some of those that workers must be able to read
     sees: Callable  # ``path -> bool``: whether a process finds an image
     modules: tuple[str, ...]  # the user's own, which may have been edited since a worker last imported them
-    versions: dict  # from `versions`
+    versions: dict  # from `glomfeat.core.environment.versions`
 
 
 @dataclass(frozen=True)
@@ -58,21 +54,6 @@ class Seen:
     limit_bytes: int  # the smallest of `glomfeat.core.memory.limits`, for all processes of the host or container
     own_bytes: int | None  # what the cluster grants the worker
     wrong: tuple[str, ...]  # why it cannot do the work; empty if it can
-
-
-def versions():
-    """The versions on which the last digits of numbers depend.
-
-    Examples
-    --------
-    >>> {"python", "glomfeat", "numpy"} <= set(versions())
-    True
-    """
-    found = {"python": ".".join(platform.python_version_tuple()[:2]), "glomfeat": __version__}
-    for name in (*DECISIVE, "xgboost"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
 
 
 def look(run, dask_worker=None):

@@ -88,7 +88,11 @@ def join_labels(files, labels, relative, problems, asked=USUAL, notes=None):
 
 def tables_of_labels(folder, places, relative=(), asked=USUAL):
     """All tables of labels in a folder; the parameters are those of `find_labels`."""
-    return [path for path in _sheets_in(folder, places) if _holds_labels(path, relative, asked)]
+    return _that_hold_labels(_sheets_in(folder, places), relative, asked)
+
+
+def _that_hold_labels(sheets, relative, asked):
+    return [path for path in sheets if _holds_labels(path, relative, asked)]
 
 
 def _sheets_in(folder, places):
@@ -118,7 +122,8 @@ def find_labels(folder, places, relative=(), asked=USUAL, notes=None):
     ManifestError
         There are several that differ.
     """
-    sheets, found = _sheets_in(folder, places), tables_of_labels(folder, places, relative, asked)
+    sheets = _sheets_in(folder, places)
+    found = _that_hold_labels(sheets, relative, asked)
     found.sort(key=lambda path: SHEETS.index(path.suffix.lower()))
     if len(found) > 1:
         if len({path.suffix.lower() for path in found}) < len(found) or not _say_the_same(found):

@@ -39,7 +39,7 @@ def coarse_columns(frame, used):
 
 
 def coarse_in_words(columns, where):
-    """A line that warns of the columns that `coarse_columns` finds.
+    """Say which columns `coarse_columns` has found, and what to do.
 
     Parameters
     ----------
@@ -52,6 +52,6 @@ def coarse_in_words(columns, where):
     str
     """
     return (
-        f"warning: the numbers of {listed(columns)} in {where} differ by so little that 32-bit numbers round them or "
-        "make them equal: subtract what they have in common, or --drop the column"
+        f"the numbers of {listed(columns)} in {where} differ by so little that 32-bit numbers round them or make them "
+        "equal: subtract what they have in common"
     )
