@@ -246,14 +246,15 @@ def cases_of(frame, groups):
         If false, every image is a case of its own.
     said : str
     """
-    cases, by_case, said, problems = find_cases(frame, groups)
-    if not by_case or problems:
+    found = find_cases(frame, groups)
+    if not found.by_case or found.problems:
         return (
             np.arange(len(frame)),
             False,
             f"limits are of single images, because {why_by_image(groups)}: {IMAGE_LEVEL.split(': ')[1]}",
         )
-    return np.unique(cases["case"].to_numpy(str), return_inverse=True)[1].astype(np.int64), True, said
+    codes = np.unique(found.cases["case"].to_numpy(str), return_inverse=True)[1]
+    return codes.astype(np.int64), True, f"cases: {found.how}"
 
 
 def judge(predicted, labels, groups, about, seed=0, unit="files", facts=None):
@@ -316,7 +317,7 @@ def judge(predicted, labels, groups, about, seed=0, unit="files", facts=None):
         notes.append(f"{lost} labelled {unit} have no prediction and are not counted")
     figures = pd.DataFrame(rows, columns=["figure", "value", "low", "high"])
     counts = confusion(y, called, number).astype(int)
-    found = _as_run(both, score, find_cases(told, groups)[0] if by_case else None, codes, about)
+    found = _as_run(both, score, find_cases(told, groups).cases if by_case else None, codes, about)
     return Judged(figures, counts, len(both), len(np.unique(codes)), by_case, notes, *found)
 
 

@@ -72,9 +72,10 @@ def in_cases(predicted, facts, labels, groups, unit="files"):
     said : str
         Why cases are not known, or for how many images they are; empty if they are known for all.
     """
-    cases, by_case, _, _ = find_cases(told_of(predicted["name"], (facts, labels), groups), groups)
-    told, known = predicted["prediction"].notna(), cases["case"].notna().to_numpy()
-    if not by_case or known[told].sum() <= LEAST * told.sum():
+    found = find_cases(told_of(predicted["name"], (facts, labels), groups), groups)
+    cases, told = found.cases, predicted["prediction"].notna()
+    known = cases["case"].notna().to_numpy()
+    if not found.by_case or known[told].sum() <= LEAST * told.sum():
         return None, f"no percentages by case, because {why_by_image(groups)}"
     truth = pd.Series(dtype=float) if labels is None else labels.set_index("name")["label"].astype(float)
     frame = predicted[["name", "prediction"]].assign(
@@ -115,7 +116,7 @@ def cases_apart(names, facts, labels, groups, unit="files", show_names=False):
     kinds = CASE_COLUMNS if groups == "auto" else (groups,)
     if any(find_column(frame, kinds) is None for frame in told[:2]):
         return ""
-    ours, theirs, used = (find_cases(frame, groups)[0]["case"].astype(object) for frame in told)
+    ours, theirs, used = (find_cases(frame, groups).cases["case"].astype(object) for frame in told)
     both = (ours.notna() & theirs.notna()).to_numpy()
     pairs = pd.DataFrame({"ours": ours[both], "theirs": theirs[both]})
     size = pairs.groupby(["ours", "theirs"])["ours"].transform("size")

@@ -109,7 +109,7 @@ def smallest_and_largest(cases, show_names):
     return f"images per case: {counts.min()} ({shown[small]}) to {counts.max()} ({shown[large]})"
 
 
-def other_columns(frame, cases, groups, used):
+def other_columns(frame, cases, found):
     """List columns that look as if they identify patients and would join cases that are now apart.
 
     Parameters
@@ -118,10 +118,8 @@ def other_columns(frame, cases, groups, used):
         The user's table.
     cases : pandas.Series
         The cases as they were found.
-    groups : str
-        As in the study's options.
-    used : str
-        Where the cases come from, in words.
+    found : glomfeat.data.cases.Found
+        How they were found.
 
     Returns
     -------
@@ -129,16 +127,16 @@ def other_columns(frame, cases, groups, used):
     """
     lines = []
     for column in frame.columns:
-        if column in (*OURS, groups) or not (known_kind(column) == "case" or LOOKS.search(str(column))):
+        if column in (*OURS, found.column) or not (known_kind(column) == "case" or LOOKS.search(str(column))):
             continue
         values = frame[column]
         text = values.astype(str).str.strip()
         pairs = pd.DataFrame({"column": text, "case": cases.astype(str).to_numpy()})[values.notna().to_numpy()]
-        count, found = pairs["column"].nunique(), cases.nunique()
-        if 1 < count < found and len(pairs) == len(frame):
+        count, ours = pairs["column"].nunique(), cases.nunique()
+        if 1 < count < ours and len(pairs) == len(frame):
             lines.append(
-                f"warning: column {column!r} gives {count} cases and {used} {found}: if it tells patients apart, use "
-                f"--groups {column!r}"
+                f"warning: column {column!r} gives {count} cases and {found.how} {ours}: if it tells patients apart, "
+                f"use --groups {column!r}"
             )
     return lines
 
@@ -204,22 +202,22 @@ def without_groups(frame, table, classes):
     list of str
         One line, or none if no cases could have been found.
     """
-    found, by_case, said, problems = find_cases(frame, "auto")
-    if problems or not by_case or not 0 < found["case"].nunique() < len(frame):
+    found = find_cases(frame, "auto")
+    count = found.cases["case"].nunique()
+    if found.problems or not 0 < count < len(frame):
         return []
-    held = pd.Series(found["case"].to_numpy()).groupby(table["label"].to_numpy()).agg(["nunique", "size"])
+    held = pd.Series(found.cases["case"].to_numpy()).groupby(table["label"].to_numpy()).agg(["nunique", "size"])
     roles = ("negatives", "positives") if len(classes) == 2 else ("images",) * len(classes)
     alone = [
         f"all {row['size']} {roles[label]} ({classes[label]}) are of one case"
         for label, row in held.iterrows()
         if row["nunique"] == 1
     ]
-    how = said.removeprefix("cases: ")
     ends = f", and {'; '.join(alone)}: whatever tells that case tells the class" if alone else ""
-    return [f"{WITHOUT_GROUPS} there would be {found['case'].nunique()} cases, {how}{ends}"]
+    return [f"{WITHOUT_GROUPS} there would be {count} cases, {found.how}{ends}"]
 
 
-def unused_columns(frame, asked, said):
+def unused_columns(frame, asked, case):
     """List the columns of a table of labels that are not used for anything.
 
     Parameters
@@ -227,8 +225,8 @@ def unused_columns(frame, asked, said):
     frame : pandas.DataFrame
         The user's table.
     asked : glomfeat.data.tables.columns.Asked
-    said : str
-        How cases were found.
+    case : str
+        The column that holds the cases, if any does.
 
     Returns
     -------
@@ -239,10 +237,10 @@ def unused_columns(frame, asked, said):
     --------
     >>> from glomfeat.data.tables.columns import Asked
     >>> frame = pd.DataFrame({"name": ["a"], "raw": ["x"], "class": ["x"], "age": [4]})
-    >>> unused_columns(frame, Asked(), "cases: column p")
+    >>> unused_columns(frame, Asked(), "p")
     ['columns that are not used: age']
     """
-    own = {*OURS, label_column(frame, "", ""), said.removeprefix("cases: column ")}
+    own = {*OURS, label_column(frame, "", ""), case}
     own |= {*frame.attrs.get("by folder", ())} - {"split"} | {*asked.named}
     named = {plain(asked.name), plain(asked.label)} - {""}
     left = [

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import unicodedata
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -24,8 +25,8 @@ REMEDY = "write one such as '^(?P<case>[^_]+)_', or the name of a column"
 BELOW = "subfolder"  # the column of folders below the classes' folders that mean nothing known
 JOINED = "+"  # between the names of cases that are joined
 BY_FOLDER = "case by folder"  # the column made from the folders, if they give cases better than anything else
-FROM_FOLDERS = "cases: by folder"
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{2,3}$")  # shorter and longer endings may be a part of a case's name
+NOT_FOUND = "not found"
 NAMED_BY = "; --show-names shows the names of cases"
 IMAGE_LEVEL = "image-level split: scores are optimistic"
 TORN = f"{IMAGE_LEVEL} (cases on several sides)"
@@ -35,6 +36,36 @@ ASK = (
     r"'^(?P<case>[^_]+)_'; --groups none treats every image as its own case and marks tables and report "
     f"{IMAGE_LEVEL!r}"
 )
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The cases of rows, and how they were found.
+
+    Attributes
+    ----------
+    cases : pandas.DataFrame
+        Columns ``case`` and ``slide``, None where unknown.
+    by : str
+        ``column``, ``folder``, ``pattern`` or ``name``; ``none`` if each row is a case of its own.
+    how : str
+        The same with the column or pattern, in words.
+    problems : list of (str, list of str)
+        What is wrong, and the names of the affected rows.
+    column : str
+        The column that holds the cases, if any does.
+    """
+
+    cases: pd.DataFrame
+    by: str
+    how: str
+    problems: list
+    column: str = ""
+
+    @property
+    def by_case(self):
+        """Whether rows share cases."""
+        return self.by != "none"
 
 
 def pseudonyms(cases):
@@ -156,17 +187,11 @@ def find_cases(frame, groups):
 
     Returns
     -------
-    cases : pandas.DataFrame
-        Columns ``case`` and ``slide``, None where unknown.
-    by_case : bool
-    said : str
-        What was found.
-    problems : list of (str, list of str)
-        What is wrong, and the names of the affected rows.
+    Found
     """
     names = frame["name"].astype(str)
     if groups == "none":
-        return _own(names, names), False, "cases: not used (--groups none)", []
+        return Found(_own(names, names), "none", "not used (--groups none)", [])
     if groups == "auto":
         column = BY_FOLDER if BY_FOLDER in frame.columns else find_column(frame, CASE_COLUMNS)
         if column is None:
@@ -180,17 +205,18 @@ def find_cases(frame, groups):
         slide = case if slide_column is None else _stripped(frame[slide_column]).fillna(case)
         without = names[case.isna()].tolist()
         problems = [(f"images without a case in column {groups!r}", without)] if without else []
-        said = FROM_FOLDERS if groups == BY_FOLDER else f"cases: column {groups}"
-        return _own(case, slide), True, said, problems
+        if groups == BY_FOLDER:
+            return Found(_own(case, slide), "folder", "by folder", problems)
+        return Found(_own(case, slide), "column", f"column {groups}", problems, groups)
     try:
         named = "case" in re.compile(groups).groupindex
     except re.error as error:
         what = f"--groups {groups!r} is not a regular expression from its letter {(error.pos or 0) + 1} on: {REMEDY}"
-        return _own(names, names), False, "", [(what, [])]
+        return Found(_own(names, names), "none", NOT_FOUND, [(what, [])])
     if not named:
         columns = ", ".join(repr(column) for column in frame.columns if column != "raw")
         what = f"--groups {groups!r} is neither a column (there are {columns}) nor does it have a group (?P<case>...)"
-        return _own(names, names), False, "", [(what, [])]
+        return Found(_own(names, names), "none", NOT_FOUND, [(what, [])])
     cases = match_pattern(names, groups)
     lost = cases["case"].isna().to_numpy()
     problems = []
@@ -200,7 +226,7 @@ def find_cases(frame, groups):
         )
         what = f"names that --groups {groups!r} does not match" + (f", which fits the others ({fits})" if fits else "")
         problems = [(what, names[lost].tolist())]
-    return cases, True, f"cases: pattern {groups}", problems
+    return Found(cases, "pattern", f"pattern {groups}", problems)
 
 
 def _stripped(column):
@@ -236,30 +262,32 @@ def cases_in_names(names):
     pandas.DataFrame or None
         Columns ``case`` and ``slide``.
     """
-    cases, _, _, problems = _auto(names)
-    return None if problems else cases
+    found = _auto(names)
+    return None if found.problems else found.cases
 
 
 def _auto_of(names, frame):
     """Find cases by names, else by the slides that a table gives, else ask the user."""
-    found, by_case, said, problems = _auto(names)
+    found = _auto(names)
+    problems = found.problems
     column = find_column(frame, (*SLIDE_COLUMNS, "image"))
     told = [c for c in frame.columns if LOOKS.search(str(c)) or c == BELOW]
     could = [f"--groups {str(c)!r} gives {frame[c].nunique()}" for c in told]
     if problems and could and len(problems[0][1]) == len(names):
         problems = [(f"{problems[0][0]}; {', '.join(could[:3])} cases", problems[0][1])]
     if not problems:
-        return _with_slides(found, frame), by_case, said, problems
+        return replace(found, cases=_with_slides(found.cases, frame))
     if column is None or frame[column].isna().any() or len(problems[0][1]) < len(names):
-        return found, by_case, said, problems
+        return replace(found, problems=problems)
     stems = frame[column].astype(str).str.strip().str.replace(r"\.\w+$", "", regex=True)
     for texts in (stems, stems + "_0"):
-        found, by_case, said, trouble = _auto(texts)
-        if not trouble:
-            return found.assign(slide=stems.to_numpy()), by_case, f"{said} in column {column}", []
+        found = _auto(texts)
+        if not found.problems:
+            cases = found.cases.assign(slide=stems.to_numpy())
+            return replace(found, cases=cases, how=f"{found.how} in column {column}")
     what, rows = problems[0]
     more = f"; --groups {str(column)!r} takes each of its {stems.nunique()} values as a case"
-    return found.assign(case=None, slide=None), by_case, "", [(what + more, rows)]
+    return Found(found.cases.assign(case=None, slide=None), "name", NOT_FOUND, [(what + more, rows)])
 
 
 def _with_slides(cases, frame):
@@ -280,6 +308,6 @@ def _auto(names):
     title, cases = max(tried.items(), key=lambda item: item[1]["case"].notna().sum())
     without = names[cases["case"].isna().to_numpy()].tolist()
     if len(without) == len(names):
-        return cases, True, "", [(f"names that hold no case; {ASK}", without)]
+        return Found(cases, "name", NOT_FOUND, [(f"names that hold no case; {ASK}", without)])
     problems = [(f"names hold no case although the others look like {title}; {ASK}", without)] if without else []
-    return cases, True, f"cases: from names like {title}", problems
+    return Found(cases, "name", f"from names like {title}", problems)

@@ -21,7 +21,7 @@ from glomfeat.data.case_notes import (
     without_digits,
     without_groups,
 )
-from glomfeat.data.cases import BY_CASE, FROM_FOLDERS, IMAGE_LEVEL, TORN, find_cases
+from glomfeat.data.cases import BY_CASE, IMAGE_LEVEL, TORN, find_cases
 from glomfeat.data.files import FolderError, sha256_of
 from glomfeat.data.folders.facts import lines_on_folders
 from glomfeat.data.folders.layout import LayoutError
@@ -305,13 +305,13 @@ def inspect_manifest(
     else:
         frame = _of_classes(frame, source, known, problems, notes)
     frame = corrections.apply(frame, problems, notes) if corrections else frame
-    cases, by_case, said, trouble = find_cases(frame, groups)
-    problems += trouble
+    found = find_cases(frame, groups)
+    problems += found.problems
     classes = order_classes(set(frame["raw"]), positive, problems) if known is None else known.classes
     table = frame[["name", "path"]].assign(
         label=frame["raw"].map({name: index for index, name in enumerate(classes)}),
-        case=cases["case"].to_numpy(),
-        slide=cases["slide"].to_numpy(),
+        case=found.cases["case"].to_numpy(),
+        slide=found.cases["slide"].to_numpy(),
         digest=_digests(frame, problems),
     )
     if "split" in frame and not tabular:
@@ -323,18 +323,18 @@ def inspect_manifest(
     table = keep_columns(table, frame, subgroups, source)
     known_by = asked.name, asked.label, groups, getattr(scheme, "column", "")
     table = keep_joined(table, frame, joined, source, known_by)
-    if not by_case:  # even then, copies of one image must not lie on both sides of a split
+    if not found.by_case:  # even then, copies of one image must not lie on both sides of a split
         table["case"] = table.groupby("digest")["case"].transform("first")
     if not tabular:
-        problems += duplicate_problems(table, classes, by_case)
+        problems += duplicate_problems(table, classes, found.by_case)
     if scheme and table["case"].notna().all():
-        problems += scheme.problems(table, classes, by_case, show_names)
-    told, examples = _about_cases(frame, table, classes, groups, said, by_case and not trouble, show_names)
+        problems += scheme.problems(table, classes, found.by_case, show_names)
+    told, examples = _about_cases(frame, table, classes, groups, found, show_names)
     used = replace(asked, but=(*asked.but, *kept_columns(table)))
-    told += unused_columns(frame, used, said) if not tabular else []
-    facts = (said, *told, *notes, f"positive class: {classes[-1]}")
+    told += unused_columns(frame, used, found.column) if not tabular else []
+    facts = (f"cases: {found.how}", *told, *notes, f"positive class: {classes[-1]}")
     of = str(source) if tabular else ""
-    manifest = Manifest(table, classes, by_case, source=of, examples=tuple(examples), unread=tuple(unread))
+    manifest = Manifest(table, classes, found.by_case, source=of, examples=tuple(examples), unread=tuple(unread))
     return Inspected(replace(manifest, said=(manifest.counted, *facts)), problems, frame, source)
 
 
@@ -358,18 +358,17 @@ def _of_classes(frame, source, known, problems, notes):
     return frame
 
 
-def _about_cases(frame, table, classes, groups, said, known, show_names):
+def _about_cases(frame, table, classes, groups, found, show_names):
     """Lines and examples on how cases were found."""
     if groups == "none":
         return without_groups(frame, table, classes), []
-    if not known or table["case"].isna().any():
+    if found.problems or table["case"].isna().any():
         return [], []
-    pattern = groups if said.startswith("cases: pattern") else ""
     told = [smallest_and_largest(table["case"], show_names)]
-    told += lines_on_folders(frame, show_names) if said == FROM_FOLDERS else []
-    told += other_columns(frame, table["case"], said.removeprefix("cases: column "), said.removeprefix("cases: "))
-    told += without_digits(table["case"]) if said.startswith(("cases: pattern", "cases: from names")) else []
-    told += left_out(table["name"], table["case"], pattern, show_names) if pattern else []
+    told += lines_on_folders(frame, show_names) if found.by == "folder" else []
+    told += other_columns(frame, table["case"], found)
+    told += without_digits(table["case"]) if found.by in ("pattern", "name") else []
+    told += left_out(table["name"], table["case"], groups, show_names) if found.by == "pattern" else []
     told += doubts_on_cases(frame, table, show_names)
     return told, case_examples(table, classes, show_names)
 

@@ -43,13 +43,13 @@ def read_structure(options):
         name, label = find_column(frame, NAME_COLUMNS), find_column(frame, LABEL_COLUMNS)
         if name is None or label is None:
             raise InputError(f"{options.labels} must name images in a column name and their classes in a column label")
-        found, _, _, problems = find_cases(frame.rename(columns={name: "name"}), options.groups)
-        if problems:
-            raise InputError(f"{options.labels}: " + "; ".join(what for what, _ in problems))
+        found = find_cases(frame.rename(columns={name: "name"}), options.groups)
+        if found.problems:
+            raise InputError(f"{options.labels}: " + "; ".join(what for what, _ in found.problems))
         classes, labels = np.unique(frame[label].to_numpy(str), return_inverse=True)
         if len(classes) != 2:
             raise InputError(f"{options.labels} holds {len(classes)} classes: scores are drawn for two")
-        cases = np.unique(found["case"].to_numpy(str), return_inverse=True)[1]
+        cases = np.unique(found.cases["case"].to_numpy(str), return_inverse=True)[1]
     shares = [1 / options.folds] * options.folds
     return Structure(labels, cases, deal(labels, cases, shares, seed_for(options.seed, "folds", 0)))
 

@@ -47,10 +47,10 @@ def test_columns_of_the_texture_table():
 
 def test_the_table_of_all_labels():
     frame = labelled(shared("glomeruli_labels.csv"))
-    cases, _, said, problems = find_cases(frame, "auto")
+    found = find_cases(frame, "auto")
     assert len(frame) == 5758 and sha(frame["name"]) == "b9401a1921883492" and sha(frame["raw"]) == "939290eda5afdddd"
-    assert sha(cases["case"]) == "54768e2cec810851" and sha(cases["slide"]) == "82061a0352dce488"
-    assert said == "cases: from names like <case>_PAS_<k>of<n>_<id>" and problems == []
+    assert sha(found.cases["case"]) == "54768e2cec810851" and sha(found.cases["slide"]) == "82061a0352dce488"
+    assert found.how == "from names like <case>_PAS_<k>of<n>_<id>" and found.problems == []
 
 
 def test_no_cases_asked_for_says_what_names_would_have_given():

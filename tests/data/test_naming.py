@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glomfeat.data.cases import ASK, CASE_PATTERNS, IMAGE_LEVEL, find_cases, match_pattern, pseudonyms
+from glomfeat.data.cases import ASK, CASE_PATTERNS, IMAGE_LEVEL, NOT_FOUND, find_cases, match_pattern, pseudonyms
 from glomfeat.data.manifest import read_manifest
 
 EXAMPLES = {
@@ -43,15 +43,15 @@ def test_a_pattern_may_end_where_the_name_ends_with_its_suffix_or_without():
 
 def test_what_follows_a_point_is_a_suffix_only_if_it_looks_like_one():
     names = ["S21.4_16", "S22.10_40", "S22.10_4", "S23.104", "S23.104.tiff", "S24_1.JP2", "S25.5_1.png"]
-    found, _, _, problems = find_cases(frame_of(names), "^(?P<case>[^_]+)")
-    assert found["case"].tolist() == ["S21.4", "S22.10", "S22.10", "S23.104", "S23.104", "S24", "S25.5"]
-    assert not problems
+    found = find_cases(frame_of(names), "^(?P<case>[^_]+)")
+    assert found.cases["case"].tolist() == ["S21.4", "S22.10", "S22.10", "S23.104", "S23.104", "S24", "S25.5"]
+    assert not found.problems
 
 
 def test_a_pattern_that_finds_an_empty_case_finds_none():
-    found, _, _, problems = find_cases(frame_of(["1_a", "_b", "2_c"]), r"^(?P<case>\d*)_")
-    assert found["case"].isna().tolist() == [False, True, False]
-    assert [names for _, names in problems] == [["_b"]] and "does not match" in problems[0][0]
+    found = find_cases(frame_of(["1_a", "_b", "2_c"]), r"^(?P<case>\d*)_")
+    assert found.cases["case"].isna().tolist() == [False, True, False]
+    assert [names for _, names in found.problems] == [["_b"]] and "does not match" in found.problems[0][0]
 
 
 def test_every_pattern_has_examples():
@@ -61,9 +61,9 @@ def test_every_pattern_has_examples():
 @pytest.mark.parametrize("title", CASE_PATTERNS)
 def test_auto_finds_case_and_slide_and_says_how(title):
     names, cases, slides = zip(*EXAMPLES[title], strict=True)
-    found, by_case, said, problems = find_cases(frame_of(list(names)), "auto")
-    assert found["case"].tolist() == list(cases) and found["slide"].tolist() == list(slides)
-    assert by_case and said == f"cases: from names like {title}" and problems == []
+    found = find_cases(frame_of(list(names)), "auto")
+    assert found.cases["case"].tolist() == list(cases) and found.cases["slide"].tolist() == list(slides)
+    assert found.by_case and found.how == f"from names like {title}" and found.problems == []
 
 
 @pytest.mark.parametrize("title", CASE_PATTERNS)
@@ -75,9 +75,9 @@ def test_patterns_do_not_match_each_others_names(title):
 
 @pytest.mark.parametrize("name", ["cat.png", "case.png", "showcase12.png", "patients.png", "x_PAS_1of2.png", "1.png"])
 def test_names_without_a_case_are_not_guessed(name):
-    found, by_case, said, problems = find_cases(frame_of([name]), "auto")
-    assert found["case"].tolist() == [None] and by_case and said == ""
-    assert problems == [(f"names that hold no case; {ASK}", [name])]
+    found = find_cases(frame_of([name]), "auto")
+    assert found.cases["case"].tolist() == [None] and found.by_case and found.how == NOT_FOUND
+    assert found.problems == [(f"names that hold no case; {ASK}", [name])]
 
 
 def test_asking_names_every_way_out():
@@ -87,9 +87,9 @@ def test_asking_names_every_way_out():
 
 def test_one_odd_name_among_known_ones_is_reported():
     names = ["P1_PAS_1of1_a.png", "P2_PAS_1of1_b.png", "overview.png"]
-    _, _, _, problems = find_cases(frame_of(names), "auto")
+    found = find_cases(frame_of(names), "auto")
     title = "<case>_PAS_<k>of<n>_<id>"
-    assert problems == [(f"names hold no case although the others look like {title}; {ASK}", ["overview.png"])]
+    assert found.problems == [(f"names hold no case although the others look like {title}; {ASK}", ["overview.png"])]
 
 
 def test_folders_in_a_name_are_not_searched():
@@ -100,39 +100,39 @@ def test_folders_in_a_name_are_not_searched():
 @pytest.mark.parametrize("column", ["case", "Patient", "patient_id", "SUBJECT"])
 def test_auto_prefers_a_column_over_names(column):
     frame = frame_of(["case1_a.png", "case1_b.png"], **{column: ["X", "Y"]})
-    found, by_case, said, problems = find_cases(frame, "auto")
-    assert found["case"].tolist() == ["X", "Y"] and by_case and problems == []
-    assert said == f"cases: column {column}"
+    found = find_cases(frame, "auto")
+    assert found.cases["case"].tolist() == ["X", "Y"] and found.by_case and found.problems == []
+    assert found.how == f"column {column}"
 
 
 def test_column_by_name_with_slides_where_known():
     frame = frame_of(["a", "b", "c"], block=["K", "K", "L"], slide=["K1", None, "L7"])
-    found, by_case, said, problems = find_cases(frame, "block")
-    assert found["case"].tolist() == ["K", "K", "L"] and found["slide"].tolist() == ["K1", "K", "L7"]
-    assert by_case and said == "cases: column block" and problems == []
+    found = find_cases(frame, "block")
+    assert found.cases["case"].tolist() == ["K", "K", "L"] and found.cases["slide"].tolist() == ["K1", "K", "L7"]
+    assert found.by_case and found.how == "column block" and found.problems == []
 
 
 def test_column_with_holes_names_the_rows():
     frame = frame_of(["a", "b", "c"], case=["K", None, float("nan")])
-    found, _, _, problems = find_cases(frame, "auto")
-    assert found["case"].isna().tolist() == [False, True, True]
-    assert problems == [("images without a case in column 'case'", ["b", "c"])]
+    found = find_cases(frame, "auto")
+    assert found.cases["case"].isna().tolist() == [False, True, True]
+    assert found.problems == [("images without a case in column 'case'", ["b", "c"])]
 
 
 def test_blanks_around_a_case_do_not_make_another_case():
     """Two spellings of one patient would be dealt to training and test."""
-    found, *_ = find_cases(frame_of(["a", "b"], case=["K7", "K7 "]), "auto")
-    assert found["case"].nunique() == 1
+    found = find_cases(frame_of(["a", "b"], case=["K7", "K7 "]), "auto")
+    assert found.cases["case"].nunique() == 1
 
 
 def test_whole_numbers_of_cases_are_the_same_whatever_type_their_column_has():
     """A column of parquet may hold floats, and the same patients are whole numbers in a CSV."""
-    found, *_ = find_cases(frame_of(["a", "b", "c"], case=[12.0, 3.0, 12.0], slide=[1.0, 2.0, None]), "auto")
-    assert found["case"].tolist() == ["12", "3", "12"] and found["slide"].tolist() == ["1", "2", "12"]
-    found, *_ = find_cases(frame_of(["a", "b"], case=[1.5, 2.0]), "auto")
-    assert found["case"].tolist() == ["1.5", "2"]
-    found, *_ = find_cases(frame_of(["a", "b"], case=["007", "12.0"]), "auto")
-    assert found["case"].tolist() == ["007", "12.0"], "texts stay as they are written"
+    found = find_cases(frame_of(["a", "b", "c"], case=[12.0, 3.0, 12.0], slide=[1.0, 2.0, None]), "auto")
+    assert found.cases["case"].tolist() == ["12", "3", "12"] and found.cases["slide"].tolist() == ["1", "2", "12"]
+    found = find_cases(frame_of(["a", "b"], case=[1.5, 2.0]), "auto")
+    assert found.cases["case"].tolist() == ["1.5", "2"]
+    found = find_cases(frame_of(["a", "b"], case=["007", "12.0"]), "auto")
+    assert found.cases["case"].tolist() == ["007", "12.0"], "texts stay as they are written"
 
 
 @pytest.mark.parametrize(
@@ -155,35 +155,35 @@ def test_cases_of_a_parquet_are_texts(tmp_path, cases, named):
 
 def test_regex_with_and_without_slide():
     names = ["ward/A-1-x.png", "ward/A-2-y.png", "B-1-z.png"]
-    found, by_case, said, problems = find_cases(frame_of(names), r"^(?P<slide>(?P<case>[A-Z])-\d)")
-    assert found["case"].tolist() == ["A", "A", "B"] and found["slide"].tolist() == ["A-1", "A-2", "B-1"]
-    assert by_case and problems == [] and said == r"cases: pattern ^(?P<slide>(?P<case>[A-Z])-\d)"
-    found, *_ = find_cases(frame_of(names), r"(?P<case>\d)")
-    assert found["slide"].tolist() == found["case"].tolist() == ["1", "2", "1"]
+    found = find_cases(frame_of(names), r"^(?P<slide>(?P<case>[A-Z])-\d)")
+    assert found.cases["case"].tolist() == ["A", "A", "B"] and found.cases["slide"].tolist() == ["A-1", "A-2", "B-1"]
+    assert found.by_case and found.problems == [] and found.how == r"pattern ^(?P<slide>(?P<case>[A-Z])-\d)"
+    found = find_cases(frame_of(names), r"(?P<case>\d)")
+    assert found.cases["slide"].tolist() == found.cases["case"].tolist() == ["1", "2", "1"]
 
 
 def test_regex_that_misses_some_names_says_which():
     pattern = r"^(?P<case>[A-Z])-"
-    _, _, _, problems = find_cases(frame_of(["A-1", "b-2", "C-3"]), pattern)
+    found = find_cases(frame_of(["A-1", "b-2", "C-3"]), pattern)
     said = f"names that --groups {pattern!r} does not match, which fits the others (A-1 -> A, C-3 -> C)"
-    assert problems == [(said, ["b-2"])]
+    assert found.problems == [(said, ["b-2"])]
 
 
 def test_regex_that_is_none_and_regex_without_the_group():
-    _, _, _, problems = find_cases(frame_of(["a"]), "(")
+    found = find_cases(frame_of(["a"]), "(")
     assert (
-        "'(' is not a regular expression from its letter 1 on: write one such as" in problems[0][0]
-        and problems[0][1] == []
+        "'(' is not a regular expression from its letter 1 on: write one such as" in found.problems[0][0]
+        and found.problems[0][1] == []
     )
-    _, _, _, problems = find_cases(frame_of(["a"], batch=[1]), "bach")
+    found = find_cases(frame_of(["a"], batch=[1]), "bach")
     expected = "--groups 'bach' is neither a column (there are 'name', 'batch') nor does it have a group (?P<case>...)"
-    assert problems == [(expected, [])]
+    assert found.problems == [(expected, [])]
 
 
 def test_none_makes_every_image_a_case_of_its_own_even_beside_a_column():
-    found, by_case, said, problems = find_cases(frame_of(["a", "b"], case=["K", "K"]), "none")
-    assert found["case"].tolist() == ["a", "b"] and not by_case and problems == []
-    assert said == "cases: not used (--groups none)"
+    found = find_cases(frame_of(["a", "b"], case=["K", "K"]), "none")
+    assert found.cases["case"].tolist() == ["a", "b"] and not found.by_case and found.problems == []
+    assert found.how == "not used (--groups none)"
 
 
 @settings(max_examples=60, deadline=None)

@@ -132,16 +132,16 @@ def cases_of(slides, pattern):
     {'P1_PAS_1of2': 'P1', 'P1_PAS_2of2': 'P1'}
     """
     ending = "_0.png" if pattern == "auto" else ".png"  # known patterns are of crops, a pattern given is of slides
-    cases, _, _, problems = find_cases(pd.DataFrame({"name": [f"{slide}{ending}" for slide in slides]}), pattern)
-    if problems:
-        what = problems[0][0].partition("; ")[0].replace("--groups", "--case-pattern")
+    found = find_cases(pd.DataFrame({"name": [f"{slide}{ending}" for slide in slides]}), pattern)
+    if found.problems:
+        what = found.problems[0][0].partition("; ")[0].replace("--groups", "--case-pattern")
         shown = ", ".join(slides[:3])
         raise InputError(
             f"{what} ({shown}{', ...' if len(slides) > 3 else ''}): give --case-pattern REGEX, whose named group finds "
             "the case, such as '^(?P<case>[^_]+)_', or --case-pattern none to make every slide its own case"
         )
-    found = slides if pattern == "none" else cases["case"]
-    return dict(zip(slides, found, strict=True))
+    cases = slides if pattern == "none" else found.cases["case"]
+    return dict(zip(slides, cases, strict=True))
 
 
 def name_of(path, slide, outline, cut):
