@@ -69,7 +69,7 @@ class Study:
     """Numbers that describe an image: pixels, classical, shortcut, any torchvision model, timm:NAME, file:PATH,
     module:function. If DATA is a feature table, it is its own feature."""
     reducers: tuple[str, ...] = ("ipca128",)
-    """How features are reduced: none, ipcaK (incremental), pcaK (exact, faster over many folds), module:function."""
+    """How features are reduced: none, ipcaK (incremental), pcaK (exact), either without K: chosen, module:function."""
     heads: tuple[str, ...] = ("logreg", "svm", "xgboost")
     """Classifiers on the features: logreg, svm, xgboost, module:function. dummy, which looks at no image, is always
     added as the floor."""

@@ -148,7 +148,12 @@ OF_TABLES = {
     "tabpfn": TABLES.format(name="TabPFNClassifier", more="", keep="pass"),
     "tabicl": TABLES.format(name="TabICLClassifier", **OF_TABICL),
 }
-STAND_INS = {"sbatch": SBATCH, "scancel": SCANCEL, "srun": '#!/bin/sh\nexec "$@"\n'}
+SRUN = """#!/bin/sh
+case "$1" in --cpus-per-task=*) shift; exec "$@";; esac
+echo "srun gives one core unless it is told how many, whatever sbatch was told" >&2
+exit 1
+"""
+STAND_INS = {"sbatch": SBATCH, "scancel": SCANCEL, "srun": SRUN}
 
 
 def a_free_port():
