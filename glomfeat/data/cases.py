@@ -268,8 +268,11 @@ def cases_in_names(names):
     pandas.DataFrame or None
         Columns ``case`` and ``slide``.
     """
-    found = _auto(names)
-    return None if found.problems else found.cases
+    for pattern in CASE_PATTERNS.values():
+        first = match_pattern(names[:1], pattern)["case"]  # most patterns fit no name, and there may be a million
+        if first.notna().any() and (cases := match_pattern(names, pattern))["case"].notna().all():
+            return cases
+    return None
 
 
 def _auto_of(names, frame):
