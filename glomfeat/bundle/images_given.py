@@ -21,6 +21,7 @@ from glomfeat.data.locate import NoClassesError, found_below, from_files
 from glomfeat.data.problems import Gap, ManifestError, count_of
 from glomfeat.data.sources import files_of, is_image, places_of
 from glomfeat.data.tables.columns import USUAL
+from glomfeat.data.tables.joining import last_part
 from glomfeat.data.tables.read import listed, row_names
 
 SHOWN = 5
@@ -156,8 +157,8 @@ def labels_beside(files, asked, classes, notes, said=(), show_names=False):
         raise LabelsError(f"{place}: {str(error).rpartition(': ')[0]}: give --labels") from None
     notes += [line.removesuffix(CORRECTED) for line in lines if line not in said]
     _refuse_contradictions(place, problems, show_names)
-    held = {name.rpartition("/")[2] for name in files.names}
-    gaps = [(what, [row for row in rows if row.rpartition("/")[2] not in held]) for what, rows in problems]
+    held = {*map(last_part, files.names)}
+    gaps = [(what, [row for row in rows if last_part(row) not in held]) for what, rows in problems]
     notes += [f"labels: {count_of(what, rows)}" for what, rows in gaps if rows]
     names = {str(path): name for path, name in zip(files.paths, files.names, strict=True)}
     frame = frame.assign(name=frame["path"].map(names))

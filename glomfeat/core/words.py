@@ -1,6 +1,7 @@
 """Words for messages: numbers with their nouns, and strangers' file names that are shown and not obeyed."""
 
 import re
+import unicodedata
 
 # control characters, line and paragraph separators, what changes the direction of writing, bytes that are not UTF-8
 _OBEYED = "\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
@@ -32,6 +33,17 @@ def joined(names, by="and"):
     """
     *first, last = map(str, names)
     return f"{', '.join(first)} {by} {last}" if first else last
+
+
+def as_seen(text):
+    r"""A text without characters that are never seen, such as a blank without width.
+
+    Examples
+    --------
+    >>> as_seen("P1\u200b"), as_seen("caf\u00e9 1")
+    ('P1', 'caf\xe9 1')
+    """
+    return text if text.isascii() else "".join(one for one in text if unicodedata.category(one) != "Cf")
 
 
 def for_spreadsheets(table):

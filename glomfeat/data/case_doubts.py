@@ -48,8 +48,8 @@ def _alike(cases, show):
         held.setdefault(written_loosely(case), []).append(case)
     if alike := [" and ".join(map(show, twins)) for twins in held.values() if len(twins) > 1]:
         yield (
-            f"warning: cases {listed(alike, SHOWN)} differ only in capitals, blanks, zeros or the form of letters: if "
-            "they are one patient, write its name in one way, or both sides of a split may hold it"
+            f"warning: cases {listed(alike, SHOWN)} differ only in capitals, blanks, separators, zeros or the form of "
+            "letters: if they are one patient, write its name in one way, or both sides of a split may hold it"
         )
 
 

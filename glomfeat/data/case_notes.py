@@ -5,13 +5,15 @@ import re
 import pandas as pd
 
 from glomfeat.core.words import printable
-from glomfeat.data.cases import BELOW, BY_FOLDER, JOINED, LOOKS, find_cases, pseudonyms, search_name
+from glomfeat.data.cases import BELOW, BY_FOLDER, JOINED, LOOKS, cases_in_names, find_cases, pseudonyms, search_name
+from glomfeat.data.folders.names import are_patients, words_of
 from glomfeat.data.tables.columns import SPLITS, label_column
-from glomfeat.data.tables.read import known_kind, listed, plain
+from glomfeat.data.tables.read import known_kind, listed, plain, read_values
 
 OURS = ("name", "raw", "path", "folder", "in", BELOW, BY_FOLDER)
 WITHOUT_GROUPS = "without --groups none"
 SHOWN, MOST_PARTS = 5, 20
+ABOUT = frozenset(("age", "date", "day", "year", "time", "type"))  # what a column says about a patient or a biopsy
 
 
 def case_examples(table, classes, show_names=False):
@@ -110,7 +112,9 @@ def smallest_and_largest(cases, show_names):
 
 
 def other_columns(frame, cases, found):
-    """List columns that look as if they identify patients and would join cases that are now apart.
+    """Warn of what looks as if it identifies patients and would join cases that are now apart.
+
+    These are columns and, if a column gives the cases, folders and names of files.
 
     Parameters
     ----------
@@ -125,20 +129,30 @@ def other_columns(frame, cases, found):
     -------
     list of str
     """
-    lines = []
-    for column in frame.columns:
-        if column in (*OURS, found.column) or not (known_kind(column) == "case" or LOOKS.search(str(column))):
-            continue
-        values = frame[column]
-        text = values.astype(str).str.strip()
-        pairs = pd.DataFrame({"column": text, "case": cases.astype(str).to_numpy()})[values.notna().to_numpy()]
-        count, ours = pairs["column"].nunique(), cases.nunique()
-        if 1 < count < ours and len(pairs) == len(frame):
-            lines.append(
-                f"warning: column {column!r} gives {count} cases and {found.how} {ours}: if it tells patients apart, "
-                f"use --groups {column!r}"
-            )
-    return lines
+    others = []
+    for column in (column for column in frame.columns if column not in (*OURS, found.column)):
+        named = known_kind(column) == "case"
+        if named or (LOOKS.search(str(column)) and ABOUT.isdisjoint(words_of(str(column)))):
+            others.append((f"column {column!r}", frame[column], named, repr(column)))
+    if found.by == "column" and BELOW in frame and are_patients({*frame[BELOW].dropna().astype(str)}):
+        others.append(("the folder of an image", frame[BELOW], True, repr(BELOW)))
+    if found.by == "column" and (told := cases_in_names(frame["name"])) is not None:
+        others.append(("the name of a file", told["case"], True, "REGEX"))
+    return [
+        f"warning: {what} gives {count} cases and {found.how} {cases.nunique()}: if it tells patients apart, use "
+        f"--groups {groups}"
+        for what, values, named, groups in others
+        if (count := _joining(values, cases, named))
+    ]
+
+
+def _joining(values, cases, named):
+    """How many patients some values may tell apart; 0 if they tear cases or, not named like patients, join many."""
+    pairs = pd.DataFrame({"value": read_values(values.to_numpy(object)), "case": cases.to_numpy()})
+    pairs = pairs[pairs["value"] != ""].drop_duplicates()
+    count, ours = pairs.nunique()
+    nested = len(pairs) - ours <= max(1, ours // 10)  # a few rows may be wrong
+    return count if nested and 1 < count < ours and (named or 2 * count >= ours) else 0
 
 
 def left_out(names, cases, groups, show_names=False):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from glomfeat.core.words import as_seen
+from glomfeat.data.tables.joining import last_part
 from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column
 
 CASE_PATTERNS = {
@@ -91,14 +93,15 @@ def pseudonyms(cases):
 
 
 def written_loosely(case):
-    """A case's name without what often differs between two tables: capitals, blanks, zeros, the form of letters.
+    """A case's name without what often differs between tables: capitals, blanks, separators, zeros, form of letters.
 
     Examples
     --------
-    >>> [written_loosely(case) for case in ("P 01", "p1", "012", 12, "12.0", "P10")]
-    ['p1', 'p1', '12', '12', '12', 'p10']
+    >>> [written_loosely(case) for case in ("P 01", "p-1", "P1\u200b", "012", 12, "12.0", "P10")]
+    ['p1', 'p1', 'p1', '12', '12', '12', 'p10']
     """
-    text = "".join(unicodedata.normalize("NFKC", str(case)).casefold().split())
+    text = "".join(as_seen(unicodedata.normalize("NFKC", str(case))).casefold().split())
+    text = re.sub(r"(?<=[^\W\d_])[\W_]+(?=\d)", "", text)
     return re.sub(r"(?<![0-9])0+(?=[0-9])", "", re.sub(r"^([0-9]+)\.0+$", r"\1", text))
 
 
@@ -136,7 +139,7 @@ def search_name(pattern, name):
     >>> [search_name("^[^_]+", name)[0] for name in ("a/P1.png", "P1.4_16", "P1.104")]
     ['P1', 'P1.4', 'P1.104']
     """
-    whole = name.rsplit("/", 1)[-1]
+    whole = last_part(name)
     return re.search(pattern, SUFFIX.sub("", whole)) or re.search(pattern, whole)
 
 
@@ -225,6 +228,9 @@ def find_cases(frame, groups):
             f"{name} -> {case}" for name, case in zip(names[~lost][:3], cases["case"][~lost][:3], strict=True)
         )
         what = f"names that --groups {groups!r} does not match" + (f", which fits the others ({fits})" if fits else "")
+        if any(re.search(groups, name) for name in names[lost]):
+            ways = f"{f'--groups {BELOW}, ' if BELOW in frame else ''}--layout without --groups, or a column of cases"
+            what += f": only a file's own name is searched; if a folder is the case, use {ways}"
         problems = [(what, names[lost].tolist())]
     return Found(cases, "pattern", f"pattern {groups}", problems)
 
@@ -262,8 +268,11 @@ def cases_in_names(names):
     pandas.DataFrame or None
         Columns ``case`` and ``slide``.
     """
-    found = _auto(names)
-    return None if found.problems else found.cases
+    for pattern in CASE_PATTERNS.values():
+        first = match_pattern(names[:1], pattern)["case"]  # most patterns fit no name, and there may be a million
+        if first.notna().any() and (cases := match_pattern(names, pattern))["case"].notna().all():
+            return cases
+    return None
 
 
 def _auto_of(names, frame):

@@ -19,13 +19,15 @@ def told(cases, slides=None, show_names=False, **columns):
 
 
 @pytest.mark.parametrize(
-    "twins", [("P1", "p1"), ("P 1", "P1"), (NFC, NFD), ("12", "012"), ("12", "12.0"), (12, "12.0"), ("P01", "P1")]
+    "twins",
+    [("P1", "p1"), ("P 1", "P1"), (NFC, NFD), ("12", "012"), ("12", "12.0"), (12, "12.0"), ("P01", "P1")]
+    + [("P-1", "P_1"), ("P-1", "P\u20131"), ("P1", "P-01"), ("P1", "P1\u200b")],
 )
 def test_two_spellings_of_a_case_are_told_by_pseudonyms_or_by_name(twins):
     cases = [*twins, "A", "B", twins[0]]
     one, other = (pseudonyms(cases)[case] for case in sorted(twins, key=str))
     ends = "if they are one patient, write its name in one way, or both sides of a split may hold it"
-    differ = "differ only in capitals, blanks, zeros or the form of letters"
+    differ = "differ only in capitals, blanks, separators, zeros or the form of letters"
     assert told(cases) == [f"warning: cases {one} and {other} {differ}: {ends}; --show-names shows the names of cases"]
     first, second = (repr(str(case)) for case in sorted(twins, key=str))
     assert told(cases, show_names=True) == [f"warning: cases {first} and {second} {differ}: {ends}"]
@@ -36,7 +38,7 @@ def test_two_spellings_of_a_case_are_told_by_pseudonyms_or_by_name(twins):
     [
         ["001", "002", "010", "100"],
         ["1", "10", "100", "11"],
-        ["P1-1", "P11", "P1_1", "P-11"],
+        ["P1-1", "P11", "P1_1", "P1-11"],
         ["1.5", "15", "1.50", "150"],
         ["0", "00a", "b0", "0134a8"],
         ["TCGA-AA-0001", "TCGA-AA-0010", "TCGA-AB-0001"],

@@ -2,9 +2,11 @@
 
 import pandas as pd
 import pytest
+from helpers.images import put
 
 from glomfeat.data.case_notes import case_examples
 from glomfeat.data.cases import pseudonyms
+from glomfeat.data.manifest import read_manifest
 
 CLASSES = ("sick", "well")
 
@@ -40,3 +42,60 @@ def test_names_that_hold_their_case_are_shown_with_its_pseudonym():
     )
     joined = case_examples(table(["P7_a.png", "P9_a.png"], ["P7+P9"] * 2), CLASSES)
     assert joined == [f"  [C001]_{k}.png -> class sick, case C001" for k in "aa"]
+
+
+def warned(folder, name="im{c}_{k}.png", **columns):
+    """The warnings on 16 cases, two each of one of 8 patients, with three images each; columns by case and image."""
+    images = [(c, k) for c in range(16) for k in range(3)]
+    names = [name.format(c=c, k=k, p=c // 2) for c, k in images]
+    table = {column: [value(c, k) for c, k in images] for column, value in columns.items()}
+    table = pd.DataFrame({"image": names, "label": [k % 2 for _, k in images], **table})
+    table.to_csv(put(folder, names) / "labels.csv", index=False)
+    return [line for line in read_manifest(folder).said if line.startswith("warning: ")]
+
+
+def ends(groups):
+    return f" gives 8 cases and column case 16: if it tells patients apart, use --groups {groups}"
+
+
+def biopsy(c, k):
+    return f"B{c:02}"
+
+
+@pytest.mark.parametrize("column", ["patient", "MRN", "Subject ID", "proband", "group"])
+def test_a_column_that_joins_cases_is_told_although_a_cell_is_empty_or_wrong(tmp_path, column):
+    said = [f"warning: column {column!r}{ends(repr(column))}"]
+    for last in (7, None, 6):  # the patient of the last image of the last case
+        values = {column: lambda c, k, last=last: last if (c, k) == (15, 2) else c // 2}
+        assert warned(tmp_path, case=biopsy, **values) == said
+
+
+def test_folders_and_names_that_join_the_cases_of_a_column_are_told(tmp_path):
+    """A leak: the table calls biopsies cases, and a folder or a name holds both biopsies of a patient."""
+    said = [f"warning: the folder of an image{ends(repr('subfolder'))}"]
+    assert warned(tmp_path / "folders", "patient{p}/B{c}_{k}.png", case=biopsy) == said
+    assert read_manifest(tmp_path / "folders", groups="subfolder").table["case"].nunique() == 8
+    assert warned(tmp_path / "biopsies", "patient{p}_b{c}/B{c}_{k}.png", case=biopsy) == said
+    names = [f"warning: the name of a file{ends('REGEX')}"]
+    assert warned(tmp_path / "names", "patient{p}_{c}{k}.png", case=biopsy) == names
+    for name in ("patient{c}/B{c}_{k}.png", "patient{c}_{k}.png", "case{k}/B{c}_{k}.png", "case{k}_{c}.png"):
+        assert warned(tmp_path / name.replace("/", " "), name, case=biopsy) == []
+
+
+def test_columns_that_describe_patients_are_not_taken_for_them(tmp_path):
+    """With --groups and one of these, folds would be of two groups, of years or of days."""
+    columns = {
+        "group": lambda c, k: ("control", "disease")[c % 2],
+        "age_group": lambda c, k: ("<50", "50+")[c % 2],
+        "kidney": lambda c, k: "LR"[c // 8],
+        "biopsy": lambda c, k: k % 2 + 1,
+        "biopsy_year": lambda c, k: 2010 + c // 2,
+        "Date of biopsy": lambda c, k: f"2020-01-{c // 2 + 1:02}",
+        "patient age": lambda c, k: 40 + c // 2,
+        "biopsy_type": lambda c, k: ("needle", "wedge")[c % 2],
+        "block": lambda c, k: f"A{c % 2 + 1}",
+        "specimen": lambda c, k: ("nephrectomy", "biopsy")[k % 2],
+        "accession": lambda c, k: f"S{c}-{k}",
+        "subject": lambda c, k: ("glomerulus", "crescent")[k % 2],
+    }
+    assert warned(tmp_path, patient=biopsy, **columns) == []

@@ -38,6 +38,24 @@ def test_feature_tables(tmp_path, kind, prefix):
     assert manifest.table["digest"].tolist() == [hashlib.sha256(n.encode()).hexdigest() for n in TABLE["name"]]
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet", "npy"])
+def test_paths_of_windows_give_the_cases_of_their_files(tmp_path, kind):
+    names = [rf"D:\study\{('GS', 'nonGS')[k % 2]}\{name}" for k, name in enumerate(TABLE["name"])]
+    table, path = TABLE.assign(name=names), tmp_path / f"t.{kind}"
+    if kind == "npy":
+        np.save(path, table[["area", "mean"]].to_numpy())
+        (tmp_path / "t.txt").write_text("\n".join(names))
+        table[["name", "label"]].to_csv(tmp_path / "labels.csv", index=False)
+    else:
+        getattr(table, f"to_{kind}")(path, index=False)
+    labels = tmp_path / "labels.csv" if kind == "npy" else None
+    for groups in ("auto", "^(?P<case>[^_]+)_"):
+        found = read_manifest(path, labels, groups=groups).table
+        assert dict(zip(found["name"], found["case"], strict=True)) == {
+            name: f"P{k // 2}" for k, name in enumerate(names)
+        }
+
+
 def test_feature_table_with_a_name_twice(tmp_path):
     pd.concat([TABLE, TABLE[:2]]).to_csv(tmp_path / "t.csv", index=False)
     expected = "2 names with several rows in the feature table: P0_PAS_1of1_0.png, P0_PAS_1of1_1.png"

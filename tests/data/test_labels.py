@@ -109,6 +109,12 @@ def test_labels_that_differ_by_case_or_blanks_are_one_class(tmp_path):
     assert len(warned) == 2
 
 
+def test_labels_that_differ_by_a_blank_that_is_never_seen_are_one_class(tmp_path):
+    write(put(tmp_path, NAMES), {"name": NAMES, "label": ["GS", "no", "GS\u200b", "\ufeffno", *LABELS[4:]]})
+    manifest = read_manifest(tmp_path, positive="GS")
+    assert manifest.classes == ("no", "GS") and manifest.labels.tolist() == [1, 0] * 4
+
+
 def test_class_folders_that_differ_by_case_are_one_class(tmp_path):
     put(tmp_path, [f"{('GS', 'no', 'gs', 'no')[k % 4]}/{name}" for k, name in enumerate(NAMES)])
     assert read_manifest(tmp_path).classes == ("GS", "no")

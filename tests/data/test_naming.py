@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.images import complaint, put
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -95,6 +96,45 @@ def test_one_odd_name_among_known_ones_is_reported():
 def test_folders_in_a_name_are_not_searched():
     found = match_pattern(["case1/case2_a.png"], CASE_PATTERNS["case, patient or subject and its number"])
     assert found["case"].tolist() == ["case2"]
+
+
+def test_bytes_that_are_not_utf_8_divide_no_name():
+    """Names show them as \\xe9, and these are two patients."""
+    found = find_cases(frame_of([r"Andr\xe9_1.png", r"a/Ren\xe9_1.png"]), "^(?P<case>[^_]+)_")
+    assert found.cases["case"].tolist() == [r"Andr\xe9", r"Ren\xe9"]
+
+
+@pytest.mark.parametrize(
+    ("layout", "patients"),
+    [
+        ("class/case", {"patient0_b1": "patient0", "patient0_b2": "patient0", "patient1_b1": "patient1"}),
+        ("class/case", {"case0_slide1": "case0", "case0_slide2": "case0", "case1_slide1": "case1"}),
+        ("case/class", {"patient 12 left": "patient 12", "patient 12 right": "patient 12", "patient 3": "patient 3"}),
+        ("class/case", {f"TCGA-B0-500{k // 2}-01Z-00-DX{k}": f"TCGA-B0-500{k // 2}" for k in range(4)}),
+        ("case/class", {"pt1.1": "pt1", "pt1.2": "pt1", "pt2.1": "pt2"}),
+        # of several patients, and one folder of each, whose names are as ever
+        ("class/case", {name: name for name in ("case_2021_0034", "case_2021_0035", "case_2022_0034")}),
+        ("class/case", {name: name for name in ("patient7a", "patient7b", "patient8a")}),
+        ("class/case", {name: name for name in ("patient0_b1", "patient1_b1", "patient2_b2")}),
+    ],
+)
+def test_folders_of_biopsies_and_slides_of_a_patient_are_one_case(tmp_path, layout, patients):
+    pairs = [(kind, folder) for folder in patients for kind in ("GS", "no")]
+    names = {"/".join(pair if layout == "class/case" else pair[::-1]) + "/1.png": pair[1] for pair in pairs}
+    table = read_manifest(put(tmp_path, names)).table
+    assert dict(zip(table["name"], table["slide"], strict=True)) == names
+    assert table["case"].tolist() == table["slide"].map(patients).tolist() and len(table) == len(names)
+    assert read_manifest(tmp_path, layout=f"{layout}/image").table["case"].tolist() == table["slide"].tolist()
+
+
+def test_a_pattern_that_fits_folders_alone_is_answered_with_what_takes_them(tmp_path):
+    put(tmp_path, [f"{kind}/P{k:02}/{i}.png" for kind in ("GS", "no") for k in range(4) for i in range(2)])
+    pattern = r"(?P<case>P\d+)"
+    said = f"16 names that --groups {pattern!r} does not match: only a file's own name is searched; if a folder is the "
+    then = "case, use --groups subfolder, --layout without --groups, or a column of cases: GS/P00/0.png, "
+    assert complaint(tmp_path, groups=pattern)[0].startswith(said + then)
+    ways = {"groups": "subfolder"}, {"layout": "class/case/image"}
+    assert all(sorted({*read_manifest(tmp_path, **way).table["case"]}) == ["P00", "P01", "P02", "P03"] for way in ways)
 
 
 @pytest.mark.parametrize("column", ["case", "Patient", "patient_id", "SUBJECT"])

@@ -8,15 +8,15 @@ import numpy as np
 
 from glomfeat.core.words import number_of
 from glomfeat.data.tables.columns import matching
-from glomfeat.data.tables.joining import find_names_among
+from glomfeat.data.tables.joining import find_names_among, last_part
 from glomfeat.data.tables.read import NAME_COLUMNS, TableError, listed
 
 AT_ONCE = 1024
 FORMS = (
     str,
     lambda name: name.removesuffix(PurePath(name).suffix),
-    lambda name: PurePath(name).name,
-    lambda name: PurePath(name).stem,
+    last_part,
+    lambda name: PurePath(last_part(name)).stem,
 )
 
 
@@ -139,11 +139,11 @@ def find_rows(wanted, known):
 
 
 def any_found(wanted, known):
-    """Whether any of some names is among others, with or without folder and suffix.
+    r"""Whether any of some names is among others, with or without folder and suffix.
 
     Examples
     --------
-    >>> any_found(["sick/b.png"], ["a", "b"]), any_found(["c"], ["a", "b"])
+    >>> any_found([r"sick\b.png"], ["a", "b"]), any_found(["c"], ["a", "b"])
     (True, False)
     """
     known = set(known)

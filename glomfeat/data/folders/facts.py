@@ -6,7 +6,7 @@ import pandas as pd
 from glomfeat.core.words import number_of
 from glomfeat.data.cases import BELOW, BY_FOLDER, JOINED, cases_in_names, connected
 from glomfeat.data.folders.layout import MAYBE
-from glomfeat.data.folders.names import split_of
+from glomfeat.data.folders.names import patient_in, split_of
 from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column, listed
 
 FACTS = ("slide", "site", "split")
@@ -40,6 +40,8 @@ def add_facts(frame, folders, tree, notes, labels=""):
     shown = tree
     if {"case", MAYBE} & {*tree.levels} and (tree.by_hand or find_column(frame, CASE_COLUMNS) is None):
         shown, frame = _with_cases(frame, folders, tree)
+    elif "case" in tree.levels and BELOW not in frame:
+        frame = frame.assign(**{BELOW: _patients(_column(tree, "case", folders))})
     elif MAYBE in tree.levels:
         shown = tree.taken(MAYBE, "site")
     if BY_FOLDER not in frame and (place := _unused(shown)) is not None:
@@ -73,14 +75,16 @@ def _column(tree, kind, folders):
 def _with_cases(frame, folders, tree):
     """Choose between cases by folder and by name: names win if the cases are the same or join several folders."""
     kind = "case" if "case" in tree.levels else MAYBE
-    by_folder = _column(tree, kind, folders)
+    own = _column(tree, kind, folders)
+    by_folder = own if tree.by_hand else _patients(own)
+    shown = tree.taken(kind, "case" if by_folder == own or "slide" in tree.levels else "slide")
     told = None if tree.by_hand else cases_in_names(frame["name"])
     if told is None:
-        return tree.taken(MAYBE, "case"), frame.assign(**{BY_FOLDER: by_folder})
+        return shown, frame.assign(**{BY_FOLDER: by_folder})
     both = pd.DataFrame({"folder": by_folder, "name": np.asarray(told["case"], object)})
     pairs, count = len(both.drop_duplicates()), both.nunique()
     if count["folder"] == pairs or kind == MAYBE:  # by name, each folder holds one case
-        nested = "ignore" if count["folder"] == count["name"] else "slide" if kind == "case" else "site"
+        nested = "ignore" if len({*own} - {None}) == count["name"] else "slide" if kind == "case" else "site"
         return tree.taken(
             kind, "case" if nested == "ignore" else nested if nested not in tree.levels else "ignore"
         ), frame
@@ -95,7 +99,13 @@ def _with_cases(frame, folders, tree):
             then = f"cases that such images connect are joined, {cases.nunique()} are left; move them, or {BY_NAMES}"
     frame = frame.assign(**{BY_FOLDER: by_folder})
     frame.attrs[BY_FOLDER] = (said, across, then)
-    return tree, frame
+    return shown, frame
+
+
+def _patients(folders):
+    """The patient of each folder if several folders, such as those of biopsies, are of one; else the folders."""
+    found = [folder and patient_in(folder) for folder in folders]
+    return found if len({*found}) < len({*folders}) else folders
 
 
 def _sides(both):

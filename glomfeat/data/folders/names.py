@@ -17,7 +17,9 @@ OUTLINES = frozenset(
     ("masks", "mask", "annotations", "annotation", "segmentations", "segmentation", "segs", "contours", "outlines")
     + ("overlays", "heatmaps", "thumbnails", "groundtruth", "gt")
 )
-PATIENT = re.compile(r"(?i)^(case|patient|pat|pt|subject|subj|donor)s?[-_ .#]?\d+|^TCGA-\w{2}-\w{4}")
+PATIENT = re.compile(  # a further number of three digits or more is a part of the patient's, as after a year or a site
+    r"(?i)^((case|patient|pat|pt|subject|subj|donor)s?[-_ .#]?\d+([-_ .]\d{3,}(?![^\W_]))*|TCGA-\w{2}-\w{4})"
+)
 SITE = re.compile(
     r"^(?i:site|cent(er|re)|hospital|clinic|institut(e|ion)|scanner|lab|batch|cohort|source)s?"
     r"([-_ .]\w{1,12}|[A-Z0-9]\w{0,3})?$"
@@ -117,6 +119,18 @@ def outlines_beside(names):
 def are_patients(names):
     """Whether folders are named like patients: ``patient7``, ``case_12``, a TCGA barcode."""
     return bool(names) and all(map(PATIENT.search, names))
+
+
+def patient_in(name):
+    """The patient in the name of a folder, without what tells biopsies or slides apart; all of it if there is none.
+
+    Examples
+    --------
+    >>> [patient_in(name) for name in ("patient0_b1", "Patient 12 left", "case_2021_0034", "patient7a", "8860")]
+    ['patient0', 'Patient 12', 'case_2021_0034', 'patient7a', '8860']
+    """
+    found = re.match(rf"{PATIENT.pattern}(?![^\W_])", name)
+    return found[0] if found else name
 
 
 def are_numbered(names):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from glomfeat.core.plugins import did_you_mean
-from glomfeat.core.words import joined, number_of
+from glomfeat.core.words import as_seen, joined, number_of
 from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.labels.two_tables import read_two
 from glomfeat.data.problems import SHOWN, ManifestError
@@ -225,7 +225,7 @@ def spelling(label):
     >>> spelling("Non GS") == spelling("nonGS ")
     True
     """
-    return unicodedata.normalize("NFC", "".join(label.casefold().split()))
+    return unicodedata.normalize("NFC", "".join(as_seen(label).casefold().split()))
 
 
 def one_spelling(labels, notes):

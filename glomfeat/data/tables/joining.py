@@ -9,6 +9,7 @@ from functools import cached_property
 from itertools import pairwise, zip_longest
 
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
+BETWEEN = re.compile(r"\\(?!x[89a-f][0-9a-f])")  # not a byte that is no UTF-8, which names show as \xe9
 
 
 def as_parts(name):
@@ -21,6 +22,17 @@ def as_parts(name):
     """
     text = re.sub(r"^[A-Za-z]:", "", name) if "\\" in name or re.match(r"^[A-Za-z]:/", name) else name
     return [part for part in text.replace("\\", "/").split("/") if part not in ("", ".")] or [name]
+
+
+def last_part(name):
+    r"""The name of a file without its folders, as written on any system.
+
+    Examples
+    --------
+    >>> last_part(r"C:\sick\a.png"), last_part("sick/a.png"), last_part(r"caf\xe9.png")
+    ('a.png', 'a.png', 'caf\\xe9.png')
+    """
+    return as_parts(name)[-1] if BETWEEN.search(name) else name.rpartition("/")[2]
 
 
 def without_suffix(name):
