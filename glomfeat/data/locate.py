@@ -13,6 +13,7 @@ from glomfeat.data.folders.layout import KINDS, folder_of, lines_on_drawings, re
 from glomfeat.data.images import dicom
 from glomfeat.data.images.decode import READ
 from glomfeat.data.images.decode import SUFFIXES as OF_IMAGES
+from glomfeat.data.labels.beside import with_columns
 from glomfeat.data.labels.classes import clean_label, labelled, one_row_each, refuse_no_rows
 from glomfeat.data.labels.find import find_labels, join_labels, refuse_unused, tables_beside
 from glomfeat.data.problems import Gap, ManifestError
@@ -163,6 +164,7 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
             name=_shown([name[start:] for name in relative]),
             raw=[tree.of("class", one) for one in folders],
         )
+        frame = with_columns(frame, Path(folder), places, relative, problems, asked, notes)
         problems += vanished(unread, set(frame["raw"]))
         _tell_empty(places, tree, set(frame["raw"]), unread, problems, notes)
     else:
