@@ -190,17 +190,7 @@ def refuse_outlines(relative, otherwise, labelled=False):
 
 
 def lines_on_drawings(names):
-    """Warn of images that are called like others with a word such as ``mask`` at the end.
-
-    Parameters
-    ----------
-    names : sequence of str
-        With their folders.
-
-    Returns
-    -------
-    list of str
-        At most one line.
+    """Warn of images that are called like others with a word such as ``mask`` at the end, in at most one line.
 
     Examples
     --------
@@ -209,11 +199,10 @@ def lines_on_drawings(names):
     """
     stems = [name.rpartition(".")[0] for name in names]
     there, ends = {*stems}, filter(None, map(DRAWN.search, stems))
-    found = [end[0] for end in ends if end.string[: end.start()] in there]
-    if not found:
+    if not (found := [end[0] for end in ends if end.string[: end.start()] in there]):
         return []
-    many, said = number_of(len(found), "image"), " or ".join(sorted({*found}))
-    return [f"warning: {many} named like another with {said} at the end: move what is no crop out of DATA"]
+    said = f"{number_of(len(found), 'image')} named like another with {' or '.join(sorted({*found}))} at the end"
+    return [f"warning: {said}: move what is no crop out of DATA"]
 
 
 def _folders(relative):

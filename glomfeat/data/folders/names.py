@@ -105,14 +105,7 @@ def mixed_split(names):
 def outlines_beside(names, images=False, labelled=False):
     """Folders of masks and the like beside images or several other folders, sorted: they do not hold another class.
 
-    Parameters
-    ----------
-    names : collection of str
-        Neighbouring folders.
-    images : bool
-        Whether images lie beside them.
-    labelled : bool
-        Whether the classes are known without the folders. Then only a folder of images beside them counts.
+    If the classes are known without the folders, only a folder of images beside them counts.
 
     Examples
     --------

@@ -16,28 +16,8 @@ SHOWN = 6
 def with_columns(files, folder, places, relative, problems, asked, notes):
     """Join the table beside class folders that has the column of ``--groups``, and tell of those that may give classes.
 
-    Parameters
-    ----------
-    files : pandas.DataFrame
-        ``name``, ``path`` and ``raw`` of each image.
-    folder : pathlib.Path
-    places : list of pathlib.Path
-        From `glomfeat.data.sources.places_of`.
-    relative : list of str
-        The name of each image, including its folders.
-    problems, notes : list
-        More are added.
-    asked : glomfeat.data.tables.columns.Asked
-
-    Returns
-    -------
-    pandas.DataFrame
-        With the columns of that table, if there is one.
-
-    Raises
-    ------
-    ManifestError
-        Several tables have the column.
+    The parameters are those of `glomfeat.data.labels.find.find_labels` and `glomfeat.data.labels.find.join_labels`; the
+    images have the class of their folder in ``raw``.
     """
     found = []
     for path in sheets_in(folder, places):
@@ -57,11 +37,12 @@ def with_columns(files, folder, places, relative, problems, asked, notes):
         raise ManifestError(f"{names} have the column {asked.groups!r} of --groups: leave one of them in {folder}")
     if not found:
         return files
-    frame, asked = read_asked(found[0], asked), replace(asked, label="")
+    frame = read_asked(found[0], asked)
     names = row_names(frame, found[0].name, asked.name).tolist()
     rows, _ = find_names_among(names, relative)
     frame = frame.assign(label=[files["raw"].iloc[rows[name]] if name in rows else "" for name in names])
-    return join_labels(files.assign(folder=files["raw"]), found[0], relative, problems, asked, notes, frame)
+    files, asked = files.assign(folder=files["raw"]), replace(asked, label="")
+    return join_labels(files, found[0], relative, problems, asked, notes, frame)
 
 
 def _may_tell(values):
