@@ -13,7 +13,7 @@ from glomfeat.data.containers import is_container
 from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.files import is_there, split
 from glomfeat.data.folders.facts import CORRECTED
-from glomfeat.data.folders.layout import LayoutError, refuse_outlines
+from glomfeat.data.folders.layout import LayoutError, OutlinesError, refuse_outlines
 from glomfeat.data.labels.classes import class_numbers
 from glomfeat.data.labels.corrections import changes_beside
 from glomfeat.data.labels.find import tables_of_labels
@@ -59,7 +59,7 @@ def files_in(data, recursive, but, notes, asked=USUAL):
     if not recursive and not is_container(folder):
         names = _with_deeper(folder, names, notes)
     try:
-        refuse_outlines([name for name in names if is_image(name)])
+        refuse_outlines([name for name in names if is_image(name)], "give the folder of the images alone")
     except LayoutError as error:
         raise ManifestError(f"{data}: {error}") from None
     return Files(folder, names, [Path(folder) / name for name in names])
@@ -151,7 +151,7 @@ def labels_beside(files, asked, classes, notes, said=(), show_names=False):
     place, problems, lines = split(files.place)[0] or Path(files.place), [], []
     try:
         frame = from_files(place, None, problems, lines, [], None, asked)
-    except NoClassesError:
+    except (NoClassesError, OutlinesError):
         return None
     except LayoutError as error:
         raise LabelsError(f"{place}: {str(error).rpartition(': ')[0]}: give --labels") from None

@@ -24,7 +24,7 @@ PACKED = re.compile(r"\.(tgz|tbz2?|txz|tar\.\w+|7z|rar)$", re.IGNORECASE)
 INSIDE = re.compile(
     rf"(?:{'|'.join(map(re.escape, SUFFIXES))})(?=/|$)|(?:{'|'.join(map(re.escape, CONTAINERS))})(?=/)", re.IGNORECASE
 )
-NOISE = ("__MACOSX",)
+NOISE = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "$Recycle.Bin", "System Volume Information")
 WRITTEN = {"study.yaml", "journal.jsonl"}, {"audit.txt", "audit.json"}  # files that no other folder holds together
 OUTPUT = "output/"  # a name that no file has
 NO_FILES = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
@@ -198,12 +198,12 @@ def roots_of(archives):
 
 
 def is_hidden(name):
-    """Whether a relative name belongs to a hidden file, or lies in a hidden folder or one of the Finder's.
+    """Whether a relative name belongs to a hidden file, or lies in a hidden folder or one that a system makes.
 
     Examples
     --------
-    >>> [is_hidden(name) for name in ("a/b.png", "a/.b.png", "__MACOSX/b.png")]
-    [False, True, True]
+    >>> [is_hidden(name) for name in ("a/b.png", "a/.b.png", "__MACOSX/b.png", "a/@eaDir/b.png")]
+    [False, True, True, True]
     """
     return any(part.startswith(".") or part in NOISE for part in name.split("/"))
 

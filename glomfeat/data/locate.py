@@ -9,10 +9,11 @@ from glomfeat.data.archives import ArchiveError
 from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.files import OUTPUT, FolderError, is_there, walk_files
 from glomfeat.data.folders.facts import add_facts
-from glomfeat.data.folders.layout import folder_of, read_tree
+from glomfeat.data.folders.layout import KINDS, folder_of, lines_on_drawings, read_tree, refuse_outlines
 from glomfeat.data.images import dicom
 from glomfeat.data.images.decode import READ
 from glomfeat.data.images.decode import SUFFIXES as OF_IMAGES
+from glomfeat.data.labels.beside import with_columns
 from glomfeat.data.labels.classes import clean_label, labelled, one_row_each, refuse_no_rows
 from glomfeat.data.labels.find import find_labels, join_labels, refuse_unused, tables_beside
 from glomfeat.data.problems import Gap, ManifestError
@@ -145,6 +146,9 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
         refuse_unused(Path(folder), asked, notes)
     if labels is None and (samples := sample_labels(relative, paths)) is not None:
         return samples.assign(raw=samples["raw"].map(clean_label), name=_shown(samples["name"].tolist()))
+    notes += lines_on_drawings(relative)
+    if not layout:
+        refuse_outlines(relative, "say what the folders mean with --layout, such as class/image", labels is not None)
     seen = relative if layout else [*relative, *filter(is_picture, others)]
     tree = read_tree(seen, layout, labels is not None)
     unread += rows_of(others, [tree.of("class", folder_of(name)) for name in others])
@@ -154,12 +158,13 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     files = pd.DataFrame({"name": _shown(relative), "path": _column(paths), "in": folders})
     if labels is None:
         if "class" not in tree.levels:
-            raise NoClassesError(_no_classes(folder, tree) + tables_beside(Path(folder)))
+            raise NoClassesError(_no_classes(folder, tree, tables) + tables_beside(Path(folder)))
         start = len("/".join([*tree.above, ""]))  # so that an image has the same name whatever folder holds them all
         frame = files.assign(
             name=_shown([name[start:] for name in relative]),
             raw=[tree.of("class", one) for one in folders],
         )
+        frame = with_columns(frame, Path(folder), places, relative, problems, asked, notes)
         problems += vanished(unread, set(frame["raw"]))
         _tell_empty(places, tree, set(frame["raw"]), unread, problems, notes)
     else:
@@ -213,15 +218,20 @@ def _check_dicom(names, problems):
         problems.append((Gap(f"files are DICOM, {dicom.INSTALL.replace('DICOM needs', 'which needs')}"), there))
 
 
-def _no_classes(folder, tree):
+def _no_classes(folder, tree, tables):
     """Say why folders give no classes, and what to do."""
+    said = f"{folder} has neither class folders nor a CSV of labels"
+    below = [name for name in tables if "/" in name and name.lower().endswith(SHEETS)]
+    more = f"; tables lie in its folders ({listed(below, 3)}): give one that names all images" if below else ""
     told = [f"{', '.join(names[:6])}{', ...' if len(names) > 6 else ''} are taken for the level {kind}"
             for kind, names in zip(tree.levels, tree.names, strict=True)]  # fmt: skip
     if not told:
-        return f"{folder} has neither class folders nor a CSV of labels: give --labels FILE"
+        return f"{said}: give --labels FILE{more}"
+    at = tree.levels.index("ignore") if "ignore" in tree.levels else 0
+    such = ["class" if k == at else kind if kind in KINDS else "ignore" for k, kind in enumerate(tree.levels)]
     return (
-        f"{folder} has neither class folders nor a CSV of labels: its folders {'; '.join(told)}; give --labels FILE, "
-        f"or say what the folders are, such as --layout {'/'.join(['class', *['ignore'] * (len(told) - 1), 'image'])}"
+        f"{said}: its folders {'; '.join(told)}; give --labels FILE, or say what the folders are, such as --layout "
+        f"{'/'.join([*such, 'image'])}{more}"
     )
 
 

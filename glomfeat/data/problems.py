@@ -9,6 +9,7 @@ PLURALS = ("cases", "files", "folders", "images", "labels", "names", "rows", "se
 REMEDIES = {
     " without a file": "take the rows out, or bring the files",
     "cannot be opened": "check that they exist and may be read, or move them out of DATA",
+    " without a row in ": "add one for each, or move them out of DATA",
     " without a label": "give each a row with its class, or move it out of DATA",
 }
 ARE_PATIENTS = (

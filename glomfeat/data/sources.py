@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import re
-from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -143,7 +142,7 @@ def images_of(places):
     Returns
     -------
     names, paths : list of str
-        Names are relative to their place, with the archive's own name in front if several archives hold the same name.
+        Names are relative to their place; if several archives hold one name, all have their archive's name in front.
     """
     return files_of(places)[:2]
 
@@ -163,25 +162,27 @@ def files_of(places):
         them, but not archives that hold no other images than these. Names that are not UTF-8 are escaped, and paths are
         left as they are.
     """
-    names, paths, others, held = [], [], [], []
-    packed = {}
+    names, paths, others, held, packed = [], [], [], [], {}
     for place in places:
         below, known = [], is_container(place)
+        archive = place if known else split(place)[0]
         for name in names_below(place):
-            (below if known or is_image(name) else others).append(name)
+            if known or is_image(name):
+                below.append(name)
+            else:
+                others.append((archive, name))
             if name.lower().endswith(ARCHIVES):
                 packed[name] = Path(place, name)
         names += below
         paths += [f"{place}{os.sep}{name}" for name in below]
-        held += [place if known else split(place)[0]] * len(below)
+        held += [archive] * len(below)
     if packed:
         there = {end for name in names for end in _ends(name)}
-        others = [name for name in others if name not in packed or _holds_more(packed[name], there)]
-    if len(places) > 1:
-        count = Counter(names)
-        both = zip(names, held, strict=True)
-        names = [f"{archive.stem}/{name}" if count[name] > 1 else name for name, archive in both]
-    return list(map(escaped, names)), paths, list(map(escaped, others))
+        others = [one for one in others if one[1] not in packed or _holds_more(packed[one[1]], there)]
+    if len(places) > 1 and len({*names}) < len(names):  # of all names, so that a level of folders means one thing
+        names = [f"{archive.stem}/{name}" for archive, name in zip(held, names, strict=True)]
+        others = [(archive, f"{archive.stem}/{name}") for archive, name in others]
+    return list(map(escaped, names)), paths, [escaped(name) for _, name in others]
 
 
 def containers_beside(places, names, others):

@@ -578,7 +578,11 @@ def test_masks_beside_images_are_refused_as_in_a_study(tmp_path):
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(ManifestError, match=r"masks beside images seems .* give the folder of the images alone$"):
         files_in(tmp_path, False, [], [])
-    assert files_in(tmp_path / "images", False, [], []).names == ["a.png"]
+    (tmp_path / "masks").rename(tmp_path / "images" / "masks")
+    with pytest.raises(ManifestError, match=r"masks beside images seems .* not a class: move it away$"):
+        files_in(tmp_path / "images", True, [], [])
+    alone = files_in(tmp_path / "images", False, [], [])
+    assert alone.names == ["a.png"] and labels_beside(alone, USUAL, ["ill", "well"], []) is None
 
 
 def beside(place, text, asked=USUAL, **more):

@@ -44,6 +44,48 @@ def test_a_named_column_that_no_table_has_does_not_leave_the_classes_to_folders(
     assert read_manifest(tmp_path).classes == ("Aperio", "Hamamatsu")
 
 
+def test_a_table_beside_class_folders_is_told_if_it_may_hold_the_classes(tmp_path):
+    put(tmp_path, SCANNERS)
+    table = pd.DataFrame({"image_name": NAMES, "gs": [0, 1] * 8, "area": np.arange(16) / 7})
+    table.to_excel(tmp_path / "labels.xlsx", index=False)
+    said = "folders give the classes, although labels.xlsx names images: if one of its columns (gs) holds classes, "
+    said += "name it with --label-column, if cases with --groups"
+    assert said in read_manifest(tmp_path).said
+    by_column = read_manifest(tmp_path, asked=Asked(label="GS"))
+    assert classes_of(by_column) == dict(zip(NAMES, ["0", "1"] * 8, strict=True))
+    (tmp_path / "labels.xlsx").unlink()
+    table.drop(columns="gs").to_csv(tmp_path / "features.csv", index=False)
+    table.assign(image_name=[f"other{k}.png" for k in range(16)]).to_csv(tmp_path / "others.csv", index=False)
+    called = {"name": NAMES, "prediction": "a", "label": "", "score": 0.5, "threshold": 0.5, "status": "ok", "gs": 1}
+    pd.DataFrame(called).to_csv(tmp_path / "calls.csv", index=False)
+    assert not any("names images" in line for line in read_manifest(tmp_path).said)
+
+
+def test_cases_of_class_folders_may_stand_in_a_table_of_their_images(tmp_path):
+    put(tmp_path, SCANNERS)
+    patients = dict(zip(NAMES, [f"00{k // 3}" for k in range(16)], strict=True))
+    table = pd.DataFrame({"Patient": patients.values(), "image": [name[:-4] for name in NAMES]})
+    table.iloc[::-1].to_csv(tmp_path / "crops.csv", index=False)
+    manifest = read_manifest(tmp_path, groups="patient")
+    assert manifest.classes == ("Aperio", "Hamamatsu")
+    of_folder = {
+        name: manifest.classes[label] for name, label in zip(manifest.table["name"], manifest.labels, strict=True)
+    }
+    assert of_folder == {name.partition("/")[2]: name.partition("/")[0] for name in SCANNERS}
+    assert dict(zip(manifest.table["name"], manifest.table["case"], strict=True)) == patients
+    assert not any("names images" in line for line in manifest.said)
+    with pytest.raises(ManifestError, match="; from a table beside class folders, --groups alone takes the cases"):
+        read_manifest(tmp_path, tmp_path / "crops.csv", groups="patient")
+    table[1:].to_csv(tmp_path / "crops.csv", index=False)
+    with pytest.raises(ManifestError, match=r"- 1 file without a row in crops\.csv: case0_A\.png \(add one for each"):
+        read_manifest(tmp_path, groups="patient")
+    table.to_csv(tmp_path / "more.csv", index=False)
+    with pytest.raises(
+        ManifestError, match=r"crops\.csv and more\.csv have the column 'patient' of --groups: leave one"
+    ):
+        read_manifest(tmp_path, groups="patient")
+
+
 def test_a_named_column_may_be_for_other_tables_alone(tmp_path):
     put(tmp_path, SCANNERS)
     study = Study(str(tmp_path), label_column="outcome", features=("shortcut",))

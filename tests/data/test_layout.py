@@ -148,7 +148,7 @@ def many(pattern, **values):
         (many("grade<c>/<s>", c=range(4), s=("benign", "malignant")), "class/ignore/image"),
         (many("<c>/<m>", c=("a", "b"), m=("40X", "100X", "200X")), "class/ignore/image"),
         (many("<c>/control", c=("test", "other")), "class/ignore/image"),
-        (many("batch<k>", k=range(3)), "class/image"),
+        (many("siteA/<c>", c=("GS", "nonGS")) + many("siteB/<c>", c=("gs", "non GS")), "site/class/image"),
         (["sick/1.png", "sick/patient1/2.png", "well/3.png"], "class/ignore/image"),
         (many("sick"), "class/image"),
         (many("sick/patient<k>", k=range(3)), "class/case/image"),
@@ -182,13 +182,36 @@ def test_parts_of_a_split_beside_other_folders_stop(tmp_path):
         read_manifest(tmp_path)
 
 
-@pytest.mark.parametrize(("folders", "kind"), [(("train", "test"), "split"), (("patient1", "patient2"), "case")])
+@pytest.mark.parametrize(
+    ("folders", "kind"),
+    [
+        (("train", "test"), "split"),
+        (("patient1", "patient2"), "case"),
+        (("siteA", "siteB"), "site"),
+        (("slide1", "slide2"), "slide"),
+    ],
+)
 def test_folders_that_are_no_classes_are_not_taken_for_them(tmp_path, folders, kind):
     put(tmp_path, *(f"{folder}/case{k}_{folder}.png" for k, folder in enumerate(folders)))
     said = rf"its folders {', '.join(sorted(folders))} are taken for the level {kind}; give --labels FILE, or say"
     with pytest.raises(ManifestError, match=said):
         read_manifest(tmp_path)
     assert read_manifest(tmp_path, layout="class/image").classes == tuple(sorted(folders))
+
+
+def test_sites_of_which_one_lacks_a_class_and_slides_of_patients_are_no_classes(tmp_path):
+    names = ["siteA/GS/case1_a.png", "siteA/nonGS/case1_b.png", "siteB/GS/case2_a.png"]
+    sites = put(tmp_path / "sites", *names)
+    with pytest.raises(ManifestError, match=r"the level site; GS, nonGS are .* such as --layout site/class/image$"):
+        read_manifest(sites)
+    assert read_manifest(sites, layout="site/class/image").classes == ("GS", "nonGS")
+    slides = put(tmp_path / "slides", *many("patient<k>/slide<s>", k=range(4), s=(1, 2)))
+    for folder in ("meta", "patient0"):
+        (slides / folder).mkdir(exist_ok=True)
+        (slides / folder / "labels.csv").write_text("image,label\n0.png,GS\n")
+    said = r"slide1, slide2 are taken for the level slide; give --labels FILE, .*; tables lie in its folders "
+    with pytest.raises(ManifestError, match=said + r"\(meta/labels\.csv, patient0/labels\.csv\): give one that names"):
+        read_manifest(slides)
 
 
 def told(root, **options):
@@ -332,15 +355,40 @@ def test_a_layout_is_part_of_what_a_study_is(tmp_path, capsys, without_report):
         compare.main([str(root), "--groups", r"(?P<case>\d)\.", *rest])
 
 
-def test_masks_beside_images_are_no_class(tmp_path):
-    root = put(tmp_path, *(f"{kind}/case{k}_{kind}.png" for kind in ("images", "Masks") for k in range(4)))
-    with pytest.raises(
-        ManifestError,
-        match=r"Masks beside images seems by its name to hold drawings of the images and not a class: move it away, or "
-        r"say what the folders mean with --layout, such as class/image$",
-    ):
+@pytest.mark.parametrize(
+    ("folders", "said", "layout"),
+    [
+        (("images", "Masks"), "Masks beside images", "class/image"),
+        (("GS", "nonGS", "thumbs"), "thumbs beside GS, nonGS", "class/image"),
+        (("GS", "GS/masks", "nonGS"), "masks beside images", ""),
+    ],
+)
+def test_masks_beside_images_are_no_class(tmp_path, folders, said, layout):
+    root = put(tmp_path, *(f"{kind}/case{k}_{kind.lower()[-1]}.png" for kind in folders for k in range(4)))
+    otherwise = f", or say what the folders mean with --layout, such as {layout}" if layout else ""
+    with pytest.raises(ManifestError) as error:
         read_manifest(root)
-    assert read_manifest(root, layout="class/image").classes == ("Masks", "images")
+    assert str(error.value) == (
+        f"{root}: {said} seems by its name to hold drawings of the images and not a class: move it away{otherwise}"
+    )
+    if layout:
+        assert read_manifest(root, layout=layout).classes == tuple(sorted(folders))
+
+
+def test_masks_that_are_no_images_do_not_stop_and_those_named_like_crops_are_told(tmp_path):
+    root = put(tmp_path, *(f"{kind}/case{k}_{kind[0]}.png" for kind in TWO for k in range(4)))
+    (root / TWO[0] / "masks").mkdir()
+    (root / TWO[0] / "masks" / "case0_n.npy").write_bytes(b"")
+    assert len(read_manifest(root)) == 8 and not any("named like" in line for line in read_manifest(root).said)
+    put(root, *(f"{TWO[1]}/case{k}_s_{what}.png" for k in range(3) for what in ("mask", "overlay", "left")))
+    said = "warning: 6 images named like another with _mask or _overlay at the end: move what is no crop out of DATA"
+    assert said in read_manifest(root).said
+
+
+def test_folders_of_nas_and_windows_are_no_classes(tmp_path):
+    root = put(tmp_path, *(f"{kind}/case{k}_{kind[0]}.png" for kind in TWO for k in range(2)))
+    put(root, "normal/@eaDir/case0_n.png", "$RECYCLE.BIN/1.png", "System Volume Information/1.png", "#recycle/1.png")
+    assert read_manifest(root).classes == TWO and len(read_manifest(root)) == 4
 
 
 def test_loops_are_named(tmp_path):

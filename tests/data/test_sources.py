@@ -239,8 +239,25 @@ def test_one_name_in_several_shards_is_told_apart_by_the_shard(tmp_path):
             {"0.png": image(k), "0.cls": str(k).encode(), f"{k + 1}.png": image(k + 5), f"{k + 1}.cls": b"1"},
         )
     manifest = read_manifest(tmp_path, groups="none")
-    assert manifest.table["name"].tolist() == ["1.png", "2.png", "a/0.png", "b/0.png"]
-    assert manifest.labels.tolist() == [1, 1, 0, 1]
+    assert manifest.table["name"].tolist() == ["a/0.png", "a/1.png", "b/0.png", "b/2.png"]
+    assert manifest.labels.tolist() == [0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("inside", ["{kind}/{stain}/patient{case}_{k}.png", "{kind}/patient{case}/{k}.png"])
+def test_zips_of_sites_that_share_some_names_are_read_as_their_folders_are(tmp_path, inside):
+    for site, cases in (("siteA", 3), ("siteB", 5)):
+        names = [
+            inside.format(kind=kind, stain="PH"[k], case=case, k=k)
+            for kind in ("sick", "well")
+            for case in range(cases)
+            for k in range(2)
+        ]
+        members = {name: image(k + 100 * (site == "siteB")) for k, name in enumerate(names)}
+        pack(tmp_path / "zips" / f"{site}.zip", members | {"sick/scan.svs": b""})
+        unpacked(tmp_path / "folders" / site, members | {"sick/scan.svs": b""})
+    zips, folders = read_manifest(tmp_path / "zips"), read_manifest(tmp_path / "folders")
+    assert zips.digest == folders.digest and zips.said == folders.said and zips.classes == ("sick", "well")
+    assert zips.unread == folders.unread and zips.table["case"].nunique() == 5
 
 
 def test_what_is_wrong_with_an_archive_is_said_at_once(tmp_path):

@@ -4,7 +4,9 @@ import sys
 from dataclasses import dataclass
 
 from glomfeat.core.errors import UserError
+from glomfeat.core.words import number_of
 from glomfeat.data.folders.names import (
+    DRAWN,
     are_classes,
     are_numbered,
     are_patients,
@@ -20,11 +22,16 @@ KINDS = ("class", "case", "slide", "split", "site", "ignore")
 IMAGE = "image"
 MAYBE = "case or site"  # folders above the classes that are named like neither patients nor sites
 OF_CASES = ("case", "slide", MAYBE)
+CALLED = {"case": are_patients, "slide": are_slides, "site": are_sites}
 SHOWN = 6
 
 
 class LayoutError(UserError, ValueError):
     """Folders cannot be understood, or are not as the user says; the message gives the remedy."""
+
+
+class OutlinesError(LayoutError):
+    """Folders of masks and the like lie beside images."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +146,8 @@ def read_tree(relative, layout=None, labelled=False):
     Raises
     ------
     LayoutError
-        Only some folders of a level are parts of a split, masks lie beside images, there are no class folders, or the
-        folders do not fit the given layout.
+        Only some folders of a level are parts of a split, there are no class folders, or the folders do not fit the
+        given layout.
 
     Examples
     --------
@@ -157,29 +164,45 @@ def read_tree(relative, layout=None, labelled=False):
     return Tree(above, tuple(kinds), tuple(map(tuple, names)))
 
 
-def refuse_outlines(relative):
+def refuse_outlines(relative, otherwise, labelled=False):
     """Refuse images some of whose folders seem to hold drawings of those beside them, such as masks.
 
     Parameters
     ----------
     relative : sequence of str
         Names of images with their folders.
+    otherwise : str
+        What to do if these folders cannot be moved away.
+    labelled : bool
+        Whether the classes are known without the folders.
 
     Raises
     ------
-    LayoutError
+    OutlinesError
     """
-    for level in _levels(_folders(relative))[2]:
-        if said := _outlines(level):
-            raise LayoutError(f"{said}: move it away, or give the folder of the images alone")
+    _, below, names = _levels(_folders(relative))
+    for k, level in enumerate(names):
+        images = any(len(one) == k for one in below)
+        if outlines := outlines_beside(level, images, labelled):
+            others = _some([*(name for name in level if name not in outlines), *["images"] * images])
+            said = f"{_some(outlines)} beside {others} seems by its name to hold drawings of the images and not a class"
+            raise OutlinesError(f"{said}: move it away{'' if images else f', or {otherwise}'}")
 
 
-def _outlines(level):
-    """Say which folders of a level seem to hold drawings; empty if none does."""
-    outlines = outlines_beside(level)
-    others = _some([name for name in level if name not in outlines])
-    said = f"{_some(outlines)} beside {others} seems by its name to hold drawings of the images and not a class"
-    return said if outlines else ""
+def lines_on_drawings(names):
+    """Warn of images that are called like others with a word such as ``mask`` at the end, in at most one line.
+
+    Examples
+    --------
+    >>> lines_on_drawings(["a/1.png", "a/1_mask.png", "b/1_mask.jpg", "b/2-Mask.png"])[0].split(":")[1]
+    ' 1 image named like another with _mask at the end'
+    """
+    stems = [name.rpartition(".")[0] for name in names]
+    there, ends = {*stems}, filter(None, map(DRAWN.search, stems))
+    if not (found := [end[0] for end in ends if end.string[: end.start()] in there]):
+        return []
+    said = f"{number_of(len(found), 'image')} named like another with {' or '.join(sorted({*found}))} at the end"
+    return [f"warning: {said}: move what is no crop out of DATA"]
 
 
 def _folders(relative):
@@ -220,8 +243,6 @@ def _kinds(below, names, labelled):
     """The meaning of each level."""
     kinds = ["ignore"] * len(names)
     for k, level in enumerate(names):
-        if said := _outlines(level):
-            raise LayoutError(f"{said}: move it away, or say what the folders mean with --layout, such as class/image")
         if is_split(level) and "split" not in kinds:
             kinds[k] = "split"
         elif others := mixed_split(level):
@@ -235,13 +256,15 @@ def _kinds(below, names, labelled):
         k = rest.pop(0)
         found = next((kind for j in rest if (kind := _above(below, k, j, names))), "")
         if not found:
-            kinds[k] = "case" if are_patients(names[k]) else "class"
+            if any(are(names[k]) for are in CALLED.values()):
+                rest.insert(0, k)
+            else:
+                kinds[k] = "class"
             break
         twice = found in kinds or (found == MAYBE and "case" in kinds)
         kinds[k] = found if not twice else "slide" if found == "case" and "slide" not in kinds else "ignore"
     for k in rest:
-        known = {"case": are_patients, "slide": are_slides, "site": are_sites}
-        kinds[k] = next((kind for kind, are in known.items() if kind not in kinds and are(names[k])), "ignore")
+        kinds[k] = next((kind for kind, are in CALLED.items() if kind not in kinds and are(names[k])), "ignore")
     return kinds
 
 
@@ -250,7 +273,7 @@ def _above(below, k, j, names):
     held = {}
     for one in below:
         if len(one) > j:
-            held.setdefault(one[j], set()).add(one[k])
+            held.setdefault("".join(one[j].casefold().split()), set()).add(one[k])  # one class, however it is spelt
     upper, lower = names[k], names[j]
     shared = [name for name, folders in held.items() if len(folders) > 1]
     if len(shared) < 2 or 2 * len(shared) < len(lower) or are_patients(lower):

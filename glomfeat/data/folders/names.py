@@ -15,11 +15,12 @@ FILLERS = frozenset(
 PICTURES = frozenset(("images", "image", "imgs", "img", "crops", "patches", "tiles", "raw", "original", "originals"))
 OUTLINES = frozenset(
     ("masks", "mask", "annotations", "annotation", "segmentations", "segmentation", "segs", "contours", "outlines")
-    + ("overlays", "heatmaps", "thumbnails", "groundtruth", "gt")
+    + ("overlays", "overlay", "heatmaps", "heatmap", "thumbnails", "thumbnail", "thumbs", "labels", "groundtruth", "gt")
 )
 PATIENT = re.compile(  # a further number of three digits or more is a part of the patient's, as after a year or a site
     r"(?i)^((case|patient|pat|pt|subject|subj|donor)s?[-_ .#]?\d+([-_ .]\d{3,}(?![^\W_]))*|TCGA-\w{2}-\w{4})"
 )
+DRAWN = re.compile(r"(?i)[-_. ](masks?|overlays?|thumb(nail)?s?|labels?|segmentation|contours?|outlines?|heatmaps?)$")
 SITE = re.compile(
     r"^(?i:site|cent(er|re)|hospital|clinic|institut(e|ion)|scanner|lab|batch|cohort|source)s?"
     r"([-_ .]\w{1,12}|[A-Z0-9]\w{0,3})?$"
@@ -103,17 +104,22 @@ def mixed_split(names):
     return sorted(name for name in names if not split_of(name)) if "train" in parts and len(parts) > 1 else []
 
 
-def outlines_beside(names):
-    """Folders of masks and the like beside a folder of images, sorted: what they hold is not another class.
+def outlines_beside(names, images=False, labelled=False):
+    """Folders of masks and the like beside images or several other folders, sorted: they do not hold another class.
+
+    If the classes are known without the folders, only a folder of images beside them counts.
 
     Examples
     --------
-    >>> outlines_beside({"images", "Masks"}), outlines_beside({"mask", "no_mask"})
-    (['Masks'], [])
+    >>> outlines_beside({"images", "Masks"}), outlines_beside({"GS", "nonGS", "thumbs"}), outlines_beside({"gt"}, True)
+    (['Masks'], ['thumbs'], ['gt'])
+    >>> outlines_beside({"mask", "no_mask"}), outlines_beside({"masks"})
+    ([], [])
     """
     words = {name: "".join(words_of(name)) for name in names}
     found = sorted(name for name, word in words.items() if word in OUTLINES)
-    return found if PICTURES & {*words.values()} else []
+    beside = images or len(words) - len(found) > 1
+    return found if PICTURES & {*words.values()} or (beside and not labelled) else []
 
 
 def are_patients(names):

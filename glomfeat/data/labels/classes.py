@@ -94,9 +94,11 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
             raise wrong
         if both is None:
             have, called = listed(frame.columns, 8), ", ".join(NAME_COLUMNS[:5])
+            alone = "" if names is None else "; from a table beside class folders, --groups alone takes the cases"
             raise ManifestError(
                 f"{path} has the columns {have}: one of {called}, ... must name the image and one of "
                 f"{', '.join(LABEL_COLUMNS[:4])}, ... its class, or say which with --name-column and --label-column"
+                f"{alone}"
             )
         frame, label = both
         names, known = row_names(frame, where, asked.name), frame[label].notna()

@@ -38,7 +38,7 @@ PERCENTAGES = (  # columns of its tables of cases and slides, after those of wha
 OLD_NAMES = ("path", "name", "file", "filename", "image")
 
 
-def join_labels(files, labels, relative, problems, asked=USUAL, notes=None):
+def join_labels(files, labels, relative, problems, asked=USUAL, notes=None, table=None):
     """Give images the labels of a table, together with its other columns.
 
     Parameters
@@ -54,13 +54,15 @@ def join_labels(files, labels, relative, problems, asked=USUAL, notes=None):
     asked : glomfeat.data.tables.columns.Asked
     notes : list of str, optional
         More are added.
+    table : pandas.DataFrame, optional
+        The content of `labels` with the classes, if these are not from there.
 
     Returns
     -------
     pandas.DataFrame
         The images that have a label, with ``raw``.
     """
-    frame = labelled(labels, asked, notes)
+    frame = labelled(labels, asked, notes, table)
     where, left_out, shown = Path(labels).name, frame.attrs["left out"], files["name"].tolist()
     found, unclear = find_names_among([*frame["name"], *left_out], relative)
     if notes is not None:
@@ -82,20 +84,20 @@ def join_labels(files, labels, relative, problems, asked=USUAL, notes=None):
     take_unclear(merged, frame, frame.columns)
     bare = merged["name"][merged["raw"].isna() & ~merged["name"].isin(left_out)].tolist()
     if bare:
-        problems.append((Gap(f"files without a label in {where}"), bare))
+        problems.append((Gap(f"files without a {'label' if table is None else 'row'} in {where}"), bare))
     return _agree(merged[merged["raw"].notna()].copy(), problems)
 
 
 def tables_of_labels(folder, places, relative=(), asked=USUAL):
     """All tables of labels in a folder; the parameters are those of `find_labels`."""
-    return _that_hold_labels(_sheets_in(folder, places), relative, asked)
+    return _that_hold_labels(sheets_in(folder, places), relative, asked)
 
 
 def _that_hold_labels(sheets, relative, asked):
     return [path for path in sheets if _holds_labels(path, relative, asked)]
 
 
-def _sheets_in(folder, places):
+def sheets_in(folder, places):
     """The tables in a folder, and at the top of archives and data sets in it, that may hold labels."""
     packed = [place for place in places if place != folder or split(place)[0]]
     inside = [place / name for place in packed for name in names_below(place) if "/" not in name]
@@ -122,7 +124,7 @@ def find_labels(folder, places, relative=(), asked=USUAL, notes=None):
     ManifestError
         There are several that differ.
     """
-    sheets = _sheets_in(folder, places)
+    sheets = sheets_in(folder, places)
     found = _that_hold_labels(sheets, relative, asked)
     found.sort(key=lambda path: SHEETS.index(path.suffix.lower()))
     if len(found) > 1:
@@ -228,17 +230,26 @@ def _holds_labels(path, relative, asked):
         if path.suffix.lower() == ".csv":
             raise
         return False
-    if tuple(head.columns)[: len(EVALUATION)] == EVALUATION:  # what it calls a label is a model's prediction
-        return False
-    if hold_changes(head.columns):  # from an earlier study: changes are applied only if --labels names them
+    if is_ours(head):
         return False
     if any(one and not as_spelt(head, one) for one in (asked.name, asked.label)):
         return False
     usual = find_column(head, OLD_LABELS) is not None and find_column(head, OLD_NAMES) is not None
     if usual and path.suffix.lower() == ".csv":
         return True
+    return label_column(head, path.name, asked.label) is not None and names_images(head, path, relative, asked)
+
+
+def is_ours(head):
+    """Whether a table is one from studies.evaluate, or holds changes from a study, which only --labels applies."""
+    calls = tuple(head.columns)[: len(EVALUATION)] == EVALUATION  # what it calls a label is a model's prediction
+    return calls or hold_changes(head.columns)
+
+
+def names_images(head, path, relative, asked):
+    """Whether at least half of the names in a table are those of images."""
     names = row_names(head, path.name, asked.name)
-    if names is None or label_column(head, path.name, asked.label) is None:
+    if names is None:
         return False
     found, _ = find_names_among(names.tolist(), relative)
     return 2 * len(found) >= len(set(names))
