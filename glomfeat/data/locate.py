@@ -1,7 +1,6 @@
 """The rows of a data set with their labels: images below a folder or in archives, or rows of a feature table."""
 
 import os
-from itertools import islice
 from pathlib import Path
 
 import pandas as pd
@@ -43,7 +42,7 @@ from glomfeat.data.tables.read import (
 )
 from glomfeat.data.unread import counted, is_left_out, is_picture, lines_on_outputs, note_on, rows_of, vanished
 
-MOST_FILES, MOST_UNSURE, FEW = 200_000, 20_000, 3
+MOST_FILES, MOST_UNSURE = 200_000, 20_000
 FORCED = "file:"
 GIVE = "give a folder of images, a zip or tar, a CSV or a feature table"
 
@@ -264,13 +263,12 @@ def is_feature_table(path, asked=USUAL, notes=None, forced=False):
             f"{path.name} names images below its folder and is read as their labels; file:{path} reads its numbers"
         )
     if not images and not forced and notes is not None and names is not None:
-        named = [name for name in names[:FEW] if is_image(name)]
-        above = (folder for folder in path.absolute().parents[1:] if any(is_there(folder / name) for name in named))
-        notes += [
-            f"warning: {path.name} names images below {folder} and is read as a table of features: if it holds labels, "
-            f"give {folder} as DATA, with --labels {path}; file:{path} says that it holds features"
-            for folder in islice(above, 1)
-        ]
+        first = next(filter(is_image, names), "")
+        if folder := next((one for one in path.absolute().parents[1:] if first and is_there(one / first)), None):
+            notes.append(
+                f"warning: {path.name} names images below {folder} and is read as a table of features: if it holds "
+                f"labels, give {folder} as DATA, with --labels {path}; file:{path} says that it holds features"
+            )
     return not images
 
 

@@ -291,7 +291,7 @@ def class_numbers(labels, classes, notes=None):
     [1.0, 0.0]
     """
     spelt, known = labels.map(spelling), {spelling(name): number for number, name in enumerate(classes)}
-    numbers = {} if any(map(_is_number, classes)) else {str(k): k for k in range(len(classes))}
+    numbers = {} if any(name.lstrip("-").isdecimal() for name in classes) else {str(k): k for k in range(len(classes))}
     if notes is not None and spelt.isin(numbers).any():
         first, *others = classes
         meant = joined([f"0 is taken for {first}", *(f"{k} for {name}" for k, name in enumerate(others, 1))])
@@ -299,13 +299,9 @@ def class_numbers(labels, classes, notes=None):
     return spelt.map(known | numbers).astype(float)
 
 
-def _is_number(name):
-    return name.removeprefix("-").isdecimal()
-
-
 def order_classes(names, positive, problems):
     """Sort classes, numbers by value, and put the positive one last."""
-    ordered = sorted(names, key=lambda name: (0, int(name), "") if _is_number(name) else (1, 0, name))
+    ordered = sorted(names, key=lambda name: (0, int(name), "") if name.lstrip("-").isdecimal() else (1, 0, name))
     if len(ordered) < 2:
         problems.append((f"one class only ({ordered[0]}): there is nothing to tell apart", []))
     if positive is None:

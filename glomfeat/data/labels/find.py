@@ -163,9 +163,9 @@ def find_labels(folder, places, relative=(), asked=USUAL, notes=None, layout=Non
 def _are_by_folder(table, relative, layout, notes):
     """Whether folders give the classes, and not a column of a table whose header does not say so."""
     tree = read_tree(relative, layout, labelled=True)
-    kind = "class" if layout else "ignore"
-    found = [level for one, level in zip(tree.levels, tree.names, strict=True) if one == kind]
-    found = [level for level in found if layout or 1 < len(level) <= MOST_CLASSES]
+    kind, most = ("class", len(relative)) if layout else ("ignore", MOST_CLASSES)
+    levels = zip(tree.levels, tree.names, strict=True)
+    found = [names for one, names in levels if one == kind and 1 < len(names) <= most]
     if found and not layout and not any(map(are_classes, found)):
         raise ManifestError(
             f"the folders {listed(found[0])} and a column of {table} may both be the classes: say which column it is "
@@ -174,7 +174,7 @@ def _are_by_folder(table, relative, layout, notes):
     if found and notes is not None:
         notes.append(
             f"warning: {table} and the table of its patients' files are not used, because folders give the classes: to "
-            "use them, add the column label to the latter, or name the column of classes with --label-column"
+            "use them, add a column 'label' to the latter, or name the column of classes with --label-column"
         )
     return bool(found)
 

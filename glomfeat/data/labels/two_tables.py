@@ -42,15 +42,10 @@ def read_two(path, frame, asked, notes):
     label : str
         Its column of classes.
         A single None is returned instead of both if there are no such two tables.
-
-    Raises
-    ------
-    ManifestError
-        It is not clear which column holds the classes, or which patients of the two tables are the same.
     """
     if find_column(frame, CASE_COLUMNS) is None:
         return None
-    here = _names_files(frame, path.name)
+    here = bool(find_names(frame, path.name))
     others = {}
     for other in sorted(path.parent.iterdir()) if path.parent.is_dir() else ():
         if other != path and other.suffix.lower() in SHEETS and not other.name.startswith((".", "~$")):
@@ -58,7 +53,7 @@ def read_two(path, frame, asked, notes):
                 found = read_frame(other)
             except TableError:
                 continue
-            if find_column(found, CASE_COLUMNS) is not None and _names_files(found, other.name) != here:
+            if find_column(found, CASE_COLUMNS) is not None and bool(find_names(found, other.name)) != here:
                 others[other] = found
     if len(others) != 1:
         return None
@@ -119,13 +114,9 @@ def clinical_table(paths):
             continue
         if find_column(head, CASE_COLUMNS) is not None:
             heads[path] = head
-    files = [path for path, head in heads.items() if _names_files(head, path.name)]
+    files = [path for path, head in heads.items() if find_names(head, path.name)]
     patients = [path for path in heads if path not in files]
     return patients[0] if len(files) == len(patients) == 1 else None
-
-
-def _names_files(frame, where):
-    return bool(find_names(frame, where))
 
 
 def _class_of_patients(frame, where, asked):

@@ -160,19 +160,12 @@ def listed(names, most=10):
 
 
 def columns_in_words(frame):
-    """The columns of a table and, if these do not look like a header, what to do; for messages.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> columns_in_words(pd.DataFrame({"Cohort 2021": ["image", "a.png"], "Unnamed: 1": ["grade", "2"]}))
-    'the columns Cohort 2021, Unnamed: 1 (delete the rows above the header)'
-    """
-    cells = re.split(r"[,;\t|]", ",".join(map(str, frame.head().reset_index().to_numpy().ravel())))
+    """The columns of a table and, if these do not look like a header, what to do; for messages."""
+    cells = re.split(r"[,;|\t\n]", frame.head().to_csv(header=False))
     told = ["delete the rows above the header"] if {"name", "label"} & {*map(known_kind, cells)} else []
     if (said := frame.attrs.get("said", "")).startswith("sheet "):
         told.append(f"read with {said}: put the sheet of labels first")
-    return f"the columns {listed(frame.columns, 8)}" + (f" ({'; '.join(told)})" if told else "")
+    return " ".join([f"the columns {listed(frame.columns, 8)}", *(f"({remedy})" for remedy in told)])
 
 
 def read_values(values):
