@@ -55,7 +55,7 @@ def test_a_legend_in_front_of_the_sheet_of_labels_is_named(tmp_path):
         sheet.append(row)
     put(tmp_path, NAMES)
     book.save(tmp_path / "labels.xlsx")
-    said = r"has the columns code, meaning \(read with sheet 'Sheet': put the sheet of labels first\), and --name-"
+    said = r"has the columns code, meaning \(sheet 'Sheet' is read: put the sheet of labels first\), and --name-"
     with pytest.raises(NoClassesError, match=said):
         read_manifest(tmp_path)
 

@@ -104,7 +104,7 @@ def test_tables_that_share_no_patient_are_refused(tmp_path):
 
 def test_patients_without_a_file_and_files_without_a_patient_are_counted(tmp_path):
     patients = {"patient": ["P0", "P1", "P2", "Q7", "Q8"], "KRAS": ["wt", "mut", "wt", "mut", "wt"]}
-    manifest = read_manifest(tables(tmp_path, patients))
+    manifest = read_manifest(tables(tmp_path, patients), groups="Patient")
     said = (
         "crops.csv names files and patients.csv tells 'KRAS' of 5 patients: joined by 'patient'; 2 files of patients "
         "without it are left out; 2 patients have no file in crops.csv"

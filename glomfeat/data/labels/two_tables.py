@@ -71,9 +71,9 @@ def read_two(path, frame, asked, notes):
             f"{of_patients.name}: patients have several rows with different {label!r}: keep one of each"
         )
     _refuse_spellings(key, called, of_files.name, of_patients.name)
-    files = files.drop(columns=[label, keys[0]], errors="ignore").assign(case=key.array)
+    files = files.drop(columns=label, errors="ignore").assign(**{keys[0]: key.array})
     more = known[[column for column in known.columns if column not in (*files.columns, keys[1])]]
-    merged = files.join(more.set_index(known[keys[1]]), on="case")
+    merged = files.join(more.set_index(known[keys[1]]), on=keys[0])
     take_unclear(merged, patients, more.columns)
     lost, bare = merged[label].isna(), len({*known[keys[1]]} - {*key})
     if lost.all():

@@ -164,7 +164,7 @@ def columns_in_words(frame):
     cells = re.split(r"[,;|\t\n]", frame.head().to_csv(header=False))
     told = ["delete the rows above the header"] if {"name", "label"} & {*map(known_kind, cells)} else []
     if (said := frame.attrs.get("said", "")).startswith("sheet "):
-        told.append(f"read with {said}: put the sheet of labels first")
+        told.append(f"{said} is read: put the sheet of labels first")
     return " ".join([f"the columns {listed(frame.columns, 8)}", *(f"({remedy})" for remedy in told)])
 
 
