@@ -141,7 +141,7 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     order = sorted(range(len(relative)), key=lambda row: relative[row].split("/"))
     relative, paths = [relative[row] for row in order], [paths[row] for row in order]
     _check_dicom(relative, problems)
-    given, labels = labels, labels or find_labels(folder, places, relative, asked, notes)
+    given, labels = labels, labels or find_labels(folder, places, relative, asked, notes, layout)
     if labels is None:
         refuse_unused(Path(folder), asked, notes)
     if labels is None and (samples := sample_labels(relative, paths)) is not None:
@@ -272,6 +272,13 @@ def is_feature_table(path, asked=USUAL, notes=None, forced=False):
         notes.append(
             f"{path.name} names images below its folder and is read as their labels; file:{path} reads its numbers"
         )
+    if not images and not forced and notes is not None and names is not None:
+        first = next(filter(is_image, names), "")
+        if folder := next((one for one in path.absolute().parents[1:] if first and is_there(one / first)), None):
+            notes.append(
+                f"warning: {path.name} names images below {folder} and is read as a table of features: if it holds "
+                f"labels, give {folder} as DATA, with --labels {path}; file:{path} says that it holds features"
+            )
     return not images
 
 

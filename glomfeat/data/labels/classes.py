@@ -1,5 +1,6 @@
 """Which class each image belongs to, by a table of labels or by its folder."""
 
+import re
 import shlex
 import unicodedata
 from dataclasses import dataclass, field
@@ -20,9 +21,9 @@ from glomfeat.data.tables.read import (
     NAME_COLUMNS,
     OF_TEXT,
     TableError,
+    columns_in_words,
     find_names,
     known_kind,
-    listed,
     plain,
     read_values,
     row_names,
@@ -37,11 +38,11 @@ DOUBTED = {"na", "n/a", "none", "null"}
 
 
 def clean_label(value):
-    """A label as text; 1, 1.0 and ' 1 ' are one class, and NaN and #N/A are none."""
+    """A label as text; 1, 1.00 and ' 1 ' are one class, and NaN and #N/A are none."""
     text = "" if pd.isna(value) else str(value).strip()
     if text.casefold() in NO_LABEL:
         return ""
-    return text[:-2] if text.endswith(".0") and text[:-2].lstrip("-").isdigit() else text
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", text)
 
 
 def refuse_no_rows(path, frame):
@@ -93,10 +94,10 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
         if both is None and wrong is not None:
             raise wrong
         if both is None:
-            have, called = listed(frame.columns, 8), ", ".join(NAME_COLUMNS[:5])
+            have, called = columns_in_words(frame), ", ".join(NAME_COLUMNS[:5])
             alone = "" if names is None else "; from a table beside class folders, --groups alone takes the cases"
             raise ManifestError(
-                f"{path} has the columns {have}: one of {called}, ... must name the image and one of "
+                f"{path} has {have}: one of {called}, ... must name the image and one of "
                 f"{', '.join(LABEL_COLUMNS[:4])}, ... its class, or say which with --name-column and --label-column"
                 f"{alone}"
             )
@@ -106,7 +107,10 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
         frame, names = (part[known].reset_index(drop=True) for part in (frame, names))
     _check_second(frame, where, label, asked, notes)
     called = find_names(frame, where, asked.name)
-    frame = frame.assign(name=names, raw=[*map(clean_label, frame[label])])
+    raw = [*map(clean_label, frame[label])]
+    if not asked.label and known_kind(label) != "label":  # only the class: no option names it, no header says so
+        frame = frame.drop(columns=label)
+    frame = frame.assign(name=names, raw=raw)
     doubted = frame["raw"].str.casefold().isin(DOUBTED) & (frame["raw"] != "none")
     for text, rows in frame["raw"][doubted].value_counts().items():
         of = number_of(rows, "row")
@@ -139,7 +143,7 @@ def lines_on_emptied(path, frame, asked):
     form, lines = look_at(path, OF_TEXT), []
     written = read_text(path, form, only=[column for column in lacking if column in form.header])
     for column in written:
-        texts = written[column].str.strip()[frame[column].isna().to_numpy()]
+        texts = written[column].iloc[: len(frame)].str.strip()[frame[column].isna().to_numpy()]
         for text, rows in texts[texts.str.casefold().isin(DOUBTED)].value_counts().items():
             of = f"{text!r} in {number_of(rows, 'row')} of column {column!r}"
             lines.append(f"{path.name}: {of} counts as no value: if it is a value, write another text")
@@ -289,7 +293,7 @@ def class_numbers(labels, classes, notes=None):
     [1.0, 0.0]
     """
     spelt, known = labels.map(spelling), {spelling(name): number for number, name in enumerate(classes)}
-    numbers = {} if any(name.lstrip("-").isdigit() for name in classes) else {str(k): k for k in range(len(classes))}
+    numbers = {} if any(name.lstrip("-").isdecimal() for name in classes) else {str(k): k for k in range(len(classes))}
     if notes is not None and spelt.isin(numbers).any():
         first, *others = classes
         meant = joined([f"0 is taken for {first}", *(f"{k} for {name}" for k, name in enumerate(others, 1))])
@@ -299,7 +303,7 @@ def class_numbers(labels, classes, notes=None):
 
 def order_classes(names, positive, problems):
     """Sort classes, numbers by value, and put the positive one last."""
-    ordered = sorted(names, key=lambda name: (0, int(name), "") if name.lstrip("-").isdigit() else (1, 0, name))
+    ordered = sorted(names, key=lambda name: (0, int(name), "") if name.lstrip("-").isdecimal() else (1, 0, name))
     if len(ordered) < 2:
         problems.append((f"one class only ({ordered[0]}): there is nothing to tell apart", []))
     if positive is None:

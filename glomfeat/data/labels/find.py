@@ -7,10 +7,11 @@ from unicodedata import normalize
 import pandas as pd
 
 from glomfeat.data.files import names_below, split
-from glomfeat.data.folders.names import are_sites
+from glomfeat.data.folders.layout import read_tree
+from glomfeat.data.folders.names import are_classes, are_sites
 from glomfeat.data.labels.classes import labelled, one_row_each
 from glomfeat.data.labels.corrections import hold_changes
-from glomfeat.data.labels.two_tables import clinical_table
+from glomfeat.data.labels.two_tables import MOST_CLASSES, clinical_table
 from glomfeat.data.problems import Gap, ManifestError
 from glomfeat.data.tables.columns import USUAL, label_column
 from glomfeat.data.tables.joining import find_names_among, lines_on_folders
@@ -18,6 +19,7 @@ from glomfeat.data.tables.read import (
     SHEETS,
     TableError,
     as_spelt,
+    columns_in_words,
     find_column,
     listed,
     plain,
@@ -65,11 +67,13 @@ def join_labels(files, labels, relative, problems, asked=USUAL, notes=None, tabl
     frame = labelled(labels, asked, notes, table)
     where, left_out, shown = Path(labels).name, frame.attrs["left out"], files["name"].tolist()
     found, unclear = find_names_among([*frame["name"], *left_out], relative)
+    if not found and not unclear:
+        _refuse_other_names(frame, where, relative)
     if notes is not None:
         notes += lines_on_folders(((name, relative[row]) for name, row in found.items()), where)
     left_out = {shown[found[name]] for name in left_out if name in found}
     frame = frame.assign(name=[shown[found[name]] if name in found else name for name in frame["name"]])
-    frame = one_row_each(frame, problems, asked, [] if notes is None else notes, where)
+    frame = one_row_each(frame, problems if found else [], asked, [] if notes is None else notes, where)
     gone = frame["name"][~frame["name"].isin(files["name"])]
     several = gone.isin(unclear)
     if several.any():
@@ -86,6 +90,17 @@ def join_labels(files, labels, relative, problems, asked=USUAL, notes=None, tabl
     if bare:
         problems.append((Gap(f"files without a {'label' if table is None else 'row'} in {where}"), bare))
     return _agree(merged[merged["raw"].notna()].copy(), problems)
+
+
+def _refuse_other_names(frame, where, relative):
+    """Refuse a table that names no image if another of its columns does."""
+    for column in frame.columns.difference(["name", "raw", *frame.attrs["named by"]], sort=False):
+        texts = {*read_values(frame[column].array)} - {""}
+        if 2 * len(find_names_among(texts, relative)[0]) > len(texts):
+            called = " and ".join(map(repr, frame.attrs["named by"]))
+            raise ManifestError(
+                f"{called} of {where} names no image, and {column!r} does: say --name-column {column!r}"
+            )
 
 
 def tables_of_labels(folder, places, relative=(), asked=USUAL):
@@ -105,7 +120,7 @@ def sheets_in(folder, places):
     return [path for path in sorted([*beside, *inside]) if _may_be_labels(path)]
 
 
-def find_labels(folder, places, relative=(), asked=USUAL, notes=None):
+def find_labels(folder, places, relative=(), asked=USUAL, notes=None, layout=None):
     """The only table of labels in a folder, or None.
 
     Parameters
@@ -117,12 +132,14 @@ def find_labels(folder, places, relative=(), asked=USUAL, notes=None):
         Images; a table must name some of them, unless its columns have the usual names for labels.
     asked : glomfeat.data.tables.columns.Asked
     notes : list of str, optional
-        A line is added if further tables say the same.
+        A line is added if further tables say the same, or if folders give classes and two tables seem to.
+    layout : str, optional
+        What the user says folders mean.
 
     Raises
     ------
     ManifestError
-        There are several that differ.
+        There are several that differ, or it is not clear whether folders or one of two tables give the classes.
     """
     sheets = sheets_in(folder, places)
     found = _that_hold_labels(sheets, relative, asked)
@@ -139,7 +156,29 @@ def find_labels(folder, places, relative=(), asked=USUAL, notes=None):
             notes.append(f"{others} {say} the same as {found[0].name}, which is read")
     if found:
         return found[0]
-    return clinical_table([path for path in sheets if not _holds_percentages(path)], asked)
+    table = clinical_table([path for path in sheets if not _holds_percentages(path)])
+    if table is None or not places or label_column(read_head(table), table.name, asked.label):
+        return table
+    return None if _are_by_folder(table.name, relative, layout, notes) else table
+
+
+def _are_by_folder(table, relative, layout, notes):
+    """Whether folders give the classes, and not a column of a table whose header does not say so."""
+    tree = read_tree(relative, layout, labelled=True)
+    kind, most = ("class", len(relative)) if layout else ("ignore", MOST_CLASSES)
+    levels = zip(tree.levels, tree.names, strict=True)
+    found = [names for one, names in levels if one == kind and 1 < len(names) <= most]
+    if found and not layout and not any(map(are_classes, found)):
+        raise ManifestError(
+            f"the folders {listed(found[0])} and a column of {table} may both be the classes: say which column it is "
+            "with --label-column, or what the folders mean with --layout, such as class/image"
+        )
+    if found and notes is not None:
+        notes.append(
+            f"warning: {table} and the table of its patients' files are not used, because folders give the classes: to "
+            "use them, add a column 'label' to the latter, or name the column of classes with --label-column"
+        )
+    return bool(found)
 
 
 def _say_the_same(paths):
@@ -206,7 +245,7 @@ def _tables_in(folder):
             lines.append(f"{path.name} is no table that is read, save it as .xlsx or .csv")
         elif _may_be_labels(path):
             with contextlib.suppress(TableError):
-                lines.append(f"{path.name} has the columns {listed(read_head(path).columns, 6)}")
+                lines.append(f"{path.name} has {columns_in_words(read_head(path))}")
     return lines[:3]
 
 

@@ -1,12 +1,25 @@
 """Labels in two tables, as STAMP keeps them: the files of each patient, and what is known of each patient."""
 
 from glomfeat.core.words import number_of
+from glomfeat.data.cases import written_loosely
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.tables.columns import label_column
-from glomfeat.data.tables.read import CASE_COLUMNS, SHEETS, TableError, find_column, find_names, known_kind, read_frame
+from glomfeat.data.tables.facts import fact_of
+from glomfeat.data.tables.read import (
+    CASE_COLUMNS,
+    SHEETS,
+    TableError,
+    find_column,
+    find_names,
+    known_kind,
+    plain,
+    read_frame,
+    read_values,
+)
 from glomfeat.data.tables.unclear import take_unclear
 
 MOST_CLASSES = 10
+OF_PERSONS = ("sex", "gender")
 
 
 def read_two(path, frame, asked, notes):
@@ -32,7 +45,7 @@ def read_two(path, frame, asked, notes):
     """
     if find_column(frame, CASE_COLUMNS) is None:
         return None
-    here = _names_files(frame, path.name)
+    here = bool(find_names(frame, path.name))
     others = {}
     for other in sorted(path.parent.iterdir()) if path.parent.is_dir() else ():
         if other != path and other.suffix.lower() in SHEETS and not other.name.startswith((".", "~$")):
@@ -40,7 +53,7 @@ def read_two(path, frame, asked, notes):
                 found = read_frame(other)
             except TableError:
                 continue
-            if find_column(found, CASE_COLUMNS) is not None and _names_files(found, other.name) != here:
+            if find_column(found, CASE_COLUMNS) is not None and bool(find_names(found, other.name)) != here:
                 others[other] = found
     if len(others) != 1:
         return None
@@ -50,26 +63,48 @@ def read_two(path, frame, asked, notes):
     )
     label = _class_of_patients(patients, of_patients.name, asked)
     keys = [find_column(table, CASE_COLUMNS) for table in (files, patients)]
+    key, called = (read_values(table[column].array) for table, column in zip((files, patients), keys, strict=True))
+    patients = patients.assign(**{keys[1]: called.array})[(called != "").array]
     known = patients.drop_duplicates(keys[1])
     if len(known) < len(patients.drop_duplicates([keys[1], label])):
         raise ManifestError(
             f"{of_patients.name}: patients have several rows with different {label!r}: keep one of each"
         )
-    key = files[keys[0]].astype(str).str.strip()
-    files = files.drop(columns=[label, keys[0]], errors="ignore").assign(case=key)
+    _refuse_spellings(key, called, of_files.name, of_patients.name)
+    files = files.drop(columns=label, errors="ignore").assign(**{keys[0]: key.array})
     more = known[[column for column in known.columns if column not in (*files.columns, keys[1])]]
-    merged = files.join(more.set_index(known[keys[1]].astype(str).str.strip()), on="case")
+    merged = files.join(more.set_index(known[keys[1]]), on=keys[0])
     take_unclear(merged, patients, more.columns)
-    lost = merged[label].isna()
+    lost, bare = merged[label].isna(), len({*known[keys[1]]} - {*key})
+    if lost.all():
+        raise ManifestError(
+            f"no file of {of_files.name} is of a patient whose {label!r} {of_patients.name} tells: write patients in "
+            f"one way in {keys[0]!r} of the former and {keys[1]!r} of the latter"
+        )
     without = number_of(lost.sum(), "file of patients without it is", "files of patients without it are")
     notes.append(
         f"{of_files.name} names files and {of_patients.name} tells {label!r} of {len(known)} patients: joined by "
-        f"{keys[0]!r}" + (f"; {without} left out" if lost.any() else "")
+        f"{keys[0]!r}"
+        + (f"; {without} left out" if lost.any() else "")
+        + (f"; {number_of(bare, 'patient has', 'patients have')} no file in {of_files.name}" if bare else "")
     )
     return merged, label
 
 
-def clinical_table(paths, asked):
+def _refuse_spellings(key, called, files, patients):
+    """Refuse patients that two tables write in two ways; rows are named, which do not say who they are."""
+    rows = {written_loosely(patient): row for row, patient in reversed([*enumerate(called, 1)])}
+    alone = key[~key.isin(called)].drop_duplicates()
+    if twice := [(row + 1, rows[text]) for row, text in alone.map(written_loosely).items() if text in rows]:
+        written = number_of(len(twice), "patient is", "patients are")
+        ours, theirs = twice[0]
+        raise ManifestError(
+            f"{written} written in {patients} with other capitals, blanks, zeros or forms of letters than in {files}, "
+            f"such as in row {theirs} of the former and row {ours} of the latter: write each patient in one way"
+        )
+
+
+def clinical_table(paths):
     """Which of some tables is the one of patients, if another one names their files; or None."""
     heads = {}
     for path in paths:
@@ -79,13 +114,9 @@ def clinical_table(paths, asked):
             continue
         if find_column(head, CASE_COLUMNS) is not None:
             heads[path] = head
-    files = [path for path, head in heads.items() if _names_files(head, path.name)]
+    files = [path for path, head in heads.items() if find_names(head, path.name)]
     patients = [path for path in heads if path not in files]
     return patients[0] if len(files) == len(patients) == 1 else None
-
-
-def _names_files(frame, where):
-    return bool(find_names(frame, where))
 
 
 def _class_of_patients(frame, where, asked):
@@ -94,7 +125,7 @@ def _class_of_patients(frame, where, asked):
         return label
     counts = {column: frame[column].nunique() for column in frame.columns if not known_kind(column)}
     classes = [column for column, count in counts.items() if 2 <= count <= MOST_CLASSES]
-    if len(classes) == 1:
+    if len(classes) == 1 and not fact_of(classes[0]) and plain(classes[0]) not in OF_PERSONS:
         return classes[0]
     shown = ", ".join(f"{column} ({counts[column]} values)" for column in classes) or "none with 2 to 10 values"
     raise ManifestError(f"{where} does not say which column holds the classes ({shown}): say it with --label-column")

@@ -206,7 +206,8 @@ class _Both:
 
     def is_single(self, end):
         """Whether no two names of a list end so."""
-        return all(len(names[_span(names, end)]) < 2 for names in self.ends)
+        spans = (_span(names, end) for names in self.ends)
+        return all(span.stop - span.start < 2 for span in spans)
 
 
 def _best(name, form, ends, both):
@@ -220,4 +221,4 @@ def _best(name, form, ends, both):
         return rows
     if both.contradict(agree):
         return next(filter(None, (ends.equal(path[:k]) for k in range(agree, 0, -1))), [])
-    return rows if both.is_single(_backwards(name, without_suffix)[:agree]) else [*rows, *rows]
+    return rows if both.is_single(_backwards(name, without_suffix)[:agree]) else rows[:1] * 2

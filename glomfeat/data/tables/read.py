@@ -159,6 +159,15 @@ def listed(names, most=10):
     return ", ".join(names[:most]) + more
 
 
+def columns_in_words(frame):
+    """The columns of a table and, if these do not look like a header, what to do; for messages."""
+    cells = re.split(r"[,;|\t\n]", frame.head().to_csv(header=False))
+    told = ["delete the rows above the header"] if {"name", "label"} & {*map(known_kind, cells)} else []
+    if (said := frame.attrs.get("said", "")).startswith("sheet "):
+        told.append(f"{said} is read: put the sheet of labels first")
+    return " ".join([f"the columns {listed(frame.columns, 8)}", *(f"({remedy})" for remedy in told)])
+
+
 def read_values(values):
     """The values of a column as texts without surrounding blanks; numbers as people write them.
 
@@ -236,6 +245,8 @@ def read_frame(path, text=(), rows=None, numbers=()):
         raise TableError(f"{path.name} cannot be read: {error.strerror or error}; {LOOK}") from error
     columns, numbers = [column for column in form.header if _is_text(column, text)], {*map(plain, numbers)} - OF_TEXT
     frame = read_text(path, form, columns, rows, numbers=[column for column in columns if _is_text(column, numbers)])
+    if len(frame) and frame.iloc[-1].isna().all():  # Excel writes commas alone where cells have been emptied
+        frame = frame.iloc[: frame.notna().any(axis=1).to_numpy().nonzero()[0].max(initial=-1) + 1].copy()
     labels = [column for column in find_columns(frame, LABEL_COLUMNS) if column in form.header]
     # a class may be called None or NA, which pandas takes for a missing value
     if labels and frame[labels].isna().to_numpy().any():
