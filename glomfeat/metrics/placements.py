@@ -155,7 +155,7 @@ def correlations_in_cases(
     return float(between / total), float(across / total)
 
 
-def _covariance_across(apart, labels, cases, folds):
+def _covariance_across(apart: np.ndarray, labels: np.ndarray, cases: np.ndarray, folds: np.ndarray) -> float:
     """Covariance of values of a case that have different classes, from values less their mean of fold and class."""
     tested, place = np.unique(folds * (cases.max() + 1) + cases, return_inverse=True)
     fold, sides = tested // (cases.max() + 1), np.c_[labels == 1, labels == 0]
@@ -163,4 +163,4 @@ def _covariance_across(apart, labels, cases, folds):
     pairs, whole = held.prod(axis=1), np.maximum(1, case_sums(held, fold, fold.max() + 1))
     own = (pairs * (held / whole[fold]).sum(axis=1)).sum()  # what a case takes away from itself through the means
     known = pairs.sum() - own + (np.bincount(fold, pairs) ** 2 / whole.prod(axis=1)).sum()
-    return sums.prod(axis=1).sum() / known if known > 1e-9 * pairs.sum() else float("nan")
+    return float(sums.prod(axis=1).sum() / known) if known > 1e-9 * pairs.sum() else float("nan")
