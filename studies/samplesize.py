@@ -22,10 +22,10 @@ class SampleSize:
     prevalence: float = 0.2
     """Share of the positive class."""
     icc: tuple[float, ...] = (0.0, 0.1, 0.2, 0.4)
-    """How alike the scores of two images of one case and class are, from 0 to below 1. Each value is a row of the
-    table."""
+    """How alike the scores of two images of one case and class are, from 0 to 1. Each value is a row of the table."""
     icc_across: float = 0.0
-    """The same for two images of one case but of different classes. 0 is cautious. At most the smallest --icc."""
+    """The same for two images of one case but of different classes. 0 is cautious, unless a pilot shows that it is
+    below 0. No further from 0 than the smallest --icc."""
     label_icc: float = 0.0
     """How alike the labels in one case are: 0 if they are independent, 1 if each case has only one class."""
     width: float = 0.1
@@ -53,10 +53,11 @@ class SampleSize:
         far = self.auroc - 0.5
         _inside("difference", self.difference, self.difference < far, f"below {far:g}: the other arm is above chance")
         for value in self.icc or (None,):
-            _inside("icc", value, value is not None and 0 <= value < 1, "from 0 to below 1")
+            _inside("icc", value, value is not None and 0 <= value <= 1, "from 0 to 1")
         most = min(self.icc)
         _inside("label-icc", self.label_icc, 0 <= self.label_icc <= 1, "from 0 to 1")
-        _inside("icc-across", self.icc_across, 0 <= self.icc_across <= most, f"from 0 to the smallest --icc, {most:g}")
+        allowed = f"no further from 0 than the smallest --icc, {most:g}"
+        _inside("icc-across", self.icc_across, abs(self.icc_across) <= most, allowed)
         _inside("correlation", self.correlation, 0 <= self.correlation < 1, "from 0 to below 1")
         for value in self.images or (None,):
             _inside("images", value, value is not None and value >= 1, "1 or more")
@@ -98,7 +99,7 @@ def plan(options):
     sizes, best, found = sizes_of(options.images, options.prevalence, options.label_icc), options.auroc, []
     other, m = best - options.difference, np.asarray(options.images, float)
     for icc in options.icc:
-        alike = icc, min(icc, options.icc_across)
+        alike = icc, options.icc_across
         own, its = (covariance_parts(area, area, sizes, *alike) for area in (best, other))
         both = covariance_parts(best, other, sizes, *alike, options.correlation)
         wide = partial(width, best, spread_of(own, sizes.holders))

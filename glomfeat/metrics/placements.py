@@ -105,65 +105,62 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return (np.cumsum(times) - (times - 1) / 2)[place]
 
 
-def icc_oneway(values: np.ndarray, groups: np.ndarray) -> float:
-    """Intraclass correlation of values in groups of uneven sizes: how alike two values of a group are.
+def correlations_in_cases(
+    values: np.ndarray, labels: np.ndarray, cases: np.ndarray, folds: np.ndarray
+) -> tuple[float, float]:
+    """How alike the values of two images of a case are, if they have one class and if they have different classes.
 
-    By analysis of variance, ICC(1) of Shrout & Fleiss (1979), with the mean size for uneven groups of Donner (1986,
-    International Statistical Review 54:67).
-
-    Parameters
-    ----------
-    values : ndarray of float, shape (n,)
-    groups : ndarray of int, shape (n,)
-
-    Returns
-    -------
-    float
-        NaN if there is only one group, or no group of two.
-
-    Examples
-    --------
-    >>> icc_oneway(np.array([1.0, 1.0, 3.0, 3.0]), np.array([0, 0, 1, 1]))
-    1.0
-    """
-    _, groups = np.unique(groups, return_inverse=True)
-    sizes = np.bincount(groups)
-    n, k = len(groups), len(sizes)
-    if k < 2 or n == k:
-        return float("nan")
-    means = np.bincount(groups, values) / sizes
-    between = (sizes * (means - values.mean()) ** 2).sum() / (k - 1)
-    within = ((values - means[groups]) ** 2).sum() / (n - k)
-    size = (n - (sizes**2).sum() / n) / (k - 1)
-    total = between + (size - 1) * within
-    return float((between - within) / total) if total > 0 else float("nan")
-
-
-def correlation_across(values: np.ndarray, positive: np.ndarray, cases: np.ndarray) -> float:
-    """How alike the values of two images of one case but of different classes are, over all such pairs.
+    Each fold and class has a mean of its own, which costs a degree of freedom: a case that is alone with its class in a
+    fold tells nothing of how cases differ. The first is ICC(1) of Shrout & Fleiss (1979), by analysis of variance of
+    cases within folds and classes, with the mean size for uneven cases of Donner (1986, International Statistical
+    Review 54:67). The second is over the same variance of a single value. Its covariance is the sum of products over
+    all such pairs of a case, of values less their mean of fold and class, divided by what that sum would be if the
+    covariance were 1.
 
     Parameters
     ----------
     values : ndarray of float, shape (n,)
-        With mean 0 and the same variance in each class.
-    positive : ndarray of bool, shape (n,)
-    cases : ndarray of int, shape (n,)
+    labels, cases, folds : ndarray of int, shape (n,)
         Codes from 0.
 
     Returns
     -------
-    float
-        NaN if no case holds both classes.
+    icc, across : float
+        Unbiased but for being ratios, so that they may also lie below 0. NaN if no fold has two cases of one class, if
+        no case has two images of one class, or if values do not differ; ``across`` also if there are more than two
+        classes, or if no fold has a case of both classes, beside other cases of each.
 
     Examples
     --------
-    >>> values, positive = np.array([1.0, 1.0, -1.0, -1.0]), np.array([True, False, True, False])
-    >>> correlation_across(values, positive, np.array([0, 0, 1, 1]))
-    1.0
+    >>> values, labels, cases = np.array([1.0, 1, 1, 1, 3, 3, 3, 3]), np.tile([0, 0, 1, 1], 2), np.repeat([0, 1], 4)
+    >>> correlations_in_cases(values, labels, cases, np.zeros(8, int))
+    (1.0, 1.0)
     """
-    n_cases = cases.max() + 1
-    sides = np.c_[positive, ~positive]
-    sums, held = (case_sums(sides * one[:, None], cases, n_cases) for one in (values, np.ones(len(values))))
-    pairs = held.prod(axis=1).sum()
-    variance = (values**2).mean()
-    return float(sums.prod(axis=1).sum() / pairs / variance) if pairs and variance else float("nan")
+    strata, n_cases = folds * (labels.max() + 1) + labels, cases.max() + 1
+    whole = np.bincount(strata)
+    apart = values - (np.bincount(strata, values) / np.maximum(1, whole))[strata]
+    groups, place = np.unique(strata * n_cases + cases, return_inverse=True)
+    sizes, strata = np.bincount(place), groups // n_cases
+    n, k, freedom = len(values), len(groups), len(groups) - len(np.unique(strata))
+    if not freedom or n == k:
+        return float("nan"), float("nan")
+    means = np.bincount(place, apart) / sizes
+    within = ((apart - means[place]) ** 2).sum() / (n - k)
+    size = (n - (sizes**2 / whole[strata]).sum()) / freedom
+    between = ((sizes * means**2).sum() / freedom - within) / size
+    total = between + within
+    if not total > 1e-12 * (values**2).mean():
+        return float("nan"), float("nan")
+    across = _covariance_across(apart, labels, cases, folds) if labels.max() == 1 else float("nan")
+    return float(between / total), float(across / total)
+
+
+def _covariance_across(apart: np.ndarray, labels: np.ndarray, cases: np.ndarray, folds: np.ndarray) -> float:
+    """Covariance of values of a case that have different classes, from values less their mean of fold and class."""
+    tested, place = np.unique(folds * (cases.max() + 1) + cases, return_inverse=True)
+    fold, sides = tested // (cases.max() + 1), np.c_[labels == 1, labels == 0]
+    sums, held = (case_sums(sides * one[:, None], place, len(tested)) for one in (apart, np.ones(len(apart))))
+    pairs, whole = held.prod(axis=1), np.maximum(1, case_sums(held, fold, fold.max() + 1))
+    own = (pairs * (held / whole[fold]).sum(axis=1)).sum()  # what a case takes away from itself through the means
+    known = pairs.sum() - own + (np.bincount(fold, pairs) ** 2 / whole.prod(axis=1)).sum()
+    return float(sums.prod(axis=1).sum() / known) if known > 1e-9 * pairs.sum() else float("nan")

@@ -26,11 +26,12 @@ def best_of_many_table(run, resampled):
         One row per finished arm except the floor, best AUROC first. ``chosen`` is the share of replicates of a
         bootstrap over cases in which the arm is the best one; arms that are equally good share it. For the best arm,
         ``corrected`` is what the arm that looks best gives on cases that had no part in choosing it
-        (`glomfeat.metrics.many.best_of_many`). Its 95 % limits are percentiles over the replicates; if all replicates
-        are the same, as without errors, they are nowhere inside the limits from leaving out each case. ``arms`` is the
-        number of arms that it was chosen among, ``replicates`` how many replicates count, ``shared`` the share of these
-        in which several arms are equally good. A replicate counts if all classes are among the cases drawn, and
-        among those not drawn, of some fold. If fewer than half of them count, the other columns are empty.
+        (`glomfeat.metrics.many.best_of_many`). Its 95 % limits are percentiles over the replicates, but the lower one
+        is never above that of results.csv: a correction makes no figure surer, and nearly all replicates of an arm
+        without errors are the same. ``arms`` is the number of arms that it was chosen among, ``replicates`` how many
+        replicates count, ``shared`` the share of these in which several arms are equally good. A replicate counts if
+        all classes are among the cases drawn, and among those not drawn, of some fold. If fewer than half of them
+        count, the other columns are empty.
     """
     at = resampled.looking
     frame = pd.DataFrame({"arm": [resampled.names[k] for k in at], "auroc": resampled.auroc[at]})
@@ -38,11 +39,10 @@ def best_of_many_table(run, resampled):
     if len(at) < 2:
         return frame[:0]
     found = best_of_many(resampled.auroc[at], resampled.drawn[at], resampled.outside[at])
-    value, *ends = np.clip([found.value, *limits(found.figures)], 0, 1)
-    if ends[0] == ends[1]:
-        ends = jackknife_limits(value, resampled.left_out[at[0]], holders=resampled.holders)
+    value, low, high = np.clip([found.value, *limits(found.figures)], 0, 1)
+    own, _ = jackknife_limits(resampled.auroc[at[0]], resampled.left_out[at[0]], holders=resampled.holders)
     frame["chosen"] = found.chosen
-    of_best = value, *ends, len(at), found.replicates, found.shared
+    of_best = value, np.minimum(low, own), high, len(at), found.replicates, found.shared
     for column, one in zip(OF_BEST, of_best, strict=True):
         frame[column] = [one, *[np.nan] * (len(at) - 1)]
     return frame.astype({"arms": "Int64", "replicates": "Int64"})

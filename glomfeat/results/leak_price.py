@@ -5,15 +5,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from glomfeat.core.arms import FLOOR
 from glomfeat.core.csvs import read_csv
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import leave_out_weights
 from glomfeat.results.parts import arms_of, count_holders, measure, regroup, status_of, trial_parts, units_of
 from glomfeat.results.terminal import print_cells
+from glomfeat.results.words import signed
 
 PRICED = ("auroc", "balanced_accuracy")
 ENDS = ("_by_case", "_by_image", "_price", "_price_lo", "_price_hi")
 COLUMNS = ("arm", "status", *(f"{name}{end}" for name in PRICED for end in ENDS))
+OF_LIMITS = [name for name in COLUMNS if name.endswith(("_lo", "_hi"))]
 SAID = (
     "The price is what a split of images adds to the figure by case: every arm was run once more on folds of the same "
     "sizes in which images of one case lie on both sides, so that an arm is rewarded for recognising the case.",
@@ -39,7 +42,8 @@ def leak_price_table(run, image_run):
     -------
     pandas.DataFrame
         Columns `COLUMNS`, a row per arm, the highest price in AUROC first. An arm whose trials are not all done has no
-        figures; `status` says how they ended.
+        figures; `status` says how they ended. The floor has no limits, because it looks at no image and no case can
+        change its price.
     """
     units, classes, rows = units_of(run), len(run.manifest.classes), []
     weights, other = leave_out_weights(units.max() + 1), arms_of(image_run)
@@ -48,6 +52,7 @@ def leak_price_table(run, image_run):
         row = {"arm": name, "status": status_of(one.record(trial) for one, mine in sides for trial in mine)}
         if row["status"] == "done":
             row |= _prices([regroup(trial_parts(*side), units) for side in sides], classes, weights)
+            row |= dict.fromkeys(OF_LIMITS, np.nan) if name == FLOOR else {}
         rows.append(row)
     frame = pd.DataFrame(rows).reindex(columns=COLUMNS)
     return frame.sort_values("auroc_price", ascending=False, kind="stable", na_position="last", ignore_index=True)
@@ -107,10 +112,25 @@ def _cells(row):
         if np.isnan(row[f"{name}_price"]):
             found += ["", "", ""]
             continue
-        price, low, high = (row[f"{name}_price{end}"] for end in ("", "_lo", "_hi"))
-        found += [f"{row[f'{name}_by_case']:.3f}", f"{row[f'{name}_by_image']:.3f}"]
-        found.append(f"{price:+z.3f} ({low:+z.3f} to {high:+z.3f})")
+        found += [f"{row[f'{name}_by_case']:.3f}", f"{row[f'{name}_by_image']:.3f}", price_in_words(row, name)]
     return found
+
+
+def price_in_words(row, name="auroc"):
+    """A price with its limits, if it has any.
+
+    Parameters
+    ----------
+    row : dict
+        A row of `leak_price_table`.
+    name : str
+
+    Returns
+    -------
+    str
+    """
+    price, low, high = (signed(row[f"{name}_price{end}"]) for end in ("", "_lo", "_hi"))
+    return price if np.isnan(row[f"{name}_price_lo"]) else f"{price} ({low} to {high})"
 
 
 def print_leak_price(table, console):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.arms import FLOOR
-from glomfeat.metrics.placements import correlation_across, design_effect, icc_oneway, normal_scores
+from glomfeat.metrics.placements import correlations_in_cases, design_effect, normal_scores
 from glomfeat.metrics.planning import Spread, detectable, fewest_cases, width
 from glomfeat.metrics.resampling import jackknife
 from glomfeat.results.moved import moved_by, scored_trials
@@ -15,7 +15,7 @@ from glomfeat.results.words import figure
 
 COLUMNS = (
     *("arm", "auroc", "icc", "icc_across", "design_effect", "images", "effective_images", "cases"),
-    *("asks", "against", "reached", "target", "cases_needed", "images_needed", "split"),
+    *("asks", "against", "reached", "target", "cases_needed", "images_needed", "split", "note"),
 )
 LIMITS, DIFFERENCE = "limits", "difference"
 WIDTHS, DIFFERENCES = (0.1, 0.05), (0.05, 0.02, 0.01)
@@ -33,9 +33,11 @@ def next_study_table(run):
     -------
     pandas.DataFrame
         For each finished arm except the floor, best first, a row for each target. ``icc`` and ``icc_across`` say how
-        alike the scores of two images of a case are, if they have one class and if they have different classes (normal
-        scores of ranks within fold and class; the latter for two classes only). ``design_effect`` is that of the AUROC,
-        from `glomfeat.metrics.placements.design_effect`; ``effective_images`` is the number of tested images over it.
+        alike the scores of two images of a case are, if they have one class and if they have different classes: from
+        `glomfeat.metrics.placements.correlations_in_cases`, of normal scores of ranks within each class, where ``icc``
+        is at least 0 and ``icc_across`` no further from 0 than it; ``note`` says why they are empty.
+        ``design_effect`` is that of the AUROC, from `glomfeat.metrics.placements.design_effect`; ``effective_images``
+        is the number of tested images over it.
         ``asks`` is ``limits`` for the width of 95 % limits of the AUROC, or ``difference`` for the smallest difference
         to ``against``, the best arm, that is found with 80 % power at 5 % two-sided. ``reached`` is what these cases
         give: the width of the limits in results.csv, or ``detectable`` of comparisons.csv. It is empty if no case
@@ -86,18 +88,30 @@ def _facts(run, trials, name, moved):
 
 
 def _alike(run, trials):
-    """How alike scores of a case's images are, averaged over repeats and, with more than two classes, over classes."""
-    classes, same, across = len(run.manifest.classes), [], []
-    for repeat in dict.fromkeys(trial.repeat for trial in trials):
-        own = scored_trials(run, [trial for trial in trials if trial.repeat == repeat])
-        parts = [(rows, labels, normal_scores(score, labels)) for rows, labels, score in own]
-        if not parts:
-            continue
-        rows, labels, score = (np.concatenate(part) for part in zip(*parts, strict=True))
-        cases, columns = run.manifest.cases[rows], score.reshape(len(score), -1).T
-        same.append(np.mean([icc_oneway(column, cases * classes + labels) for column in columns]))
-        across.append(correlation_across(score, labels == 1, cases) if classes == 2 else np.nan)
-    return {"icc": float(np.mean(same)), "icc_across": float(np.mean(across))}
+    """How alike scores of a case's images are, from all trials together; with more than two classes the mean of each.
+
+    Scores are ranked over all trials. Ranks within a fold would be as widely spread in every fold, whether its few
+    cases differ or not, and cases would seem less alike than they are.
+    """
+    parts, classes = list(scored_trials(run, trials)), len(run.manifest.classes)
+    folds = np.repeat(np.arange(len(parts)), [len(rows) for rows, _, _ in parts])
+    rows, labels, score = (np.concatenate(part) for part in zip(*parts, strict=True))
+    columns = normal_scores(score, labels).reshape(len(score), -1).T
+    found = [correlations_in_cases(column, labels, run.manifest.cases[rows], folds) for column in columns]
+    icc, across = np.mean(found, axis=0)
+    icc = np.maximum(icc, 0)
+    return {"icc": icc, "icc_across": np.clip(across, -icc, icc), "note": _why_none(icc, across, classes)}
+
+
+def _why_none(icc, across, classes):
+    """Why it is not known how alike scores are; empty if it is."""
+    if np.isnan(icc):
+        none = "no fold has two cases of one class, no case has two images of one, or scores of a class do not differ"
+        return f"icc: {none}"
+    if classes > 2:
+        return "icc_across: for two classes only"
+    alone = "icc_across: no fold has a case of both classes beside other cases of each"
+    return alone if np.isnan(across) else ""
 
 
 def _needed(reached, target, facts):
@@ -147,5 +161,5 @@ def _asked(row, names, unit):
     needs, sizes = f"{row['cases_needed']:,} {unit}s", " of the same sizes" if unit == "case" else ""
     if row["asks"] == LIMITS:
         return f"Limits that are {row['target']:g} wide take about {needs}{sizes}."
-    apart = f"A difference of {row['target']:g} between it and {names[row['arm']]}"
+    apart = f"A difference of {row['target']:g} between {names[row['against']]} and {names[row['arm']]}"
     return f"{apart} is seen with 80 % power in about {needs}."

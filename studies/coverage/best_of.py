@@ -48,10 +48,11 @@ def judge_best(structure, scenario, arms, replicates, seed, number):
     found = np.array([rank(one, weights) for one in parts])
     drawn, outside, left_out = np.split(found, (replicates, 2 * replicates), axis=1)
     corrected = best_of_many(seen, drawn, outside)
+    own, (low, high) = jackknife_limits(seen[best], left_out[best]), limits(corrected.figures)
     figures = {
         UNCHOSEN: (seen.mean(), np.nan, np.nan),
-        SEEN: (seen[best], *jackknife_limits(seen[best], left_out[best])),
-        CORRECTED: (corrected.value, *limits(corrected.figures)),
+        SEEN: (seen[best], *own),
+        CORRECTED: (corrected.value, np.minimum(low, own[0]), high),
         JACKKNIFE: (corrected.value, *jackknife_limits(corrected.value, left_out[best])),
     }
     differences = [paired_difference(seen[k] - seen[best], left_out[k] - left_out[best]).p for k in range(arms)]

@@ -11,7 +11,7 @@ from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.drawing import STYLE
 from glomfeat.report.paper import Paper, save_figures
 from glomfeat.results.leak_price import COLUMNS as OF_LEAKS
-from glomfeat.results.leak_price import read_leak_price
+from glomfeat.results.leak_price import price_in_words, read_leak_price
 from glomfeat.results.save import save_table
 from glomfeat.results.words import between, figure, signed
 from studies.coverage.best_of import CORRECTED, HOLM, MAX_T, SEEN
@@ -123,8 +123,7 @@ def leaks_as_text(table):
     """Cells of `leaks`, starting with the headings."""
     cells = [["data", "arm", "AUROC, split by image", "AUROC, split by case", "price (95 % limits)"]]
     for row in table.itertuples():
-        ends = f"{signed(row.auroc_price_lo)} to {signed(row.auroc_price_hi)}"
-        price = f"{signed(row.auroc_price)} ({ends})" if row.status == "done" else row.status
+        price = price_in_words(row._asdict()) if row.status == "done" else row.status
         cells.append([row.data, plain(row.arm), figure(row.auroc_by_image), figure(row.auroc_by_case), price])
     return cells
 

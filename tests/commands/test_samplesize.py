@@ -54,8 +54,11 @@ def test_what_no_number_of_cases_reaches_is_said(capsys):
         ("--auroc 0.5", "--auroc is 0.5: give a number above 0.5, because lower ones are below chance"),
         ("--auroc nan", "--auroc is nan: give a number between 0 and 1, without these"),
         ("--difference 0.45", "--difference is 0.45: give a number below 0.4: the other arm is above chance"),
-        ("--icc 1", "--icc is 1.0: give a number from 0 to below 1"),
-        ("--icc 0.1 --icc-across 0.2", "--icc-across is 0.2: give a number from 0 to the smallest --icc, 0.1"),
+        ("--icc 1.1", "--icc is 1.1: give a number from 0 to 1"),
+        *(
+            (f"--icc 0.1 --icc-across {far}", f"--icc-across is {far}: give a number no further from 0 than {smallest}")
+            for far, smallest in [("0.2", "the smallest --icc, 0.1"), ("-0.2", "the smallest --icc, 0.1")]
+        ),
         ("--images 0", "--images is 0: give a number 1 or more"),
         ("--cases 1", "--cases is 1: give a number 2 or more"),
         ("--label-icc 2", "--label-icc is 2.0: give a number from 0 to 1"),

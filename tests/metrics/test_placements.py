@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from glomfeat.metrics.by_case import auroc_by_case
-from glomfeat.metrics.placements import correlation_across, design_effect, icc_oneway, influences, normal_scores
+from glomfeat.metrics.placements import correlations_in_cases, design_effect, influences, normal_scores
 from glomfeat.metrics.resampling import jackknife, leave_out_weights
 from glomfeat.metrics.scores import auroc
 
@@ -66,16 +66,53 @@ def test_copies_of_images_are_worth_nothing():
 
 def test_icc_is_that_of_shrout_and_fleiss():
     judged = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7.0]])
-    assert icc_oneway(judged.ravel(), np.repeat(np.arange(6), 4)) == pytest.approx(0.17, abs=0.005)  # their table 4
-    assert np.isnan(icc_oneway(np.arange(3.0), np.zeros(3, int))) and np.isnan(icc_oneway(np.arange(3.0), np.arange(3)))
-    assert np.isnan(icc_oneway(np.ones(4), np.array([0, 0, 1, 1])))
+    found = correlations_in_cases(judged.ravel(), np.zeros(24, int), np.repeat(np.arange(6), 4), np.zeros(24, int))
+    assert found[0] == pytest.approx(0.17, abs=0.005) and np.isnan(found[1])  # their table 4
+
+
+def by_matrices(values, labels, cases, folds):
+    """The same from quadratic forms: each sum of squares or products over what its trace says it is if a part is 1."""
+    strata = np.unique(2 * folds + labels, return_inverse=True)[1]
+    group = np.unique(np.stack([strata, cases]), axis=1, return_inverse=True)[1].ravel()
+    means = np.eye(strata.max() + 1)[strata]
+    of_cases = np.eye(group.max() + 1)[group]
+    left = np.eye(len(values)) - means @ np.linalg.pinv(means)
+    inner = np.eye(len(values)) - of_cases @ np.linalg.pinv(of_cases)
+    same = of_cases @ of_cases.T
+    within = values @ inner @ values / np.trace(inner)
+    between = (values @ (left - inner) @ values - within * np.trace(left - inner)) / np.trace((left - inner) @ same)
+    pairs = (cases[:, None] == cases) & (folds[:, None] == folds) & (labels[:, None] != labels)
+    across = values @ left @ pairs @ left @ values / np.trace(left @ pairs @ left @ pairs)
+    return between / (between + within), across / (between + within)
+
+
+def test_a_mean_for_each_fold_and_class_costs_what_the_traces_of_matrices_say():
+    cases = np.repeat(np.arange(9), RNG.integers(1, 14, 9))
+    labels, folds = RNG.integers(0, 2, len(cases)), (cases + cases // 4) % 3
+    cases, labels, folds = np.tile(cases, 2), np.tile(labels, 2), np.r_[folds, 3 + cases % 4]  # cases come twice
+    values = RNG.normal(size=9)[cases] + RNG.normal(size=7)[folds] + labels + RNG.normal(size=len(cases))
+    found = correlations_in_cases(values, labels, cases, folds)
+    assert found == pytest.approx(by_matrices(values, labels, cases, folds))
+    moved = values + 10 * folds - 3 * labels  # only differences within folds and classes tell
+    assert correlations_in_cases(moved, labels, cases, folds) == pytest.approx(found)
+
+
+def test_what_no_degree_of_freedom_is_left_for_is_not_known():
+    values, labels, cases = RNG.normal(size=12), np.tile([0, 0, 1, 1], 3), np.repeat(np.arange(3), 4)
+    assert np.isnan(correlations_in_cases(values, labels, cases, cases)).all()  # each case is alone in its fold
+    assert np.isnan(correlations_in_cases(values, labels, np.arange(12), 0 * cases)).all()
+    constant = np.array([0.1, 0.7, 1.3])[cases // 2]
+    assert np.isnan(correlations_in_cases(constant, labels, cases, cases // 2)).all()
+    one_class = 2 * cases + labels
+    assert np.isfinite(correlations_in_cases(values, labels, one_class, 0 * cases)).tolist() == [True, False]
+    only_one = np.where(labels == 1, 0, cases)  # the case with positive images is one, so that it is their mean
+    assert np.isfinite(correlations_in_cases(values, labels, only_one, 0 * cases)).tolist() == [True, False]
 
 
 def test_correlations_of_scores_are_those_that_were_drawn():
     cases, y = np.repeat(np.arange(2000), 6), np.tile([0, 1], 6000)
     shared, own = RNG.normal(size=2000)[cases], RNG.normal(size=(2000, 2))[cases, y]
     score = np.exp(np.sqrt(0.2) * shared + np.sqrt(0.3) * own + np.sqrt(0.5) * RNG.normal(size=12_000) + y)
-    values = normal_scores(score, y)
-    assert icc_oneway(values, 2 * cases + y) == pytest.approx(0.5, abs=0.03)
-    assert correlation_across(values, y == 1, cases) == pytest.approx(0.2, abs=0.03)
-    assert np.isnan(correlation_across(values, y == 1, 2 * cases + y))
+    for folds in (0 * cases, cases % 1000):  # also if each fold has two cases
+        found = correlations_in_cases(normal_scores(score, y), y, cases, folds)
+        assert found == pytest.approx((0.5, 0.2), abs=0.03)

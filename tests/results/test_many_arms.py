@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 from helpers.runs import GOOD, WEAK, end, make_run, of_arm
 from scipy import stats
+from scipy.special import expit
 from sklearn import metrics as sk
 
 from glomfeat.core.arms import FLOOR, Arm
+from glomfeat.metrics.many import best_of_many
 from glomfeat.report.answer import whole_answer
 from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.sections import comparisons as section
@@ -165,6 +167,37 @@ def test_the_best_of_arms_without_errors_is_no_surer_than_its_cases_make_it():
     row = reference_table(run, resampled, Reference(GOOD, 0.02, True)).iloc[0]
     # none of 18 cases differs: 70 % of studies would say so if the arm failed in one case of fifty
     assert row["verdict"] == "not shown" and row["p_noninferior"] == pytest.approx(0.98**18)
+
+
+def test_the_best_arm_without_errors_is_no_surer_for_having_had_a_near_rival():
+    run = make_run()
+    for trial in run.trials:
+        y = run.manifest.labels[run.tested(trial)]
+        score = np.where(y == 1, 0.9, 0.1)
+        if str(trial.arm) == WEAK and trial.fold == 0:
+            score[np.flatnonzero(y == 1)[0]] = 0.1
+        run.records[trial.key]["scores"] = score.tolist()
+    whole = finished(run)
+    best, clopper = whole.best_of_many.iloc[0], stats.binomtest(18, 18).proportion_ci(method="exact").low
+    assert best["arm"] == GOOD and best["auroc"] == 1 and best["chosen"] < 0.97
+    assert best["corrected_lo"] == pytest.approx(clopper) and best["corrected_hi"] == 1
+    assert f"(95 % limits {clopper:.3f} to 1.000)" in best_of_many_in_words(whole.best_of_many)
+
+
+def test_the_lower_limit_of_the_best_is_never_above_that_of_the_results():
+    """Case effects of heavy tails in 12 cases: percentiles of draws miss how much two or three cases matter."""
+    rng = np.random.default_rng(5)
+    run = make_run(n=96, cases=12)
+    cases, y = run.manifest.cases, run.manifest.labels
+    shared = rng.standard_t(2, size=(12, 2))[cases, y]
+    latent = {GOOD: 3 * y + shared + rng.normal(size=96), WEAK: y + shared + rng.normal(size=96), FLOOR: np.zeros(96)}
+    for trial in run.trials:
+        run.records[trial.key]["scores"] = expit(latent[str(trial.arm)][run.tested(trial)]).tolist()
+    whole, found = finished(run), resample(run)
+    best, own = whole.best_of_many.iloc[0], whole.results.set_index("arm").loc[GOOD]
+    only = best_of_many(found.auroc[:2], found.drawn[:2], found.outside[:2]).figures
+    assert np.percentile(only, 2.5) > own["auroc_lo"] + 0.1 and best["corrected_hi"] == np.percentile(only, 97.5)
+    assert best["corrected_lo"] == pytest.approx(own["auroc_lo"])
 
 
 def test_one_arm_is_not_chosen_and_too_few_cases_tell_nothing():

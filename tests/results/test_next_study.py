@@ -17,6 +17,7 @@ from glomfeat.results.next_study import COLUMNS, DIFFERENCE, DIFFERENCES, LIMITS
 from glomfeat.results.next_study import next_study_table as table_of
 from glomfeat.results.parts import arms_of, rank, trial_parts
 from glomfeat.results.tables import results_table
+from studies.samplesize import SampleSize, plan
 
 NAMES = {GOOD: "good", WEAK: "weak"}
 
@@ -56,6 +57,42 @@ def test_copies_of_an_image_are_worth_one():
     assert four["cases_needed"] == one["cases_needed"]
 
 
+def test_a_pilot_of_few_cases_finds_how_alike_scores_were_drawn():
+    """Three folds of four cases: a case has hardly more to be compared with than itself."""
+    found = [studied(np.random.default_rng(seed), 0.4, 0.24) for seed in range(30)]
+    assert np.mean([one["icc"] for one in found]) == pytest.approx(0.4, abs=0.06)
+    assert np.mean([one["icc_across"] for one in found]) == pytest.approx(0.24, abs=0.06)
+    found += [studied(np.random.default_rng(seed), *alike) for seed, alike in enumerate([(0, 0), (1, 1), (0.2, -0.2)])]
+    for one in found:  # what a person copies from next_study.csv
+        icc, across = (float(f"{one[name]:.6g}") for name in ("icc", "icc_across"))
+        SampleSize(icc=(icc,), icc_across=across).check()
+    assert found[-3]["icc"] < 0.1 and found[-2]["icc"] == pytest.approx(1) and found[-1]["icc_across"] < -0.05
+    needed = [plan(SampleSize(icc=(one["icc"],), icc_across=one["icc_across"]))[0]["cases_width"] for one in found[-3:]]
+    assert 13 <= needed[0] < needed[2] < needed[1]  # 13 if images are independent, more if alike in a class only
+
+
+def studied(rng, icc, across):
+    """The best arm's facts in a study of 12 cases whose scores are alike, on a scale of their own in each fold."""
+    run = make_run(n=96, cases=12)
+    run = replace(run, trials=[trial for trial in run.trials if str(trial.arm) == GOOD])
+    cases, y = run.manifest.cases, run.manifest.labels
+    case, of_class = rng.normal(size=12)[cases], rng.normal(size=(12, 2))[cases, y]
+    common = np.sqrt(abs(across)) * case * np.where(y == 1, np.sign(across), 1) + np.sqrt(icc - abs(across)) * of_class
+    latent = 1.8 * y + common + np.sqrt(1 - icc) * rng.normal(size=96)
+    for trial in run.trials:
+        own = latent[run.tested(trial)] * rng.uniform(0.7, 1.4) + rng.normal(scale=0.5)
+        run.records[trial.key]["scores"] = expit(own).tolist()
+    return table_of(run).iloc[0]
+
+
+def test_cases_that_are_alone_in_their_folds_do_not_tell_how_alike_their_images_are():
+    run = make_run(n=24, cases=3)
+    found = table_of(run)
+    assert found[["icc", "icc_across"]].isna().all(axis=None) and len(found)
+    assert found["note"].str.startswith("icc: no fold has two cases of one class").all()
+    assert "ICC of scores" not in next_study_in_words(found, NAMES)
+
+
 def test_the_sentences_name_the_best_arm_and_the_next():
     found = table_of(make_run())
     said = next_study_in_words(found, NAMES)
@@ -63,7 +100,7 @@ def test_the_sentences_name_the_best_arm_and_the_next():
     assert said.startswith(
         f"For the AUROC of good, these 144 images of 18 cases are worth {row['effective_images']:.0f} independent ones "
         f"(design effect {row['design_effect']:.1f}; ICC of scores {row['icc']:.2f}). Limits that are 0.05 wide take "
-        f"about {found['cases_needed'].iloc[1]} cases of the same sizes. A difference of 0.02 between it and weak is "
+        f"about {found['cases_needed'].iloc[1]} cases of the same sizes. A difference of 0.02 between good and weak is "
         "seen with 80 % power in about "
     )
     of_images = f"Limits that are 0.05 wide take about {found['cases_needed'].iloc[1]:,} images. A difference"
@@ -80,6 +117,8 @@ def test_an_arm_without_errors_has_rows_and_no_numbers_of_cases():
     best = found[found["arm"] == GOOD]
     assert (best["auroc"] == 1).all() and best[["design_effect", "reached", "cases_needed"]].isna().all(axis=None)
     assert found[found["arm"] == WEAK]["cases_needed"].notna().all()
+    said = next_study_in_words(found, NAMES)
+    assert said.startswith("For the AUROC of weak, ") and "A difference of 0.02 between good and weak is seen" in said
 
 
 def test_what_is_the_same_without_each_case_needs_no_number_of_cases():
@@ -130,8 +169,12 @@ def test_every_kind_of_run_has_the_table(more):
     found = table_of(make_run(**more))
     assert found["cases_needed"].notna().all() and (found["design_effect"] > 0).all()
     assert found["icc_across"].isna().all() == (more != {"scheme": "holdout"})
+    assert (found["note"] == "").all() == (more == {"scheme": "holdout"})
+    if "classes" in more:
+        assert (found["note"] == "icc_across: for two classes only").all() and found["icc"].notna().all()
     if "by_case" in more:
         assert found["design_effect"].tolist() == pytest.approx([1.0] * len(found)) and found["icc"].isna().all()
+        assert found["note"].str.contains("no case has two images of one").all()
 
 
 def test_arms_that_did_not_finish_are_left_out():

@@ -2,7 +2,7 @@
 
 from glomfeat.report.drawing import MUTED, PALETTE, Picture, fold, make_figure
 from glomfeat.report.paper import points
-from glomfeat.results.leak_price import SAID
+from glomfeat.results.leak_price import SAID, price_in_words
 from glomfeat.results.tables import with_figure
 from glomfeat.results.words import signed
 
@@ -56,8 +56,8 @@ def draw_prices(axis, rows, places, labels):
     """
     for place, row in zip(places, rows.to_dict("records"), strict=True):
         axis.plot([row["auroc_by_case"], row["auroc_by_image"]], [place] * 2, color=MUTED, linewidth=1.2)
-        price = "{} ({} to {})".format(*(signed(row[f"auroc_price{end}"]) for end in ("", "_lo", "_hi")))
-        axis.text(1.02, place, price, transform=axis.get_yaxis_transform(), va="center", fontsize=points(8))
+        where = {"transform": axis.get_yaxis_transform(), "va": "center"}
+        axis.text(1.02, place, price_in_words(row), fontsize=points(8), **where)
     filled = {"markersize": 7, "linestyle": "none"}
     axis.plot(rows["auroc_by_case"], places, "o", color=PALETTE[0], label="split by case", **filled)
     hollow = {"markerfacecolor": "none", "markeredgewidth": 1.6, **filled}
