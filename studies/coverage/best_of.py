@@ -6,7 +6,7 @@ from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.many import adjust_to_best, best_of_many, joint_errors
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import case_weights, holm, jackknife_limits, leave_out_weights, limits
-from glomfeat.results.parts import Part, rank
+from glomfeat.results.parts import Part, count_holders, rank
 from studies.coverage.simulate import ALPHA, draw_scores
 
 UNCHOSEN, SEEN = "that mean, less the AUROC of images of different cases", "best arm, as seen"
@@ -44,19 +44,19 @@ def judge_best(structure, scenario, arms, replicates, seed, number):
         for score in draw_scores(structure, scenario, np.random.default_rng(seed_for(seed, *named)), arms)
     ]
     seen = np.array([rank(one)[0] for one in parts])
-    best = int(seen.argmax())
+    best, holders = int(seen.argmax()), count_holders(parts[0], 2)
     found = np.array([rank(one, weights) for one in parts])
     drawn, outside, left_out = np.split(found, (replicates, 2 * replicates), axis=1)
     corrected = best_of_many(seen, drawn, outside)
-    own, (low, high) = jackknife_limits(seen[best], left_out[best]), limits(corrected.figures)
+    own, (low, high) = jackknife_limits(seen[best], left_out[best], holders=holders), limits(corrected.figures)
     figures = {
         UNCHOSEN: (seen.mean(), np.nan, np.nan),
         SEEN: (seen[best], *own),
         CORRECTED: (corrected.value, np.minimum(low, own[0]), high),
-        JACKKNIFE: (corrected.value, *jackknife_limits(corrected.value, left_out[best])),
+        JACKKNIFE: (corrected.value, *jackknife_limits(corrected.value, left_out[best], holders=holders)),
     }
-    differences = [paired_difference(seen[k] - seen[best], left_out[k] - left_out[best]).p for k in range(arms)]
-    p = np.where(np.arange(arms) == best, np.nan, differences)
+    compared = (paired_difference(seen[k] - seen[best], left_out[k] - left_out[best], holders) for k in range(arms))
+    p = np.where(np.arange(arms) == best, np.nan, [found.p for found in compared])
     adjusted = adjust_to_best(p, best, joint_errors(left_out, seed_for(seed, *named, "errors")))
     alarm = {
         MAX_T: bool(np.nanmin(adjusted) < ALPHA),

@@ -10,7 +10,7 @@ from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.paired import paired_difference, resampled_t
 from glomfeat.metrics.resampling import case_weights, leave_out_weights, limits, paired_p
 from glomfeat.metrics.scores import ECE_BINS, auroc, mcc
-from glomfeat.results.parts import Part, find_limits, measure, rank
+from glomfeat.results.parts import Part, count_holders, find_limits, measure, rank
 
 OURS, CASES, IMAGES = "jackknife over cases (ours)", "percentile bootstrap over cases", "bootstrap over images"
 PAIRED = f"{OURS}, paired"
@@ -191,10 +191,10 @@ def judge(structure, scenario, replicates, seed, number):
     intervals["auroc", IMAGES] = float(figures["auroc"][0]), *limits(by_image[0])
     of_folds = np.concatenate([rank([one]) - rank([other]) for one, other in zip(*parts, strict=True)])
     value = float(rank(parts[0])[0] - rank(parts[1])[0])
-    out = leave_out_weights(cases.max() + 1)
+    out, holders = leave_out_weights(cases.max() + 1), count_holders(parts[0], 2)
     return intervals, {
-        PAIRED: paired_difference(value, rank(parts[0], out) - rank(parts[1], out)).p,
-        PAIRED_CASES: paired_p(drawn["auroc"] - rank(parts[1], weights)),
+        PAIRED: paired_difference(value, rank(parts[0], out) - rank(parts[1], out), holders).p,
+        PAIRED_CASES: paired_p(drawn["auroc"] - rank(parts[1], weights), holders),
         RESAMPLED: resampled_t(of_folds, 1 / (len(names) - 1)),
         PAIRED_IMAGES: paired_p(by_image[0] - by_image[1]),
         WILCOXON: float(wilcoxon(by_image[0], by_image[1]).pvalue),

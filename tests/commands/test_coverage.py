@@ -7,16 +7,19 @@ import pandas as pd
 import pytest
 import yaml
 from helpers.running import refusal
+from scipy.stats import t as student
 from sklearn import metrics as sk
 
 from glomfeat.core.errors import InputError
+from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.scores import ece
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.selection import fit_chosen
+from glomfeat.results.parts import Part, find_limits
 from studies import coverage
 from studies.coverage import Coverage, few, retrain
-from studies.coverage.best_of import CORRECTED, HOLM, MAX_T, SEEN
+from studies.coverage.best_of import CORRECTED, HOLM, MAX_T, SEEN, judge_best
 from studies.coverage.retrain import (
     LEFT_OUT,
     MODELS,
@@ -50,6 +53,7 @@ from studies.coverage.simulate import (
     WILCOXON,
     Structure,
     draw_scores,
+    judge,
     make_twin,
     true_values,
 )
@@ -103,6 +107,38 @@ def test_the_twin_is_like_a_cohort():
     sizes, positive = np.bincount(cases), np.bincount(cases, labels)
     assert len(sizes) == 215 and (sizes.min(), sizes.max()) == (1, 430) and 5000 < len(labels) < 7000
     assert 0.16 < labels.mean() < 0.2 and ((positive > 0) & (positive < sizes)).mean() > 0.6
+
+
+def p_by_hand(structure, scores, holders):
+    """The paired test of two arms, as statistics.md has it."""
+    y, cases, folds = structure.labels, structure.cases, structure.folds
+    pairs = [
+        [sk.roc_auc_score(y[rows], score[rows]) for rows in (np.flatnonzero(keep & (folds == k)) for k in (0, 1))]
+        for keep in (cases != left for left in [-1, *range(cases.max() + 1)])
+        for score in scores
+    ]
+    apart = np.mean(pairs, axis=1).reshape(-1, 2) @ [1, -1]
+    squares = (apart[1:] - apart[1:].mean()) ** 2
+    error, freedom = np.sqrt(squares.sum() * (1 - 1 / len(squares))), 3 * squares.sum() ** 2 / (squares**2).sum()
+    return 2 * student.sf(abs(apart[0]) / error, min(freedom, len(squares) - 1, holders - 1))
+
+
+def test_arms_are_compared_as_in_a_study_where_few_cases_hold_a_class():
+    number, cases = 28, np.repeat(np.arange(12), 8)  # the difference would be called one if all 12 cases told of it
+    structure = Structure((cases < 4) * (np.arange(96) % 2), cases, cases % 2)
+    p, scores = judge(structure, STRONG, 200, 0, number)[1], drawn(structure, STRONG.name, number)
+    assert p[PAIRED] == pytest.approx(p_by_hand(structure, scores, 4))
+    assert p[PAIRED_CASES] >= 2 / 2**4  # a sign test of four cases
+    figures, alarm = judge_best(structure, STRONG, 2, 200, 0, number)
+    scores = drawn(structure, STRONG.name, "best of", 2, number)
+    assert p_by_hand(structure, scores, 4) > 0.05 > p_by_hand(structure, scores, 12) and not alarm[HOLM]
+    rows = [cases % 2 == k for k in (0, 1)]
+    parts = [[Part(0, structure.labels[own], cases[own], score[own], 0.5) for own in rows] for score in scores]
+    assert figures[SEEN][1:] in [find_limits(found, 2)["auroc"] for found in parts]
+
+
+def drawn(structure, *named):
+    return draw_scores(structure, STRONG, np.random.default_rng(seed_for(0, *named)))
 
 
 @pytest.mark.slow
