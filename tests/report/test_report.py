@@ -27,6 +27,7 @@ from glomfeat.report.page import section_html
 from glomfeat.report.sections import audit
 from glomfeat.report.sections.methods import paragraph
 from glomfeat.report.write import write_report
+from glomfeat.results.calls import image_names
 from glomfeat.results.journal import Journal
 from glomfeat.results.load import load_run
 from glomfeat.results.tables import results_table
@@ -331,9 +332,19 @@ def test_a_run_with_nothing_done_yet_has_a_page(tmp_path):
 
 
 def test_more_classes_have_a_page(tmp_path):
-    found = Page(write_report(write_folder(tmp_path / "out", make_run(classes=3))).read_text(encoding="utf-8"))
+    run = make_run(classes=3)
+    found = Page(write_report(write_folder(tmp_path / "out", run)).read_text(encoding="utf-8"))
     assert len(found.ids) == len(set(found.ids)) and "distinguish a, b and c on cases" in found.said
     assert "Other images that were called a wrong class" in found.said
+    text = (tmp_path / "out" / "errors.html").read_text(encoding="utf-8")
+    shown = re.findall(r'row">(.*?)</th><td>(.)</td>.*?; the best arm calls it (.)</td>', text)
+    votes = {name: [] for name in image_names(run.manifest)}
+    for trial in [trial for trial in run.trials if str(trial.arm) == GOOD]:
+        for row, score in zip(run.tested(trial), run.record(trial)["scores"], strict=True):
+            votes[list(votes)[row]].append("abc"[np.argmax(score)])
+    assert shown and all(
+        called in sorted(votes[name], key=lambda one: (one == label, one))[:1] for name, label, called in shown
+    )
 
 
 def test_a_holdout_has_a_page(tmp_path, one_figure):

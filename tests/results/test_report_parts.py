@@ -275,6 +275,24 @@ def test_errors_of_all_arms_come_first(run):
     assert agreed[rows[0]] == agreed[positive].max()
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_of_errors_of_as_many_arms_those_come_first_that_the_best_arm_is_surest_of(classes):
+    run, sure = make_run(classes), np.zeros(144)
+    for trial in run.trials:
+        record = run.record(trial)
+        for row, score in zip(run.tested(trial), record["scores"], strict=True):
+            if str(trial.arm) == GOOD and classes == 3:
+                sure[row] += max(score) if np.argmax(score) != run.manifest.labels[row] else -max(score)
+            elif str(trial.arm) == GOOD:
+                cut = record["threshold"]
+                up = (score - cut) / (1 - cut) if score >= cut else (score - cut) / cut
+                sure[row] += up if run.manifest.labels[row] == 0 else -up
+    calls = read_calls(run, results_table(run))
+    rows, _ = choose_errors(calls, np.ones(144, bool), 144)
+    assert rows.tolist() == sorted(rows, key=lambda row: (-calls.agreed[0][row], -sure[row].round(9), row))
+    assert (calls.called[0] == run.manifest.labels).tolist() == (calls.wrong[0] < 0.5).tolist()
+
+
 def test_images_are_called_by_their_case_or_by_their_name(run):
     names = image_names(run.manifest)
     assert len(set(names)) == 144 and names[0].endswith(" · 1") and names[8].endswith(" · 1")
