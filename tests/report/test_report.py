@@ -4,25 +4,30 @@ import base64
 import io
 import json
 import re
+import shlex
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from helpers.pages import Page
 from helpers.reports import write_folder
 from helpers.runs import GOOD, WEAK, end, make_run
 from PIL import Image
 
 from glomfeat.checks.data.write import read_audit
+from glomfeat.comparison.options import Study
 from glomfeat.core.arms import FLOOR
 from glomfeat.data.cases import pseudonyms
 from glomfeat.report import drawing
 from glomfeat.report.content import read_content
 from glomfeat.report.drawing import save_pngs
 from glomfeat.report.figures import abstention, confusion, forest, leak_price, learning
+from glomfeat.report.made import command
 from glomfeat.report.page import section_html
 from glomfeat.report.sections import audit
 from glomfeat.report.sections.methods import paragraph
@@ -31,7 +36,7 @@ from glomfeat.results.calls import image_names
 from glomfeat.results.journal import Journal
 from glomfeat.results.load import load_run
 from glomfeat.results.tables import results_table
-from studies import report
+from studies import compare, report
 from studies._cli import run_main
 
 FIGURES = [
@@ -208,13 +213,13 @@ def test_maps_lie_beside_their_images_with_what_random_weights_show(page):
     assert left[0] - left[2] > 80 and np.ptp(right) < 30
 
 
-def test_methods_are_filled_in(page):
+def test_methods_are_filled_in(page, folder):
     for part in (
         "144 images (",
         "of 18 cases, with eight images a case",
         "3-fold cross-validation by case, stratified by class, repeated 2 times",
         "one image could not be read and was left out",
-        "python -m studies.compare --config study.yaml --out again",
+        f"was started: python -m studies.compare --config {folder / 'study.yaml'} --out {folder}-again",
         "CLAIM, 2024 update",
         "TRIPOD+AI, 2024",
         "STARD-AI, 2025",
@@ -225,6 +230,18 @@ def test_methods_are_filled_in(page):
         "numpy 2.4",
     ):
         assert part in page.said, part
+
+
+def test_the_command_that_repeats_a_study_finds_data_that_were_named_from_there(feature_table, monkeypatch, capsys):
+    monkeypatch.chdir(feature_table.parent)
+    out = Path("runs/my study")
+    out.mkdir(parents=True)
+    options = Study(feature_table.name, heads=("logreg",), folds=2, cache="cache").plain()
+    (out / "study.yaml").write_text(yaml.safe_dump(options))
+    python, _, study, *rest = shlex.split(command(SimpleNamespace(out=out, about={})))
+    assert (python, study, rest[-1]) == ("python", "studies.compare", "runs/my study-again")
+    assert compare.main([*rest, "--dry-run"]) == 0
+    assert "16 cases" in capsys.readouterr().out
 
 
 def test_tables_of_cases_lie_beside_the_page(text, folder):
