@@ -232,6 +232,38 @@ def test_methods_are_filled_in(page, folder):
         assert part in page.said, part
 
 
+def test_methods_name_what_else_stands_on_the_page(tmp_path):
+    out = write_folder(tmp_path / "out", make_run())
+    options = yaml.safe_load((out / "study.yaml").read_text()) | {
+        "test": ["north=a.csv", "west=b"],
+        "subgroups": ["age"],
+    }
+    (out / "study.yaml").write_text(yaml.safe_dump(options))
+    said = {
+        "external": "tested on images of other places (north and west), on which nothing was fitted",
+        "subgroups": "Each group of images by age was compared with all others that have a value",
+        "robustness": "Test images were also changed and scored again",
+        "learning_curve": "arms were also fitted on fewer training cases",
+        "leak_price": "arms were also run on folds of images that tear cases apart",
+    }
+    for name, words in said.items():
+        assert words not in " ".join(paragraph(load_run(out)))
+        (out / f"{name}.csv").write_text("arm\n")
+        assert words in " ".join(paragraph(load_run(out)))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "chosen"),
+    [("balanced", "Decision thresholds were chosen on inner splits"), ("0.2", "No settings were chosen. Each outer")],
+)
+def test_heads_without_a_grid_choose_no_hyper_parameters(tmp_path, threshold, chosen):
+    run = make_run()
+    for record in run.records.values():
+        record["params"] = {}
+    methods = " ".join(paragraph(load_run(write_folder(tmp_path / "out", run, threshold=threshold))))
+    assert chosen in methods and "yper-parameters" not in methods and "the default one" not in methods
+
+
 def test_the_command_that_repeats_a_study_finds_data_that_were_named_from_there(feature_table, monkeypatch, capsys):
     monkeypatch.chdir(feature_table.parent)
     out = Path("runs/my study")

@@ -32,6 +32,15 @@ PROCEDURES = {
     "fitted without one more fold (delete-a-group jackknife: Shao & Wu 1989)",
     CORRECTED: "those from the corrected variance over trials (Nadeau & Bengio 2003)",
 }
+BESIDE = {
+    "external.csv": "Each arm was also fitted on all images and tested on images of other places ({test}), on which "
+    "nothing was fitted or chosen.",
+    "subgroups.csv": "Each group of images by {subgroups} was compared with all others that have a value, with a "
+    "jackknife over {unit}s as well and adjusted p-values (Holm 1979).",
+    "robustness.csv": "Test images were also changed and scored again by the same models.",
+    "learning_curve.csv": "For learning curves, arms were also fitted on fewer training {unit}s.",
+    "leak_price.csv": "For the price of leaks, arms were also run on folds of images that tear cases apart.",
+}
 
 
 def fill(content):
@@ -266,7 +275,15 @@ def _statistics(loaded):
             "(Shrout & Fleiss 1979), with 95 % limits from leaving out each case as well: by Student's t for bias, on "
             "the logit scale for mean absolute and mean squared errors, and on Fisher's z scale for the ICC."
         )
-    return said
+    return " ".join([said, *_beside(loaded)])
+
+
+def _beside(loaded):
+    """Say in sentences what else of the run stands on the page, and how it was made."""
+    asked = {"test": [text.partition("=")[0] for text in loaded.study.get("test", [])]}
+    asked["subgroups"] = loaded.study.get("subgroups", [])
+    fill = {"unit": loaded.run.manifest.unit} | {name: _listed(names) for name, names in asked.items()}
+    return [said.format(**fill) for name, said in BESIDE.items() if loaded.find(name)]
 
 
 def _pooled(loaded):
@@ -276,8 +293,8 @@ def _pooled(loaded):
         return f"All metrics were calculated on the outer-test part{several}."
     fold = "left-out value" if loaded.run.left_out else "fold"
     return (
-        f"AUROC and average precision were calculated within each {fold} and averaged; other metrics were calculated "
-        "from pooled out-of-fold decisions."
+        f"AUROCs and average precision were calculated within each {fold} and averaged; other metrics were calculated "
+        "from pooled out-of-fold scores or decisions."
     )
 
 
