@@ -26,6 +26,14 @@ WORDS = {
     ),
     "threshold": (r"\bthresholds?\b", "The score from which an image is called positive."),
     "out of fold": (r"\bout[- ]of[- ]fold\b", "Scored by a model that learnt from other {unit}s."),
+    "jackknife": (
+        r"\bjackknife\b",
+        "Each {unit} is left out in turn: how far the figure then moves says how sure it is.",
+    ),
+    "max-T": (
+        r"\bmax-T\b",
+        "An adjustment of p for many comparisons: how often luck alone would make the clearest of them as clear as this.",
+    ),
     "shortcut": (r"\bshortcuts?\b", "Something that gives the class away without any tissue: size, padding, colour."),
 }
 PARAGRAPH = re.compile(r"(<p\b[^>]*>)(.*?)(</p>)", re.DOTALL)

@@ -26,6 +26,7 @@ from glomfeat.results.curves import GRID, precision_recall, roc, scored, with_ba
 from glomfeat.results.latex import to_latex
 from glomfeat.results.next_study import next_study_table
 from glomfeat.results.parts import Part, confusions, trial_parts
+from glomfeat.results.show import remarks
 from glomfeat.results.tables import results_table
 
 
@@ -106,6 +107,14 @@ def test_the_answer_counts_what_is_tied(run):
     assert answer(run, tied, names, float("nan"))[1] == (
         "One other arm (weak + logistic regression) does not differ from it beyond chance on these 18 cases."
     )
+    said = "It is not shown to be better than chance, 0.5."
+    for floor in (True, False, None):
+        table = results.assign(tied_with_best=[True, True, floor])
+        assert answer(run, table, names, 1.0)[0].endswith(said) == (floor is True)
+        told = f"the best arm is not shown to be better than chance ({FLOOR})" in remarks(table)
+        assert told == (floor is True)
+    below = results.assign(tied_with_best=True, auroc=[0.4, 0.3, 0.2])
+    assert answer(run, below, names, 1.0)[0].endswith("No arm reaches the 0.5 of chance.")
     none = answer(run, results[results["arm"] == FLOOR], names, 1.0)
     assert none == ["No arm has a figure: the table says why."]
     late = end(make_run(), GOOD, "planned", "")
