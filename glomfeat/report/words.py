@@ -32,7 +32,7 @@ WORDS = {
     ),
     "max-T": (
         r"\bmax-T\b",
-        "An adjustment of p for many comparisons: how often luck alone would make the clearest of them as clear as this.",
+        "An adjustment of p for many comparisons: how often luck alone would make the clearest of them as clear.",
     ),
     "shortcut": (r"\bshortcuts?\b", "Something that gives the class away without any tissue: size, padding, colour."),
 }

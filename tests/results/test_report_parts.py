@@ -107,7 +107,7 @@ def test_the_answer_counts_what_is_tied(run):
     assert answer(run, tied, names, float("nan"))[1] == (
         "One other arm (weak + logistic regression) does not differ from it beyond chance on these 18 cases."
     )
-    said = "It is not shown to be better than chance, 0.5."
+    said = "As the best of several, it is not shown to be better than chance, 0.5."
     for floor in (True, False, None):
         table = results.assign(tied_with_best=[True, True, floor])
         assert answer(run, table, names, 1.0)[0].endswith(said) == (floor is True)
