@@ -9,7 +9,8 @@ WORDS = {
     "arm": (r"\barms?\b", "What is compared, a row of the table: features of images and a classifier, or a network."),
     "AUROC": (
         r"\bAUROC\b",
-        "The chance that an image of the positive class scores above another: 1 is perfect, 0.5 a coin.",
+        "The chance that an image of the positive class scores above another, or the mean of that over more than two "
+        "classes: 1 is perfect, 0.5 a coin.",
     ),
     "95 % limits": (
         r"\b95.%(?: confidence)? limits\b",
