@@ -117,6 +117,23 @@ def decide(score, threshold=None):
     return np.argmax(score, axis=1)
 
 
+def how_sure(score, threshold):
+    """How sure each call is, in 0..1: how far its score lies on the way from the threshold to 0 or 1.
+
+    For more than two classes, a call is as sure as the largest score.
+
+    Examples
+    --------
+    >>> how_sure(np.array([0.1, 0.6]), 0.2).round(2).tolist()
+    [0.5, 0.5]
+    """
+    score = np.asarray(score)
+    if not two_class(score):
+        return score.max(axis=1)
+    apart, room = np.abs(score - threshold), np.where(score >= threshold, 1 - threshold, threshold)
+    return np.divide(apart, room, out=np.ones_like(apart), where=room > 0)
+
+
 def confusion(y, predicted, classes=2, weights=None):
     """How often each class (row) was called each class (column).
 

@@ -1,111 +1,11 @@
 """The metrics of every table: one row per metric, from which columns, limits, help and cards follow."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from glomfeat.metrics import by_case, scores
-from glomfeat.metrics.own_cases import MadeOf
-
-MORE_THAN_ALL = 9  # a place after all metrics that are placed by their own number
-
-
-@dataclass(frozen=True)
-class Shown:
-    """How a table shows a metric.
-
-    Attributes
-    ----------
-    title : str
-        The heading; the metric's own if empty.
-    place : int
-        Columns are in order of place, and in the order of `METRICS` for equal places.
-    means : str
-        What it says, for readers; the metric's own meaning if empty.
-    digits : int
-    more : bool
-        Whether it is shown only on demand, or if there is room.
-    """
-
-    title: str = ""
-    place: int = MORE_THAN_ALL
-    means: str = ""
-    digits: int = 3
-    more: bool = False
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What is measured for an arm.
-
-    Attributes
-    ----------
-    name : str
-        The column in results.csv and trials.csv.
-    function : callable
-        ``(y, score) -> float``; for a metric with a decision, ``(counts) -> values``, from confusion matrices of shape
-        (..., classes, classes) with the truth in rows.
-    title : str
-    meaning : str
-        A sentence for readers.
-    by_case : callable or None
-        Like `function`, for each row of case weights: ``(y, score, cases, weights) -> values``; metrics of confusion
-        matrices need none.
-    by_fold : bool
-        Whether it is taken within each fold and averaged over folds, rather than over a repeat's folds together.
-    at : {"", "0.5", "threshold"}
-        The decision that it measures: none, the natural one, or the threshold that each fold chose, which only two
-        classes have.
-    low, high : float
-        Its bounds.
-    high_of_more : float or None
-        The upper bound for more than two classes, if it is another.
-    made_of : {"all", "each", "positive", "other", "called"}
-        The images of its denominator, whose cases say how sure it is: `glomfeat.metrics.own_cases.own_cases`.
-    better : {"higher", "lower"}
-    errors_of : int or None
-        For a number of errors, the class whose images it counts (for more than two classes: all images); its upper
-        bound is how many were tested.
-    limits : int or None
-        The block of columns that holds its limits: 0 is beside the metric, other blocks follow all other columns, in
-        order; None if it has no limits.
-    page, page_of_more : Shown or None
-        Its column in the report, and the one for more than two classes if that differs.
-    terminal, card : Shown or None
-        Its column on the terminal and in Markdown, and its row on the card of a model.
-    """
-
-    name: str
-    function: Callable[..., Any]
-    title: str
-    meaning: str
-    by_case: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None = None
-    by_fold: bool = False
-    at: Literal["", "0.5", "threshold"] = ""
-    low: float = 0.0
-    high: float = 1.0
-    high_of_more: float | None = None
-    made_of: MadeOf = "each"
-    better: Literal["higher", "lower"] = "higher"
-    errors_of: int | None = None
-    limits: int | None = 4
-    page: Shown | None = Shown(more=True)
-    page_of_more: Shown | None = None
-    terminal: Shown | None = None
-    card: Shown | None = None
-
-    def on_page(self, classes: int) -> Shown | None:
-        """How the report shows it, or None."""
-        if classes == 2:
-            return self.page
-        return None if self.at == "threshold" else self.page_of_more or self.page
-
-    def bounds(self, classes: int) -> tuple[float, float]:
-        """Its bounds; those of errors are as shares of the images that they count."""
-        return self.low, self.high_of_more if classes > 2 and self.high_of_more else self.high
-
+from glomfeat.metrics.metric import Metric, Shown
 
 _ROWS = (
     Metric(
@@ -114,6 +14,8 @@ _ROWS = (
         "AUROC",
         "The chance that a positive image scores above another one: 1 is perfect, 0.5 is a coin. The bar holds the "
         "95 % limits, which count cases.",
+        "The chance that an image of a class has a higher score for it than another one, the mean over classes: 1 is "
+        "perfect, 0.5 is a coin. The bar holds the 95 % limits, which count cases.",
         by_case=by_case.auroc_by_case,
         by_fold=True,
         limits=0,
@@ -126,6 +28,7 @@ _ROWS = (
         scores.average_precision,
         "average precision",
         "Average precision: area under the precision-recall curve.",
+        "Average precision: area under the precision-recall curve, the mean over classes of one against the rest.",
         by_case=by_case.average_precision_by_case,
         by_fold=True,
         limits=0,
@@ -147,6 +50,7 @@ _ROWS = (
         scores.balanced_accuracy,
         "balanced accuracy at 0.5",
         "Mean of sensitivity and specificity, at 0.5.",
+        "Mean over classes of the share that is called right: the same as sensitivity.",
         at="0.5",
         limits=1,
         page=Shown("bal. acc.", more=True),
@@ -157,11 +61,12 @@ _ROWS = (
         scores.sensitivity,
         "sensitivity at 0.5",
         "Sensitivity where a score of 0.5 or more is called positive.",
+        "Sensitivity, the mean over classes of one against the rest.",
         at="0.5",
         made_of="positive",
         limits=1,
         page=Shown("sens. at 0.5", 8, more=True),
-        page_of_more=Shown("sens.", 4, "Sensitivity, the mean over classes of one against the rest."),
+        page_of_more=Shown("sens.", 4),
         terminal=Shown("sens", 2, more=True),
     ),
     Metric(
@@ -169,11 +74,12 @@ _ROWS = (
         scores.specificity,
         "specificity at 0.5",
         "Specificity where a score of 0.5 or more is called positive.",
+        "Specificity, the mean over classes of one against the rest.",
         at="0.5",
         made_of="other",
         limits=1,
         page=Shown("spec. at 0.5", 8, more=True),
-        page_of_more=Shown("spec.", 4, "Specificity, the mean over classes of one against the rest."),
+        page_of_more=Shown("spec.", 4),
         terminal=Shown("spec", 2, more=True),
     ),
     Metric(
@@ -181,6 +87,7 @@ _ROWS = (
         scores.precision,
         "precision at 0.5",
         "Of the images that are called positive, the share that is, at 0.5.",
+        "Of the images that are called a class, the share that is of it, the mean over classes.",
         at="0.5",
         made_of="called",
         limits=1,
@@ -191,6 +98,7 @@ _ROWS = (
         scores.f1,
         "F1",
         "Harmonic mean of precision and sensitivity, at 0.5.",
+        "Harmonic mean of precision and sensitivity, the mean over classes of one against the rest.",
         at="0.5",
         limits=1,
     ),
@@ -208,6 +116,7 @@ _ROWS = (
         scores.brier,
         "Brier score",
         "Mean squared distance of score and truth: 0 is best.",
+        "Mean squared distance of scores and truth, summed over classes: 0 is best, 2 is worst.",
         by_case=by_case.brier_by_case,
         high_of_more=2.0,
         made_of="all",
@@ -222,6 +131,7 @@ _ROWS = (
         scores.ece,
         "ECE",
         "Expected calibration error: mean gap between a score and how often it is right.",
+        "Expected calibration error: mean gap between the largest score and how often it is right.",
         by_case=by_case.ece_by_case,
         made_of="all",
         better="lower",
@@ -282,13 +192,14 @@ _ROWS = (
         scores.missed,
         "missed at 0.5",
         "Positive images that were missed at 0.5, per repeat.",
+        "Images that were called the wrong class, per repeat.",
         at="0.5",
         made_of="positive",
         better="lower",
         errors_of=1,
         limits=2,
         page=None,
-        page_of_more=Shown("wrong", 4, "Images that were called the wrong class, per repeat.", 1),
+        page_of_more=Shown("wrong", 4, digits=1),
     ),
     Metric(
         "fp",

@@ -7,6 +7,7 @@ from glomfeat.core.words import joined
 from glomfeat.report.arm_names import spelled
 from glomfeat.results.best_of_many import best_of_many_in_words
 from glomfeat.results.comparisons import detectable
+from glomfeat.results.doubts import best_may_be_chance
 from glomfeat.results.reference import reference_in_words
 from glomfeat.results.tables import finished_first, ranked, with_figure
 from glomfeat.results.words import between, count, figure, plain_class
@@ -54,8 +55,6 @@ def answer(run, results, names, smallest):
         limits = f"no limits, because a single {unit} holds all images of a class"
     elif best["auroc_lo"] == best["auroc_hi"]:
         limits = f"no limits, because it is the same without each {unit}"
-    reaches = known["auroc"].max() >= 0.5  # which ranks images as well as a coin
-    below = "" if reaches else " No arm reaches the 0.5 of chance."
     which = spelled(best["arm"], names)
     if best["status"] != "done":
         which += f" ({_tested(run, best)})"
@@ -68,7 +67,7 @@ def answer(run, results, names, smallest):
         second += "; no difference could be seen on so few"
     elif np.isfinite(smallest):
         second += f"; the smallest difference from the best that could be seen is about {figure(smallest)}"
-    return [f"{first}.{below}{_ahead(run, known, names)}", second[0].upper() + second[1:] + "."]
+    return [f"{first}.{_chance(results, known)}{_ahead(run, known, names)}", second[0].upper() + second[1:] + "."]
 
 
 def whole_answer(content):
@@ -112,6 +111,16 @@ def found_in_words(run, results, names, comparisons):
     first, *ties = answer(run, results, names, detectable(comparisons).median())
     more = equal_in_words(results, names), errors_in_words(results, len(run.manifest.classes))
     return [first, *filter(None, more), *ties]
+
+
+def _chance(results, known):
+    """Say if no arm reaches chance, or if the best one is not shown to be better; empty otherwise."""
+    if known["auroc"].max() < 0.5:  # which ranks images worse than a coin
+        return " No arm reaches the 0.5 of chance."
+    if not best_may_be_chance(results):
+        return ""
+    which = "As the best of several, it" if (results["arm"] != FLOOR).sum() > 1 else "It"
+    return f" {which} is not shown to be better than chance, 0.5."
 
 
 def _ahead(run, known, names):

@@ -34,6 +34,10 @@ def card(row, content, called, paths, picture):
     all_wrong = agreed == tested and tested > 1
     every = "both" if tested == 2 else f"all {tested}"
     verdict = f"wrong in {every} arms" if all_wrong else f"wrong in {agreed} of {number_of(tested, 'arm')}"
+    called_as = [plain_class(manifest.classes[k]) for k in calls.called[:, row]]
+    several = len(manifest.classes) > 2
+    if several and calls.called[0, row] >= 0:
+        verdict += f"; the best arm calls it {called_as[0]}"
     image = picture(paths.get(manifest.table["name"].iloc[row]))
     return {
         "row": int(row),
@@ -48,9 +52,12 @@ def card(row, content, called, paths, picture):
                 "arm": content.names[arm],
                 "score": score,
                 "wrong": wrong >= 0.5,
+                "call": f"{'wrong' if wrong >= 0.5 else 'right'}{f': {call}' * several}",
                 "x": 4 + 112 * float(np.clip(score, 0, 1)),
             }
-            for arm, score, wrong in zip(calls.arms, calls.score[:, row], calls.wrong[:, row], strict=True)
+            for arm, score, wrong, call in zip(
+                calls.arms, calls.score[:, row], calls.wrong[:, row], called_as, strict=True
+            )
             if np.isfinite(wrong)
         ],
         "near": neighbours(row, content.nearest, manifest, called, paths, content.small),

@@ -1,6 +1,5 @@
 """errors.html: labels in doubt and errors, large, one after the other, with keys to accept, change or skip a label."""
 
-import shlex
 from functools import partial
 from importlib.resources import files
 
@@ -9,9 +8,9 @@ import numpy as np
 from glomfeat.core.words import number_of
 from glomfeat.data.labels.corrections import AFTER, BASE, BEFORE, DIGEST, digest_of_name
 from glomfeat.report.cards import card, why_no_pictures
+from glomfeat.report.made import command
 from glomfeat.report.opening import in_short
 from glomfeat.report.page import load_templates
-from glomfeat.report.sections.methods import study_of
 from glomfeat.report.sections.table import for_script
 from glomfeat.report.thumbnails import find_images, read_fitting
 from glomfeat.results.calls import choose_errors, image_names
@@ -65,7 +64,7 @@ def checking_html(content):
             classes=[plain_class(name) for name in manifest.classes],
             show_names=content.show_names,
             by_case=manifest.by_case,
-            command=_command(content.loaded),
+            command=command(content.loaded, "--labels", "labels_corrected.csv", ending="corrected"),
             payload=for_script(_payload(content, rows, called)),
             style=style,
             script=here.joinpath("checking.js").read_text(encoding="utf-8"),
@@ -73,12 +72,6 @@ def checking_html(content):
             images=count(len(items), "image"),
         )
     )
-
-
-def _command(loaded):
-    """Write the command that uses the corrected labels."""
-    paths = "--config", str(loaded.out / "study.yaml"), "--labels", "labels_corrected.csv"
-    return shlex.join(["python", "-m", f"studies.{study_of(loaded)}", *paths, "--out", f"{loaded.out}-corrected"])
 
 
 def _payload(content, rows, called):

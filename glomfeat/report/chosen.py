@@ -86,12 +86,17 @@ def how_chosen(loaded):
         return "No trial came to its end, so that nothing was chosen, and no test fold was scored."
     if lacking and len(lacking) == len(done):
         return f"I{LACKING}, so that nothing was chosen on them: {_instead(lacking, asked)}. {ONCE}"
-    what = "Hyper-parameters and decision thresholds" if chooses_threshold(loaded) else "Hyper-parameters"
-    said = (
-        f"{what} were chosen on inner splits by {unit} of the training data, with scaling, reduction and classifier "
-        f"fitted without the {unit}s that they scored; a setting replaced the default one only if it was better by "
-        f"more than one standard error. {ONCE} {_decided(loaded)}"
-    )
+    of_arms = not done or any(record["params"] for record in done)
+    what = ["hyper-parameters"] * of_arms + ["decision thresholds"] * chooses_threshold(loaded)
+    said = f"{joined(what or ['no settings']).capitalize()} were chosen"
+    if what:
+        said += (
+            f" on inner splits by {unit} of the training data, with scaling, reduction and classifier fitted without "
+        )
+        said += f"the {unit}s that they scored"
+    if of_arms:
+        said += "; a setting replaced the default one only if it was better by more than one standard error"
+    said += f". {ONCE} {_decided(loaded)}"
     if asked != "none":
         said += f" Scores were calibrated ({asked}) on inner out-of-fold scores of training {unit}s."
         reasons = [record["reason"] for record in done if NO_INNER not in record["reason"]]

@@ -154,7 +154,7 @@ def _against(evaluation):
     if len(classes) == 2:
         decided = f"at the threshold of the bundle, {evaluation.about['threshold']['value']:.4g}"
     return {
-        "rows": [_figure_row(*row) for row in evaluation.figures.itertuples(index=False)]
+        "rows": [_figure_row(len(classes), *row) for row in evaluation.figures.itertuples(index=False)]
         + ([("calibration slope", *line, OF_SLOPE)] if np.isfinite(line[0]) else []),
         "classes": classes,
         "confusion": list(zip(classes, judged.confusion.tolist(), strict=True)),
@@ -165,14 +165,11 @@ def _against(evaluation):
     }
 
 
-def _figure_row(name, value, low, high):
+def _figure_row(classes, name, value, low, high):
     """Make the row of a figure: title, values and meaning, with decisions as the bundle makes them."""
-    metric = METRICS.get(f"{name}_t", METRICS[name])
-    title, means = (
-        text.replace(", at 0.5", "").replace(", at the threshold", "") for text in (metric.title, metric.meaning)
-    )
-    for at in (" at 0.5", " at the threshold"):
-        title = title.removesuffix(at)
+    metric = METRICS.get(f"{name}_t" if classes == 2 else name, METRICS[name])
+    means = metric.said(classes).replace(", at 0.5", "").replace(", at the threshold", "")
+    title = metric.title.removesuffix(" at 0.5").removesuffix(" at the threshold")
     return title, value, low, high, f"{means.removesuffix('.').partition('. ')[0]}."
 
 

@@ -15,6 +15,7 @@ IN_EPOCHS = (
 LEARNT_TOO = ": first without the inner-valid cases, which it scored before it learnt them, then on all training cases."
 NOT_LEARNT = "; it scored the inner-valid cases, which were not learnt."
 BALANCED = "The loss of networks weighted classes inversely to their numbers of training images."
+UNWEIGHTED = "The loss of networks gave each training image the same weight."
 CHANGED = {
     "none": "Training images were not changed.",
     "paper": "Training images were flipped, rotated by up to 15 degrees and shifted by up to a tenth of their side.",
@@ -97,7 +98,7 @@ def how_trained(identity, starts, learns_all=True, new_heads=False):
             "fitted to convergence, with its penalty chosen on inner splits."
         )
     said += _numbers(identity, in_epochs)
-    said += [BALANCED] if identity.get("class_weight") == "balanced" else []
+    said.append(BALANCED if identity.get("class_weight") == "balanced" else UNWEIGHTED)
     for name, mode in modes.items():
         if mode and mode.how == LAST:
             blocks = f"last {mode.blocks} blocks" if mode.blocks > 1 else "last block"

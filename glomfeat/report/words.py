@@ -9,7 +9,8 @@ WORDS = {
     "arm": (r"\barms?\b", "What is compared, a row of the table: features of images and a classifier, or a network."),
     "AUROC": (
         r"\bAUROC\b",
-        "The chance that an image of the positive class scores above another: 1 is perfect, 0.5 a coin.",
+        "The chance that an image of the positive class scores above another, or the mean of that over more than two "
+        "classes: 1 is perfect, 0.5 a coin.",
     ),
     "95 % limits": (
         r"\b95.%(?: confidence)? limits\b",
@@ -26,6 +27,14 @@ WORDS = {
     ),
     "threshold": (r"\bthresholds?\b", "The score from which an image is called positive."),
     "out of fold": (r"\bout[- ]of[- ]fold\b", "Scored by a model that learnt from other {unit}s."),
+    "jackknife": (
+        r"\bjackknife\b",
+        "Each {unit} is left out in turn: how far the figure then moves says how sure it is.",
+    ),
+    "max-T": (
+        r"\bmax-T\b",
+        "An adjustment of p for many comparisons: how often luck alone would make the clearest of them as clear.",
+    ),
     "shortcut": (r"\bshortcuts?\b", "Something that gives the class away without any tissue: size, padding, colour."),
 }
 PARAGRAPH = re.compile(r"(<p\b[^>]*>)(.*?)(</p>)", re.DOTALL)

@@ -5,7 +5,7 @@ import pandas as pd
 
 from glomfeat.metrics.by_case import case_sums, ratio_by_case
 from glomfeat.metrics.resampling import jackknife_limits
-from glomfeat.metrics.scores import decide, two_class
+from glomfeat.metrics.scores import decide, how_sure
 from glomfeat.results.parts import arms_of, trial_parts, units_of
 
 KEPT = np.arange(20, 0, -1) / 20
@@ -19,8 +19,7 @@ COLUMNS = (
 def abstention_table(run):
     """The risk of each arm, the share of wrong calls, against how much it calls (Geifman & El-Yaniv 2017).
 
-    A call is as sure as its score is far from the threshold of its trial, relative to the way to 0 or 1; with more than
-    two classes it is as sure as the largest score. The least sure images of a repeat are handed over, or the cases
+    The images of a repeat whose calls are least sure (`glomfeat.metrics.scores.how_sure`) are handed over, or the cases
     whose images are least sure on average. If several are equally sure, as when all scores are the same, each is kept
     in part, by its share of the places that are left, whatever their order. Repeats are averaged. Limits come from
     leaving out each case or, with very many, random groups (`glomfeat.results.parts.units_of`), with the cut-off as it
@@ -53,7 +52,7 @@ def _rows(parts, units, by, two):
     for repeat in repeats:
         mine = [part for part in parts if part.repeat == repeat]
         y, cases = (np.concatenate([getattr(part, of) for part in mine]) for of in ("y", "cases"))
-        call, sure = (np.concatenate(of) for of in zip(*map(calls, mine), strict=True))
+        call, sure = (np.concatenate([of(part.score, part.threshold) for part in mine]) for of in (decide, how_sure))
         places, codes = _places(sure, cases, by), units[cases]
         for k in range(len(KEPT)):
             seen[cases[places[:, k] > 0], k] = True
@@ -83,35 +82,6 @@ def _note(row, two):
     asked = {"sensitivity": "positive", "specificity": "negative"} if two else {}
     lost = [kind for name, kind in asked.items() if np.isnan(row[name])]
     return "; ".join([*notes, *(f"in a repeat no {kind} image is kept" for kind in lost)])
-
-
-def calls(part):
-    """The calls of a trial, and how sure each call is.
-
-    Parameters
-    ----------
-    part : Part
-
-    Returns
-    -------
-    call : ndarray of int64, shape (n,)
-    sure : ndarray of float64, shape (n,)
-        In 0..1.
-
-    Examples
-    --------
-    >>> from glomfeat.results.parts import Part
-    >>> part = Part(0, np.array([0, 1]), np.array([0, 1]), np.array([0.1, 0.6]), 0.2)
-    >>> [found.round(2).tolist() for found in calls(part)]
-    [[0, 1], [0.5, 0.5]]
-    """
-    score, cut = part.score, part.threshold
-    if not two_class(score):
-        return decide(score), score.max(axis=1)
-    call = decide(score, cut)
-    room = np.where(call == 1, 1 - cut, cut)
-    apart = np.abs(score - cut)
-    return call, np.divide(apart, room, out=np.ones_like(apart), where=room > 0)
 
 
 def _places(sure, cases, by):

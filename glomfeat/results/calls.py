@@ -6,7 +6,7 @@ import numpy as np
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.data.cases import pseudonyms
-from glomfeat.metrics.scores import decide
+from glomfeat.metrics.scores import decide, how_sure
 from glomfeat.results.parts import arms_of, trial_parts
 from glomfeat.results.tables import finished_first
 
@@ -24,13 +24,18 @@ class Calls:
     wrong : ndarray of float, shape (arms, images)
         Share of repeats in which the call was wrong.
     called : ndarray of int, shape (arms, images)
-        The class that most repeats called; on a tie, a wrong one. -1 if an arm has not tested the image.
+        The class that most repeats called; a wrong one, unless more than half of the calls were right. -1 if an arm has
+        not tested the image.
+    sure : ndarray of float, shape (arms, images)
+        How sure its calls were (`glomfeat.metrics.scores.how_sure`), right ones as negative numbers. -inf if an arm has
+        not tested the image.
     """
 
     arms: list
     score: np.ndarray
     wrong: np.ndarray
     called: np.ndarray
+    sure: np.ndarray
 
     @property
     def agreed(self):
@@ -56,25 +61,27 @@ def read_calls(run, results):
     arms = ordered.loc[(ordered["arm"] != FLOOR) & (ordered["n_trials"] > 0), "arm"].tolist()
     labels, classes, trials = run.manifest.labels, len(run.manifest.classes), arms_of(run)
     shape = (len(arms), len(labels))
-    score, wrong, called = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, -1)
+    score, wrong, called, sure = (np.full(shape, empty) for empty in (np.nan, np.nan, -1, -np.inf))
     for k, arm in enumerate(arms):
-        votes, summed = np.zeros((len(labels), classes)), np.zeros(len(labels))
+        votes, summed, astray = np.zeros((len(labels), classes)), np.zeros(len(labels)), np.zeros(len(labels))
         for trial in trials[arm]:
             for part in trial_parts(run, [trial]):
                 rows = run.tested(trial)
                 summed[rows] += part.score if part.score.ndim == 1 else part.score[:, -1]
-                votes[rows, decide(part.score, part.threshold)] += 1
+                call = decide(part.score, part.threshold)
+                votes[rows, call] += 1
+                astray[rows] += np.where(call == part.y, -1, 1) * how_sure(part.score, part.threshold)
         times = votes.sum(axis=1)
         seen = np.flatnonzero(times)
-        right = votes[seen, labels[seen]]
-        score[k, seen], wrong[k, seen] = summed[seen] / times[seen], 1 - right / times[seen]
-        votes[seen, labels[seen]] -= 0.5  # on a tie, the wrong class wins
+        score[k, seen], sure[k, seen] = summed[seen] / times[seen], astray[seen] / times[seen]
+        wrong[k, seen] = 1 - votes[seen, labels[seen]] / times[seen]
+        votes[seen, labels[seen]] = np.where(wrong[k, seen] < 0.5, np.inf, 0)
         called[k, seen] = votes[seen].argmax(axis=1)
-    return Calls(arms, score, wrong, called)
+    return Calls(arms, score, wrong, called, sure)
 
 
 def choose_errors(calls, positive, most, of=None):
-    """Choose the errors to show: wrong in most arms first, then by how far the best or a chosen arm is off.
+    """Choose the errors to show: wrong in most arms first, then those the best or a chosen arm is surest of.
 
     Parameters
     ----------
@@ -97,9 +104,7 @@ def choose_errors(calls, positive, most, of=None):
     share = agreed / np.maximum(tested, 1)
     own = calls.wrong[of or 0] >= 0.5  # False if it has not tested the image
     found = np.flatnonzero(positive & (own | ((share >= 0.5) & (of is None))) & (tested > 0))
-    with np.errstate(invalid="ignore"):
-        sure = np.nan_to_num(np.abs(calls.score[of or 0] - 0.5))
-    order = np.lexsort((found, -sure[found], -share[found]))
+    order = np.lexsort((found, -calls.sure[of or 0][found], -share[found]))
     return found[order][:most], len(found)
 
 

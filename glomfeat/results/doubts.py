@@ -39,6 +39,22 @@ def inner_against_outer(inner, outer, ratio):
     return float(apart.mean()), resampled_t(apart, ratio) if len(apart) > 1 else float("nan")
 
 
+def best_may_be_chance(results):
+    """Whether the best arm is not shown to be better than the floor, which is tied with it or above it.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        From `glomfeat.results.tables.results_table`.
+
+    Returns
+    -------
+    bool
+    """
+    tied = results.loc[results["arm"] == FLOOR, "tied_with_best"]
+    return len(tied) < len(results) and bool((tied == True).any())  # noqa: E712 - it may be empty
+
+
 def doubts(results):
     """What readers of the table must know about how arms came to their choices.
 

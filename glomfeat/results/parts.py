@@ -163,7 +163,7 @@ def measure(parts, classes, weights=None):
     """The metrics of an arm, from all its finished trials.
 
     Scores of different folds come from different models, so the ranking metrics are taken within each fold and averaged
-    over folds and repeats. All others are taken from a repeat's pooled out-of-fold decisions and averaged over repeats.
+    over folds and repeats. All others are taken from a repeat's pooled out-of-fold scores or decisions and averaged.
     `glomfeat.metrics.table.METRICS` says which.
 
     Parameters
@@ -184,7 +184,7 @@ def measure(parts, classes, weights=None):
 
 
 def measure_pooled(parts, classes, weights=None):
-    """The metrics of `measure` that are taken from a repeat's pooled out-of-fold decisions.
+    """The metrics of `measure` that are taken from a repeat's pooled out-of-fold scores or decisions.
 
     Parameters and returns are those of `measure`.
     """

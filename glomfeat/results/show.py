@@ -4,9 +4,10 @@ import io
 import math
 from html import escape as html
 
+from glomfeat.core.arms import FLOOR
 from glomfeat.data.cases import IMAGE_LEVEL, TORN
 from glomfeat.metrics.table import METRICS, limits_of, shown_in
-from glomfeat.results.doubts import doubts
+from glomfeat.results.doubts import best_may_be_chance, doubts
 from glomfeat.results.tables import own_columns
 from glomfeat.results.terminal import print_cells
 from glomfeat.results.words import between
@@ -98,6 +99,8 @@ def remarks(results):
     unfinished = (results["status"] != "done").sum()
     if unfinished:
         said.append(f"{unfinished} of {len(results)} arms did not finish: see the column reason")
+    if best_may_be_chance(results):
+        said.append(f"the best arm is not shown to be better than chance ({FLOOR})")
     said += [" ".join(doubt) for doubt in doubts(results)]
     legend = LEGEND_IMAGES if image_level else LEGEND
     if decide_by_largest(results):

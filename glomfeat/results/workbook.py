@@ -11,7 +11,7 @@ from glomfeat.results.calls import choose_errors, image_names
 from glomfeat.results.parts import arms_of
 
 BESIDE = 9  # how many arms tied with the best one have columns
-RIGHT, WRONG, MISSED, ALARM = "right", "wrong", "missed", "false alarm"
+RIGHT, WRONG, MISSED, ALARM, ELSEWHERE = "right", "wrong", "missed", "false alarm", "wrong in other arms"
 UNTESTED = "not tested"
 NAMES = {
     True: "Images and cases go by their names, which --show-names asked for.",
@@ -25,7 +25,7 @@ IMAGES = {
     "case": "The patient or case that it is of.",
     "true class": "Its label.",
     "called": "What the best arm calls it at its threshold, without having learnt any image of its case. Of several "
-    "repeats the call of most; of as many, a wrong one.",
+    "repeats the call of most; a wrong one, unless more than half are right.",
     "verdict": "Whether that is its label.",
     "score": "The best arm's score of {positive}, from 0 to 1, the mean over repeats.",
     "threshold": "From this score on it is called {positive}; the mean over repeats. With more than two "
@@ -47,7 +47,8 @@ ERRORS = {
     "rank": "Errors that most arms make come first, then those that the best arm is surest of.",
     "image": IMAGES["image"],
     "case": IMAGES["case"],
-    "error": "With two classes: missed, if it is {positive} and was not called that; otherwise a false alarm.",
+    "error": "Missed: {positive}, which the best arm calls otherwise. False alarm: others, which it calls {positive}. "
+    "With more than two classes: wrong. Wrong in other arms: half of all arms or more call it wrong, but not the best.",
     "true class": IMAGES["true class"],
     "called": IMAGES["called"],
     "score": IMAGES["score"],
@@ -179,12 +180,12 @@ def _errors(finished):
     classes, positive = manifest.classes, manifest.labels == len(manifest.classes) - 1
     rows, _ = choose_errors(calls, np.ones(len(manifest), bool), len(manifest))
     (agreed, tested), doubted = calls.agreed, _doubted(finished)
-    kinds = [WRONG if len(classes) > 2 else MISSED if positive[row] else ALARM for row in rows]
+    kinds = np.where(len(classes) > 2, WRONG, np.where(positive[rows], MISSED, ALARM))
     found = {
         "rank": np.arange(1, len(rows) + 1),
         "image": images[rows],
         "case": _texts(cases[case] for case in manifest.table["case"].iloc[rows]),
-        "error": kinds,
+        "error": _texts(np.where(calls.wrong[0][rows] >= 0.5, kinds, ELSEWHERE)),
         "true class": _texts(classes[k] for k in manifest.labels[rows]),
         "called": _texts(classes[k] if k >= 0 else UNTESTED for k in calls.called[0][rows]),
         "score": calls.score[0][rows],

@@ -79,7 +79,7 @@ def test_errors_are_at_the_threshold_and_the_surest_first():
     tasks, records = tasks_of(X, manifest, score, threshold=0.3)
     table = neighbours_table(tasks, records, manifest, most=7, k=2)
     wrong = np.flatnonzero((score >= 0.3) != manifest.labels)
-    surest = sorted(wrong, key=lambda row: -abs(score[row] - 0.3))[:7]
+    surest = sorted(wrong, key=lambda row: -max((score[row] - 0.3) / 0.7, (0.3 - score[row]) / 0.3))[:7]
     names = manifest.table["name"].to_numpy()
     assert table.columns.tolist() == list(COLUMNS) and table["name"].tolist() == np.repeat(names[surest], 2).tolist()
     assert table["rank"].tolist() == [1, 2] * 7 and set(table["arm"]) == {"f.v1/none/svm"}

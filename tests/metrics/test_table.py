@@ -10,7 +10,9 @@ from sklearn.metrics import fbeta_score, log_loss
 from glomfeat.bundle.card import make_card
 from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.metrics import table
-from glomfeat.metrics.table import METRICS, Metric, Shown, limit_columns
+from glomfeat.metrics.metric import Metric, Shown
+from glomfeat.metrics.scores import confusion
+from glomfeat.metrics.table import METRICS, limit_columns
 from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.sections import table as section
 from glomfeat.report.sections.table import columns
@@ -105,6 +107,24 @@ def test_a_metric_says_what_it_is(name):
     assert metric.title and metric.meaning.endswith(".") and metric.better in ("higher", "lower")
     assert metric.low < metric.high and (metric.by_case is None) == bool(metric.at)
     assert not (metric.by_fold and metric.at) and (metric.errors_of is None or metric.better == "lower")
+
+
+def test_of_more_classes_each_column_says_that_it_is_a_mean_over_them_if_it_is():
+    means = {column.key: column.means.lower() for column in columns(3)}
+    assert not [said for said in means.values() if "at 0.5" in said or "positive" in said]
+    averaged = {name for name, said in means.items() if "mean over classes" in said}
+    assert averaged == {"auroc", "average_precision", "sensitivity", "specificity", "balanced_accuracy", "f1"}
+    rng = np.random.default_rng(0)
+    y, score = np.repeat([0, 1, 2], [30, 20, 10]), rng.dirichlet([1, 1, 1], 60)
+    for metric in (METRICS[name] for name in averaged):
+        one = METRICS["sensitivity"] if metric.name == "balanced_accuracy" else metric  # the same, as its column says
+        sides, called = np.eye(3)[y].T.astype(int), np.eye(3)[score.argmax(axis=1)].T.astype(int)
+        if metric.at:
+            found = metric.function(confusion(y, score.argmax(axis=1), 3))
+            each = [one.function(confusion(*side)) for side in zip(sides, called, strict=True)]
+        else:
+            found, each = metric.function(y, score), [one.function(*side) for side in zip(sides, score.T, strict=True)]
+        assert found == pytest.approx(np.mean(each))
 
 
 @pytest.mark.parametrize("metric", [F2, LOSS, AREA], ids=lambda metric: metric.name)

@@ -103,3 +103,9 @@ def test_every_entry_says_what_is_needed(name):
     X, y = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32), np.arange(40) % 2
     fitted = make_head(name, 0).estimator.fit(X, y)
     assert dump_head(name, fitted)[0] == (entry.codec.name if entry.codec else "skops")
+    for values in make_head(name, 0).grid.values():
+        *rest, last = (f"{value:g}" for value in values)
+        assert (
+            f"classes weighted equally, {'depth of' if name == 'xgboost' else 'C of'} {', '.join(rest)} or {last})"
+            in (entry.sentence)
+        )

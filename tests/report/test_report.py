@@ -4,33 +4,39 @@ import base64
 import io
 import json
 import re
+import shlex
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from helpers.pages import Page
 from helpers.reports import write_folder
 from helpers.runs import GOOD, WEAK, end, make_run
 from PIL import Image
 
 from glomfeat.checks.data.write import read_audit
+from glomfeat.comparison.options import Study
 from glomfeat.core.arms import FLOOR
 from glomfeat.data.cases import pseudonyms
 from glomfeat.report import drawing
 from glomfeat.report.content import read_content
 from glomfeat.report.drawing import save_pngs
 from glomfeat.report.figures import abstention, confusion, forest, leak_price, learning
+from glomfeat.report.made import command
 from glomfeat.report.page import section_html
 from glomfeat.report.sections import audit
 from glomfeat.report.sections.methods import paragraph
 from glomfeat.report.write import write_report
+from glomfeat.results.calls import image_names
 from glomfeat.results.journal import Journal
 from glomfeat.results.load import load_run
 from glomfeat.results.tables import results_table
-from studies import report
+from studies import compare, report
 from studies._cli import run_main
 
 FIGURES = [
@@ -207,13 +213,13 @@ def test_maps_lie_beside_their_images_with_what_random_weights_show(page):
     assert left[0] - left[2] > 80 and np.ptp(right) < 30
 
 
-def test_methods_are_filled_in(page):
+def test_methods_are_filled_in(page, folder):
     for part in (
         "144 images (",
         "of 18 cases, with eight images a case",
         "3-fold cross-validation by case, stratified by class, repeated 2 times",
         "one image could not be read and was left out",
-        "python -m studies.compare --config study.yaml --out again",
+        f"was started: python -m studies.compare --config {folder / 'study.yaml'} --out {folder}-again",
         "CLAIM, 2024 update",
         "TRIPOD+AI, 2024",
         "STARD-AI, 2025",
@@ -224,6 +230,50 @@ def test_methods_are_filled_in(page):
         "numpy 2.4",
     ):
         assert part in page.said, part
+
+
+def test_methods_name_what_else_stands_on_the_page(tmp_path):
+    out = write_folder(tmp_path / "out", make_run())
+    options = yaml.safe_load((out / "study.yaml").read_text()) | {
+        "test": ["north=a.csv", "west=b"],
+        "subgroups": ["age"],
+    }
+    (out / "study.yaml").write_text(yaml.safe_dump(options))
+    said = {
+        "external": "tested on images of other places (north and west), on which nothing was fitted",
+        "subgroups": "Each group of images by age was compared with all others that have a value",
+        "robustness": "Test images were also changed and scored again",
+        "learning_curve": "arms were also fitted on fewer training cases",
+        "leak_price": "arms were also run on folds of images that tear cases apart",
+    }
+    for name, words in said.items():
+        assert words not in " ".join(paragraph(load_run(out)))
+        (out / f"{name}.csv").write_text("arm\n")
+        assert words in " ".join(paragraph(load_run(out)))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "chosen"),
+    [("balanced", "Decision thresholds were chosen on inner splits"), ("0.2", "No settings were chosen. Each outer")],
+)
+def test_heads_without_a_grid_choose_no_hyper_parameters(tmp_path, threshold, chosen):
+    run = make_run()
+    for record in run.records.values():
+        record["params"] = {}
+    methods = " ".join(paragraph(load_run(write_folder(tmp_path / "out", run, threshold=threshold))))
+    assert chosen in methods and "yper-parameters" not in methods and "the default one" not in methods
+
+
+def test_the_command_that_repeats_a_study_finds_data_that_were_named_from_there(feature_table, monkeypatch, capsys):
+    monkeypatch.chdir(feature_table.parent)
+    out = Path("runs/my study")
+    out.mkdir(parents=True)
+    options = Study(feature_table.name, heads=("logreg",), folds=2, cache="cache").plain()
+    (out / "study.yaml").write_text(yaml.safe_dump(options))
+    python, _, study, *rest = shlex.split(command(SimpleNamespace(out=out, about={})))
+    assert (python, study, rest[-1]) == ("python", "studies.compare", "runs/my study-again")
+    assert compare.main([*rest, "--dry-run"]) == 0
+    assert "16 cases" in capsys.readouterr().out
 
 
 def test_tables_of_cases_lie_beside_the_page(text, folder):
@@ -331,9 +381,19 @@ def test_a_run_with_nothing_done_yet_has_a_page(tmp_path):
 
 
 def test_more_classes_have_a_page(tmp_path):
-    found = Page(write_report(write_folder(tmp_path / "out", make_run(classes=3))).read_text(encoding="utf-8"))
+    run = make_run(classes=3)
+    found = Page(write_report(write_folder(tmp_path / "out", run)).read_text(encoding="utf-8"))
     assert len(found.ids) == len(set(found.ids)) and "distinguish a, b and c on cases" in found.said
     assert "Other images that were called a wrong class" in found.said
+    text = (tmp_path / "out" / "errors.html").read_text(encoding="utf-8")
+    shown = re.findall(r'row">(.*?)</th><td>(.)</td>.*?; the best arm calls it (.)</td>', text)
+    votes = {name: [] for name in image_names(run.manifest)}
+    for trial in [trial for trial in run.trials if str(trial.arm) == GOOD]:
+        for row, score in zip(run.tested(trial), run.record(trial)["scores"], strict=True):
+            votes[list(votes)[row]].append("abc"[np.argmax(score)])
+    assert shown and all(
+        called in sorted(votes[name], key=lambda one: (one == label, one))[:1] for name, label, called in shown
+    )
 
 
 def test_a_holdout_has_a_page(tmp_path, one_figure):

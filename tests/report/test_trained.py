@@ -93,7 +93,11 @@ def test_what_networks_do_unless_asked_is_said_as_their_recipes_say():
         "Training images of resnet18:last1 were not changed.",
     ):
         assert words in said
-    assert "weighted classes" not in said and "resnet18:frozen learnt" not in said
+    assert (
+        "weighted classes" not in said
+        and "gave each training image the same weight" in said
+        and "resnet18:frozen learnt" not in said
+    )
     said = how_trained({"epochs": 2, "batch": 8, "lr": 0.1, "augment": "none", "class_weight": "balanced"}, nets)
     assert "Networks learnt for 2 epochs in batches of 8, at a learning rate of up to 0.1." in said
     assert "The loss of networks weighted classes inversely to their numbers of training images." in said

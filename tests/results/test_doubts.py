@@ -11,6 +11,7 @@ from glomfeat.results.show import AT_THRESHOLD, remarks
 def results(inner=0.9, outer=0.9, p=1.0, reason="", arm="a.v1/none/svm"):
     row = {"arm": arm, "auroc": outer, "inner_auroc": inner, "p_inner": p, "reason": reason, "split": "split by case"}
     row |= {"reducer": "", "weights": "", "feature": "a.v1", "status": "done", "sensitivity": 0.8}
+    row["tied_with_best"] = None
     return pd.DataFrame([row | dict.fromkeys(AT_THRESHOLD, 0.8)])
 
 

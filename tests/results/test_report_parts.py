@@ -26,6 +26,7 @@ from glomfeat.results.curves import GRID, precision_recall, roc, scored, with_ba
 from glomfeat.results.latex import to_latex
 from glomfeat.results.next_study import next_study_table
 from glomfeat.results.parts import Part, confusions, trial_parts
+from glomfeat.results.show import remarks
 from glomfeat.results.tables import results_table
 
 
@@ -106,6 +107,14 @@ def test_the_answer_counts_what_is_tied(run):
     assert answer(run, tied, names, float("nan"))[1] == (
         "One other arm (weak + logistic regression) does not differ from it beyond chance on these 18 cases."
     )
+    said = "As the best of several, it is not shown to be better than chance, 0.5."
+    for floor in (True, False, None):
+        table = results.assign(tied_with_best=[True, True, floor])
+        assert answer(run, table, names, 1.0)[0].endswith(said) == (floor is True)
+        told = f"the best arm is not shown to be better than chance ({FLOOR})" in remarks(table)
+        assert told == (floor is True)
+    below = results.assign(tied_with_best=True, auroc=[0.4, 0.3, 0.2])
+    assert answer(run, below, names, 1.0)[0].endswith("No arm reaches the 0.5 of chance.")
     none = answer(run, results[results["arm"] == FLOOR], names, 1.0)
     assert none == ["No arm has a figure: the table says why."]
     late = end(make_run(), GOOD, "planned", "")
@@ -273,6 +282,24 @@ def test_errors_of_all_arms_come_first(run):
     agreed, _ = calls.agreed
     assert len(rows) == 5 < total and (np.diff(agreed[rows]) <= 0).all() and positive[rows].all()
     assert agreed[rows[0]] == agreed[positive].max()
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_of_errors_of_as_many_arms_those_come_first_that_the_best_arm_is_surest_of(classes):
+    run, sure = make_run(classes), np.zeros(144)
+    for trial in run.trials:
+        record = run.record(trial)
+        for row, score in zip(run.tested(trial), record["scores"], strict=True):
+            if str(trial.arm) == GOOD and classes == 3:
+                sure[row] += max(score) if np.argmax(score) != run.manifest.labels[row] else -max(score)
+            elif str(trial.arm) == GOOD:
+                cut = record["threshold"]
+                up = (score - cut) / (1 - cut) if score >= cut else (score - cut) / cut
+                sure[row] += up if run.manifest.labels[row] == 0 else -up
+    calls = read_calls(run, results_table(run))
+    rows, _ = choose_errors(calls, np.ones(144, bool), 144)
+    assert rows.tolist() == sorted(rows, key=lambda row: (-calls.agreed[0][row], -sure[row].round(9), row))
+    assert (calls.called[0] == run.manifest.labels).tolist() == (calls.wrong[0] < 0.5).tolist()
 
 
 def test_images_are_called_by_their_case_or_by_their_name(run):

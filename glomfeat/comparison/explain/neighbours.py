@@ -5,7 +5,7 @@ import pandas as pd
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
-from glomfeat.metrics.scores import decide, two_class
+from glomfeat.metrics.scores import decide, how_sure
 from glomfeat.models.selection import COMPONENTS
 
 ERRORS, NEAREST = 40, 3  # of an arm, and of an error
@@ -18,7 +18,7 @@ def neighbours_table(tasks, records, manifest, most=ERRORS, k=NEAREST, also=("",
 
     Distances are Euclidean, between rows as the head reads them: columns of a reducer keep their variances, other
     columns are scaled to variance 1 by their training rows. Only the first repeat is used, and for each arm the errors
-    that are farthest on the wrong side of the threshold.
+    that the arm is surest of.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def _where_tested(tasks, rows):
 def surest_errors(tasks, records):
     """The test rows that an arm calls wrong at its threshold, the surest first.
 
-    The distance from the threshold says how sure a call is; with more than two classes, the largest score does.
+    `glomfeat.metrics.scores.how_sure` says how sure a call is.
 
     Parameters
     ----------
@@ -90,10 +90,7 @@ def surest_errors(tasks, records):
     for place, task in enumerate(tasks):
         record = records[task.trial.key]
         score, threshold = np.asarray(record["scores"], np.float64), record["threshold"]
-        two = two_class(score)
-        called = decide(score, threshold) if two else decide(score)
-        sure = np.abs(score - threshold) if two else score.max(axis=1)
-        wrong = np.flatnonzero(called != task.labels[task.test])
+        sure, wrong = how_sure(score, threshold), np.flatnonzero(decide(score, threshold) != task.labels[task.test])
         found += [(-sure[k], place, int(task.test[k])) for k in wrong]
     return [(place, row) for _, place, row in sorted(found)]
 

@@ -225,14 +225,14 @@ HEADS = {
     "logreg": Entry(
         logreg,
         label="logistic regression",
-        sentence="logistic regression",
+        sentence="logistic regression (classes weighted equally, C of 0.01, 0.1, 1, 10 or 100)",
         bytes_per_value=24,
         types=(*_SCALED, "sklearn.linear_model._logistic.LogisticRegression"),
     ),
     "svm": Entry(
         svm,
         label="SVM",
-        sentence="support vector machines with a radial kernel",
+        sentence="support vector machines with a radial kernel (classes weighted equally, C of 1, 10 or 100)",
         notes={
             OF_PARTS: f"Of more than {MOST_ROWS:,} training images, the mean of the decisions of several support "
             f"vector machines was taken, each fitted on a random part of about {MOST_ROWS:,} images or fewer.",
@@ -246,7 +246,7 @@ HEADS = {
     "xgboost": Entry(
         xgboost,
         label="boosted trees",
-        sentence="gradient-boosted trees (XGBoost)",
+        sentence="gradient-boosted trees (XGBoost, classes weighted equally, depth of 2 or 4)",
         bytes_per_value=28,
         more_bytes=_histogram_bytes,
         codec=Codec("xgboost", "head.json", "boosted trees", dump_trees, load_trees),

@@ -50,7 +50,7 @@ class Entry:
     label : str
         Name in figures and tables of the report.
     sentence : str
-        Name in the list of classifiers in the methods paragraph.
+        Name in the list of classifiers in the methods paragraph, with how it weights classes and what it chooses from.
     notes : dict of str to str
         Sentences that the methods paragraph adds if any trial has a certain note. Keys are parts of the note that the
         estimator leaves on a trial (its ``note_``).

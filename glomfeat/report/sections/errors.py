@@ -14,7 +14,8 @@ from glomfeat.results.words import count, plain_class
 NAME, TITLE, ORDER, TEMPLATE = "errors", "Errors", 40, "sections/errors.html"
 HOW = (
     "Calls are {at}. Next to each image, every arm has a mark at its score{of}, from 0 on the left to 1 on the right: "
-    "a dot if its call is right, a cross if it is wrong."
+    "a dot if its call is right, a cross if it is wrong. What most arms get wrong comes first, then what the arm is "
+    "surest of."
 )
 ENLARGE = "A click on a picture enlarges it; the arrow keys then go on to the next one."
 MOST = {True: 36, False: 24}  # images that are shown: missed ones, and false alarms

@@ -3,7 +3,6 @@
 import numpy as np
 
 from glomfeat.core.arms import FLOOR, FLOOR_HEAD, Arm
-from glomfeat.core.memory import format_bytes
 from glomfeat.core.words import joined
 from glomfeat.data.images.decode import LANCZOS, Preprocess
 from glomfeat.data.images.stain import DRAWN, METHODS, NONE
@@ -13,14 +12,14 @@ from glomfeat.models.heads.built_in import entry_of
 from glomfeat.models.nets import find_architecture
 from glomfeat.report.checklists import KINDS, answered
 from glomfeat.report.chosen import chooses_threshold, how_chosen
+from glomfeat.report.made import command, facts, folds, quarantine, seeds
 from glomfeat.report.references import PROGRAMS, cited, to_bibtex
 from glomfeat.report.trained import has_new_heads, how_trained, trained_nets
 from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each, why_uncalled
 from glomfeat.results.journal import versions_in_words
 from glomfeat.results.procedure import CORRECTED, LEFT_OUT
 from glomfeat.results.reference import Reference
-from glomfeat.results.sites import shown_folds
-from glomfeat.results.words import count, plain_class, seconds
+from glomfeat.results.words import count, plain_class
 
 NAME, TITLE, ORDER, TEMPLATE = "made", "How it was made", 80, "sections/methods.html"
 CASE_RULES = {
@@ -32,6 +31,15 @@ PROCEDURES = {
     LEFT_OUT: "those of the fitted models with the variance of training added, which comes from models that were "
     "fitted without one more fold (delete-a-group jackknife: Shao & Wu 1989)",
     CORRECTED: "those from the corrected variance over trials (Nadeau & Bengio 2003)",
+}
+BESIDE = {
+    "external.csv": "Each arm was also fitted on all images and tested on images of other places ({test}), on which "
+    "nothing was fitted or chosen.",
+    "subgroups.csv": "Each group of images by {subgroups} was compared with all others that have a value, with a "
+    "jackknife over {unit}s as well and adjusted p-values (Holm 1979).",
+    "robustness.csv": "Test images were also changed and scored again by the same models.",
+    "learning_curve.csv": "For learning curves, arms were also fitted on fewer training {unit}s.",
+    "leak_price.csv": "For the price of leaks, arms were also run on folds of images that tear cases apart.",
 }
 
 
@@ -51,11 +59,11 @@ def fill(content):
         "paragraphs": paragraph(loaded, content.results),
         "references": references(loaded, content.results),
         "command": command(loaded),
-        "folds": _folds(loaded.run, content.show_names),
-        "quarantine": _quarantine(loaded.quarantine),
+        "folds": folds(loaded.run, content.show_names),
+        "quarantine": quarantine(loaded.quarantine),
         "show_names": content.show_names,
         "facts": facts(loaded, content.results),
-        "seeds": _seeds(content.trials),
+        "seeds": seeds(content.trials),
         "checklists": answered(content),
         "kinds": KINDS,
     }
@@ -267,7 +275,15 @@ def _statistics(loaded):
             "(Shrout & Fleiss 1979), with 95 % limits from leaving out each case as well: by Student's t for bias, on "
             "the logit scale for mean absolute and mean squared errors, and on Fisher's z scale for the ICC."
         )
-    return said
+    return " ".join([said, *_beside(loaded)])
+
+
+def _beside(loaded):
+    """Say in sentences what else of the run stands on the page, and how it was made."""
+    asked = {"test": [text.partition("=")[0] for text in loaded.study.get("test", [])]}
+    asked["subgroups"] = loaded.study.get("subgroups", [])
+    fill = {"unit": loaded.run.manifest.unit} | {name: _listed(names) for name, names in asked.items()}
+    return [said.format(**fill) for name, said in BESIDE.items() if loaded.find(name)]
 
 
 def _pooled(loaded):
@@ -277,8 +293,8 @@ def _pooled(loaded):
         return f"All metrics were calculated on the outer-test part{several}."
     fold = "left-out value" if loaded.run.left_out else "fold"
     return (
-        f"AUROC and average precision were calculated within each {fold} and averaged; other metrics were calculated "
-        "from pooled out-of-fold decisions."
+        f"AUROCs and average precision were calculated within each {fold} and averaged; other metrics were calculated "
+        "from pooled out-of-fold scores or decisions."
     )
 
 
@@ -314,80 +330,3 @@ def _software(loaded):
         f"The analysis was made with glomfeat {environment['glomfeat']} (seed {environment['seed']}) on Python "
         f"{environment['python']}, with {versions}.{differ}"
     )
-
-
-def _folds(run, show_names):
-    """List the outer folds as rows: how many images, cases (if they are known) and positives each holds."""
-    positive, rows, shown = len(run.manifest.classes) - 1, [], shown_folds(run, show_names)
-    for (repeat, fold), part in run.folds.groupby(["repeat", "fold"], sort=True):
-        n, ones = len(part), int((part["label"] == positive).sum())
-        cases = [f"{part['case'].nunique():,}"] if run.manifest.by_case else []
-        rows.append((repeat + 1, shown.get(fold, fold), f"{n:,}", *cases, f"{ones:,}", f"{ones / n:.1%}"))
-    return rows
-
-
-def facts(loaded, results):
-    """List what a run was made with, as names and values.
-
-    Parameters
-    ----------
-    loaded : glomfeat.results.load.Loaded
-    results : pandas.DataFrame
-
-    Returns
-    -------
-    list of (str, str)
-    """
-    run, environment = loaded.run, loaded.environment
-    records = [run.record(trial) for trial in run.trials]
-    took = sum(record.get("fit_s", 0) + record.get("predict_s", 0) for record in records)
-    peak = results["peak_rss_mb"].max()
-    found = [
-        ("glomfeat", loaded.identity["glomfeat"]),
-        ("seed", str(loaded.identity["seed"])),
-        ("data", loaded.identity["data"]),
-        *(("said at the start", line) for line in run.manifest.said),
-        ("trials", f"{loaded.done[0]} of {loaded.done[1]} done; {seconds(took)} of training and scoring in total"),
-        ("largest process", format_bytes(int(peak * 1e6)) if np.isfinite(peak) else "not measured"),
-    ]
-    if environment:
-        machine = f"{environment['platform']}, {environment['cores']} cores"
-        limit = format_bytes(environment["memory_limit_bytes"])
-        gpu = environment.get("gpu") or "none used"
-        found += [("machine", f"{machine}, memory limit {limit}"), ("GPU", gpu), ("Python", environment["python"])]
-        versions = environment.get("packages", {})
-        found.append(("packages", ", ".join(f"{name} {version}" for name, version in versions.items())))
-        if several := versions_in_words(loaded.journal.versions()):
-            found.append(("versions that differ between trials", several))
-    else:
-        found.append(("machine and versions", "written to environment.json when the run has come to its end"))
-    found += [(f"weights of {name}", start) for name, start in run.weights.items()]
-    return found
-
-
-def command(loaded):
-    """Write the command that repeats the run, to be called in the folder that holds the report."""
-    return f"python -m studies.{study_of(loaded)} --config study.yaml --out again"
-
-
-def study_of(loaded):
-    """Find the name of the study's command."""
-    name = loaded.about.get("study", "Study")
-    return "compare" if name == "Study" else name.lower()
-
-
-def _quarantine(table):
-    """List the images that could not be read by reason: how many, why, and the first names."""
-    return [
-        (count(len(part), "image"), str(reason), ", ".join(part["name"].head(20)))
-        for reason, part in table.groupby("reason")
-    ]
-
-
-def _seeds(trials):
-    """List the seeds of all trials, with one line for each arm."""
-    return [
-        (arm, ", ".join(str(seed) for seed in part["seed"].dropna()))
-        for arm, part in trials.groupby("arm", sort=False)
-        if arm != FLOOR
-    ]

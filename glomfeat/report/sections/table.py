@@ -109,7 +109,7 @@ def columns(classes, own=()):
     """
     shown = {metric: found for metric in METRICS.values() if (found := metric.on_page(classes))}
     of_metrics = (
-        Column(metric.name, at.title or metric.title, at.means or metric.meaning, at.digits, at.more, at.place)
+        Column(metric.name, at.title or metric.title, metric.said(classes), at.digits, at.more, at.place)
         for metric, at in shown.items()
     )
     mine = (Column(name, name, OWN, place=5) for name in own)
