@@ -99,6 +99,19 @@ def units_of(run):
     return resampling_units(run.manifest.cases, seed=seed_for(run.seed, "units"))
 
 
+def tested_units(run):
+    """The units of `units_of`, numbered without those that no trial tests, such as the training cases of a hold-out.
+
+    Returns
+    -------
+    ndarray of int64, shape (number of cases,)
+        -1 for cases of units that are not tested.
+    """
+    units = units_of(run)
+    tested = np.bincount(units[run.manifest.cases[run.ever_tested]], minlength=units.max() + 1) > 0
+    return np.where(tested, np.cumsum(tested) - 1, -1)[units]
+
+
 def regroup(parts, units):
     """Replace each case in the parts by its unit.
 

@@ -10,7 +10,7 @@ from glomfeat.metrics.by_case import case_sums
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, open_limits
 from glomfeat.metrics.scores import decide
-from glomfeat.results.parts import arms_of, rank, regroup, trial_parts, units_of
+from glomfeat.results.parts import arms_of, rank, regroup, tested_units, trial_parts
 
 MEASURES = ("auroc", "sensitivity_t")
 ENDS = ("", "_lo", "_hi", "_change", "_change_lo", "_change_hi")
@@ -43,7 +43,7 @@ def robustness_table(run, names, changed):
         sensitivity. A difference that no case changes has no limits, and ``note`` says why. An arm that has not scored
         the changed images in all of its trials has no figures; one that has in none has no row.
     """
-    rows, units = [], units_of(run)
+    rows, units = [], tested_units(run)
     for arm, trials in arms_of(run).items():
         scored = {
             name: sum(PERTURBATIONS[name].key in changed.get(trial.key, {}) for trial in trials) for name in names
