@@ -12,7 +12,7 @@ from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import holm, jackknife_limits, leave_out_weights
 from glomfeat.metrics.table import METRICS, limits_of
 from glomfeat.results.parts import arms_of, measure, rank, status_of, trial_parts, units_of
-from glomfeat.results.unmoved import without_limits
+from glomfeat.results.unmoved import note_unmoved
 
 BALANCED_T = "balanced_accuracy_t"
 FIGURES = (
@@ -63,8 +63,7 @@ def subgroups_table(run, groups):
             mine += [head | sides.row(code) for code in range(len(of.names))]
         _adjust(mine)
         rows += mine
-    found, said = without_limits(pd.DataFrame(rows).reindex(columns=COLUMNS), FIGURES)
-    return found.assign(note=["; ".join(filter(None, notes)) for notes in zip(found["note"], said, strict=True)])
+    return note_unmoved(pd.DataFrame(rows).reindex(columns=COLUMNS), FIGURES)
 
 
 class _Sides:
