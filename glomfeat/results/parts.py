@@ -12,6 +12,8 @@ from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, res
 from glomfeat.metrics.scores import confusion, decide
 from glomfeat.metrics.table import METRICS, limits_of
 
+UNFINISHED = "its trials are not all done"
+
 
 @dataclass(frozen=True)
 class Part:

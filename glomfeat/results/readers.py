@@ -11,6 +11,7 @@ from glomfeat.metrics.scores import decide, sensitivity, specificity
 from glomfeat.metrics.table import METRICS, limits_of
 from glomfeat.results.case_level import one_class_each
 from glomfeat.results.parts import (
+    UNFINISHED,
     Part,
     arms_of,
     count_holders,
@@ -145,7 +146,7 @@ def _percent(manifest, seen, calls, classes):
 def _beside_arm(run, trials, calls):
     """An arm beside a reader, on the images of each trial that the reader called."""
     if status_of(map(run.record, trials)) != "done":
-        return {"note": "its trials are not all done"}
+        return {"note": UNFINISHED}
     parts, mine, theirs, seen = [], [], [], []
     for trial, part in zip(trials, trial_parts(run, trials), strict=True):
         rows = run.tested(trial)

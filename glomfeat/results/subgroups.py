@@ -11,7 +11,7 @@ from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import holm, jackknife_limits, leave_out_weights
 from glomfeat.metrics.table import METRICS, limits_of
-from glomfeat.results.parts import arms_of, measure, rank, status_of, trial_parts, units_of
+from glomfeat.results.parts import UNFINISHED, arms_of, measure, rank, status_of, trial_parts, units_of
 from glomfeat.results.unmoved import note_unmoved
 
 BALANCED_T = "balanced_accuracy_t"
@@ -57,7 +57,7 @@ def subgroups_table(run, groups):
         for of in groups:
             head = {"arm": name, "column": of.column, "status": status, "split": run.manifest.split}
             if status != "done":
-                mine += [head | {"value": value, "note": "its trials are not all done"} for value in of.names]
+                mine += [head | {"value": value, "note": UNFINISHED} for value in of.names]
                 continue
             sides = _Sides(run, trials, of, units)
             mine += [head | sides.row(code) for code in range(len(of.names))]
