@@ -24,7 +24,7 @@ from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
 from glomfeat.metrics.scores import confusion
 from glomfeat.metrics.table import METRICS, limits_of, rates
-from glomfeat.results.external import Cohort, cohort_run, external_tables
+from glomfeat.results.external import OF_BOTH, Cohort, cohort_run, external_tables
 from glomfeat.results.run import Run
 
 OF_SCORES = ("auroc", "average_precision", "brier")
@@ -302,8 +302,9 @@ def judge(predicted, labels, groups, about, seed=0, unit="files", facts=None):
     score = score[:, 0] if number == 2 else score
     whole = _figures(y, called, score, number, units)
     without = _figures(y, called, score, number, units, leave_out_weights(units.max() + 1))
-    rows = []
+    rows, blank = [], OF_BOTH if len(np.unique(y)) < number else ()
     for name, (value,) in whole.items():
+        value = np.nan if name in blank else value
         own, holders = own_cases(METRICS[name].made_of, y, units, units.max() + 1, number, called == 1)
         ends = jackknife_limits(float(value), without[name][own], *METRICS[name].bounds(number), holders)
         rows.append((name, value, *ends))

@@ -67,14 +67,15 @@ def make_smaller_folds(folds, share, seed=0):
     """Make the same folds with only a share of the cases to train on.
 
     Every fold still tests all its images, so that figures stay comparable. Smaller shares are subsets of larger ones:
-    the seed puts each fold's cases in an order, and the first ones are kept.
+    the seed puts each fold's cases in an order, and the first ones are kept. How many cases are kept is rounded for all
+    folds together: rounded in each of five folds of four cases, an eighth and a quarter would be the same.
 
     Parameters
     ----------
     folds : pandas.DataFrame
         From `make_folds`.
     share : float
-        Percent of the cases of each fold.
+        Percent of the cases.
     seed : int
 
     Returns
@@ -94,11 +95,13 @@ def make_smaller_folds(folds, share, seed=0):
     """
     used = np.zeros(len(folds), bool)
     for repeat, rows in folds.groupby("repeat"):
+        places = {}  # as shares of the way through a fold, so that all folds together give the right number of cases
         for fold, own in rows.groupby(rows["fold"].astype(str)):
             cases = sorted(own["case"].unique(), key=str)
             order = np.random.default_rng(seed_for(seed, "learning", int(repeat), fold)).permutation(len(cases))
-            kept = {cases[k] for k in order[: max(1, round(len(cases) * share / 100))]}
-            used[own.index] = own["case"].isin(kept)
+            places |= {cases[k]: (place + 0.5) / len(cases) for place, k in enumerate(order)}
+        first = sorted(places, key=places.get)[: round(len(places) * share / 100)]
+        used[rows.index] = rows["case"].isin(first)
     found = folds.assign(fold=cases_prefix(share) + folds["fold"].astype(str), used=used)
     names = found["fold"].unique()
     to_learn = found[found["used"] & ~found["fold"].str.endswith("inner-valid")]

@@ -50,7 +50,8 @@ def case_weighted(parts, units):
         left_out.append(np.concatenate([auroc_by_case(part.y, part.score, local, some) for some in of_cases]))
     y, cases = np.concatenate([part.y for part in parts]), np.concatenate([units[part.cases] for part in parts])
     value, left_out = _mean(np.array(whole)[:, None])[0], _mean(np.array(left_out))
-    return float(value), *jackknife_limits(float(value), left_out, holders=own_cases("each", y, cases, len(without))[1])
+    own, holders = own_cases("each", y, cases, len(without))
+    return float(value), *jackknife_limits(float(value), left_out[own], holders=holders)
 
 
 def _mean(values):

@@ -12,7 +12,7 @@ from glomfeat.metrics.resampling import ROUNDING, jackknife_limits, leave_out_we
 from glomfeat.metrics.scores import auroc, decide, two_class
 from glomfeat.results.case_level import one_class_each
 from glomfeat.results.parts import units_of
-from glomfeat.results.unmoved import without_limits
+from glomfeat.results.unmoved import note_unmoved, say_unsure
 
 WORST = 0.1
 MOST = 100.0  # percentage points by which a case can be off
@@ -180,15 +180,9 @@ def agreement_table(run, reference=None):
             of_worst = _errors(true[among], predicted[among], np.ones((1, among.sum())))
             row |= {f"worst_{name}": float(of_worst[name][0]) for name in ERRORS[:3]}
         rows.append(row | dict.fromkeys(empty, float("nan")))
-        rows[-1]["note"] = _say_unsure(rows[-1])
+        rows[-1]["note"] = say_unsure(rows[-1], ERRORS)
     table = pd.DataFrame(rows).assign(split=run.manifest.split).reindex(columns=AGREEMENT_COLUMNS)
-    table, said = without_limits(table, ERRORS)
-    return table.assign(note=["; ".join(filter(None, both)) for both in zip(table["note"], said, strict=True)])
-
-
-def _say_unsure(row):
-    unsure = [name for name in ERRORS if np.isfinite(row[name]) and not np.isfinite(row[f"{name}_lo"])]
-    return f"no limits, for nothing would be left without one of the cases: {', '.join(unsure)}" if unsure else ""
+    return note_unmoved(table, ERRORS)
 
 
 def _limits(true, predicted, units):

@@ -6,7 +6,7 @@ import numpy as np
 
 from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.resampling import case_weights, enough, tail_of
-from glomfeat.results.parts import count_holders, regroup, trial_parts, units_of
+from glomfeat.results.parts import count_holders, regroup, tested_units, trial_parts
 
 GRID = np.linspace(0, 1, 101)
 REPLICATES = 400
@@ -26,11 +26,11 @@ def scored(run, arm, label=None):
     Returns
     -------
     list of Part
-        `y` says whether an image belongs to the class; `cases` are units, from `glomfeat.results.parts.units_of`.
+        `y` says whether an image belongs to the class; `cases` are units, from `glomfeat.results.parts.tested_units`.
     """
     label = len(run.manifest.classes) - 1 if label is None else label
     mine = [trial for trial in run.trials if str(trial.arm) == arm]
-    return [against_rest(part, label) for part in regroup(trial_parts(run, mine), units_of(run))]
+    return [against_rest(part, label) for part in regroup(trial_parts(run, mine), tested_units(run))]
 
 
 def against_rest(part, label):
@@ -137,7 +137,7 @@ def with_band(run, parts, curve):
         There is no band, low and high are NaN, if fewer than half of the draws count, or if one case holds all images
         of a side.
     """
-    drawn = case_weights(units_of(run).max() + 1, REPLICATES, seed_for(run.seed, "bootstrap"))
+    drawn = case_weights(tested_units(run).max() + 1, REPLICATES, seed_for(run.seed, "bootstrap"))
     curves = curve(parts, np.vstack([np.ones(drawn.shape[1]), drawn]))
     counts, holders = np.isfinite(curves[1:]).all(axis=1), count_holders(parts, 2)
     if not enough(counts) or holders < 2:

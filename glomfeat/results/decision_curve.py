@@ -6,6 +6,7 @@ import pandas as pd
 from glomfeat.metrics.by_case import case_sums, ratio_by_case
 from glomfeat.metrics.resampling import open_limits
 from glomfeat.results.one_vs_rest import questions
+from glomfeat.results.parts import UNFINISHED, finished_parts
 
 THRESHOLDS = np.arange(1, 100) / 100
 COLUMNS = (
@@ -30,9 +31,10 @@ def decision_curve_table(run):
     pandas.DataFrame
         Columns `COLUMNS`, a row for each of `THRESHOLDS`. ``treat_all`` and ``treat_none`` (0) call every image
         positive, or none; ``gain`` is the net benefit less that of the better of both. Limits are empty if no case
-        changes a figure, as when nothing is called positive, and ``note`` says so.
+        changes a figure, as when nothing is called positive, and ``note`` says so. It also names arms whose figures
+        are from some of their trials only.
     """
-    rows = []
+    rows, finished = [], finished_parts(run)
     for question in questions(run):
         y, score, cases = question.pooled()
         held, local = np.unique(cases, return_inverse=True)
@@ -46,15 +48,15 @@ def decision_curve_table(run):
             ends = open_limits(whole[k], without[:, k])
             gain, left = whole[k] - better[k], without[:, k] - beside[:, k]
             further = open_limits(gain, left)
-            note = _why_without({"net benefit": ends, "gain": further}, len(held))
-            row = threshold, whole[k], *ends, whole[n + k], 0.0, gain, *further, note
+            notes = "" if question.arm in finished else UNFINISHED, _why_without(ends, further, len(held))
+            row = threshold, whole[k], *ends, whole[n + k], 0.0, gain, *further, "; ".join(filter(None, notes))
             rows.append((question.arm, question.label, *row, run.manifest.split))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _why_without(limits, cases):
-    """Say why figures have no limits, given these by name; empty if all have some."""
-    names = [name for name, ends in limits.items() if np.isnan(ends[0])]
+def _why_without(benefit, gain, cases):
+    """Say why one or both have no limits, given these; empty if both have some."""
+    names = [name for name, ends in (("net benefit", benefit), ("gain", gain)) if np.isnan(ends[0])]
     if not names:
         return ""
     why = "all images are of one case" if cases < 2 else "it is the same without each case"

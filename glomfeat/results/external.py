@@ -302,8 +302,8 @@ def print_external(table, internal, console):
     """
     figures = {"internal": "in DATA", "external": "there", "difference": "difference"}
     of_two = {"sensitivity": "sens", "specificity": "spec", "slope": "slope"}
+    largest = decide_by_largest(internal)  # a cohort that lacks a class has no figures that would tell
     for cohort, rows in table.groupby("cohort", sort=False):
-        largest = decide_by_largest(rows)
         shown = figures | ({} if largest else of_two)
         title = f"elsewhere: {cohort}, {in_short(rows)}; AUROC with 95 % limits"
         title += "" if largest else ", sens and spec at the threshold of DATA"

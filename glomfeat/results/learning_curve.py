@@ -8,7 +8,7 @@ import pandas as pd
 from glomfeat.core.csvs import read_csv
 from glomfeat.results.parts import arms_of, find_limits, measure, regroup, status_of, trial_parts, units_of
 
-COLUMNS = ("arm", "share", "cases", "images", "auroc", "auroc_lo", "auroc_hi", "status")
+COLUMNS = ("arm", "share", "cases", "images", "auroc", "auroc_lo", "auroc_hi", "status", "share_used")
 
 
 def learning_table(runs):
@@ -22,16 +22,18 @@ def learning_table(runs):
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`; `cases` and `images` are the means over trials of what was trained on. Limits are those of
+        Columns `COLUMNS`; `cases` and `images` are the means over trials of what was trained on, and `share_used` is
+        the percentage that these cases are, because cases are whole. Limits are those of
         `glomfeat.results.parts.find_limits`, taking the models as they are. An arm whose trials are not all done has no
         figures.
     """
-    rows = []
+    rows, every = [], _cases_learnt(runs[100], runs[100].trials)
     for share, run in sorted(runs.items()):
         for name, trials in arms_of(run).items():
             row = {"arm": name, "share": share, "status": status_of(map(run.record, trials))}
             if row["status"] == "done":
                 row |= _figures(run, trials)
+                row["share_used"] = 100 * row["cases"] / every
             rows.append(row)
     return pd.DataFrame(rows).reindex(columns=list(COLUMNS))
 
@@ -76,12 +78,15 @@ def lines_on_gaps(table):
 
 def _figures(run, trials):
     parts, classes = trial_parts(run, trials), len(run.manifest.classes)
-    learnt = [run.learnt(trial) for trial in trials]
     low, high = find_limits(regroup(parts, units_of(run)), classes)["auroc"]
     return {
-        "cases": float(np.mean([len(np.unique(run.manifest.cases[rows])) for rows in learnt])),
-        "images": float(np.mean([len(rows) for rows in learnt])),
+        "cases": _cases_learnt(run, trials),
+        "images": float(np.mean([len(run.learnt(trial)) for trial in trials])),
         "auroc": measure(parts, classes)["auroc"].item(),
         "auroc_lo": low,
         "auroc_hi": high,
     }
+
+
+def _cases_learnt(run, trials):
+    return float(np.mean([len(np.unique(run.manifest.cases[run.learnt(trial)])) for trial in trials]))

@@ -10,7 +10,7 @@ from glomfeat.metrics.placements import correlations_in_cases, design_effect, no
 from glomfeat.metrics.planning import Spread, detectable, fewest_cases, width
 from glomfeat.metrics.resampling import jackknife
 from glomfeat.results.moved import moved_by, scored_trials
-from glomfeat.results.parts import arms_of, count_holders, regroup, status_of, trial_parts, units_of
+from glomfeat.results.parts import arms_of, count_holders, regroup, status_of, tested_units, trial_parts
 from glomfeat.results.words import figure
 
 COLUMNS = (
@@ -46,7 +46,7 @@ def next_study_table(run):
         proportional to the number of cases, of which as large a share holds each class. It is empty if that is not
         known, or if ten million do not suffice.
     """
-    units, rows = units_of(run), []
+    units, rows = tested_units(run), []
     arms = {name: trials for name, trials in arms_of(run).items() if name != FLOOR}
     done = {name: trials for name, trials in arms.items() if status_of(map(run.record, trials)) == "done"}
     moved = {name: moved_by(run, trials, units) for name, trials in done.items()}
@@ -54,9 +54,8 @@ def next_study_table(run):
     for name in ranked:
         own, best, facts = moved[name], moved[ranked[0]], _facts(run, done[name], name, moved[name])
         parts = regroup(trial_parts(run, done[name]), units)
-        tested = np.unique(np.concatenate([part.cases for part in parts]))
         counted = count_holders(parts, len(run.manifest.classes)), facts["cases"]
-        asked = [(LIMITS, "", partial(width, own.area, _spread(own.left_out[tested], *counted)), w) for w in WIDTHS]
+        asked = [(LIMITS, "", partial(width, own.area, _spread(own.left_out, *counted)), w) for w in WIDTHS]
         if own is not best:
             shows = partial(detectable, _spread(own.left_out - best.left_out, *counted))
             asked += [(DIFFERENCE, ranked[0], shows, target) for target in DIFFERENCES]

@@ -10,7 +10,7 @@ from glomfeat.metrics.many import adjust_pairs
 from glomfeat.metrics.paired import clustered_mcnemar, paired_difference
 from glomfeat.metrics.resampling import leave_out_weights
 from glomfeat.metrics.scores import decide
-from glomfeat.results.parts import count_holders, finished_parts, measure_pooled, regroup, units_of
+from glomfeat.results.parts import count_holders, finished_parts, measure_pooled, regroup, tested_units
 
 DECISIONS = {"sensitivity": "positive", "specificity": "other", "balanced_accuracy": "each", "brier": "all"}
 ENDS = ("_difference", "_lo", "_hi", "_p")
@@ -42,7 +42,7 @@ def pairs_table(run, resampled):
         Brier score, but their p are not adjusted. ``only_arm_wrong`` and ``only_other_wrong`` count images that only
         one arm calls wrong, per repeat; ``p_mcnemar`` is from `glomfeat.metrics.paired.clustered_mcnemar`.
     """
-    parts, units, classes = finished_parts(run), units_of(run), len(run.manifest.classes)
+    parts, units, classes = finished_parts(run), tested_units(run), len(run.manifest.classes)
     weights = leave_out_weights(units.max() + 1)
     of_first = regroup(parts[resampled.names[0]], units) if resampled.names else []
     holders = {name: count_holders(of_first, classes, of) for name, of in DECISIONS.items() if of_first}

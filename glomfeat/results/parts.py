@@ -12,6 +12,8 @@ from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, res
 from glomfeat.metrics.scores import confusion, decide
 from glomfeat.metrics.table import METRICS, limits_of
 
+UNFINISHED = "its trials are not all done"
+
 
 @dataclass(frozen=True)
 class Part:
@@ -97,6 +99,19 @@ def status_of(records):
 def units_of(run):
     """The unit of each case of a run, from `glomfeat.metrics.resampling.resampling_units` with the run's seed."""
     return resampling_units(run.manifest.cases, seed=seed_for(run.seed, "units"))
+
+
+def tested_units(run):
+    """The units of `units_of`, numbered without those that no trial tests, such as the training cases of a hold-out.
+
+    Returns
+    -------
+    ndarray of int64, shape (number of cases,)
+        -1 for cases of units that are not tested.
+    """
+    units = units_of(run)
+    tested = np.bincount(units[run.manifest.cases[run.ever_tested]], minlength=units.max() + 1) > 0
+    return np.where(tested, np.cumsum(tested) - 1, -1)[units]
 
 
 def regroup(parts, units):

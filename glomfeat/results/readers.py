@@ -11,6 +11,7 @@ from glomfeat.metrics.scores import decide, sensitivity, specificity
 from glomfeat.metrics.table import METRICS, limits_of
 from glomfeat.results.case_level import one_class_each
 from glomfeat.results.parts import (
+    UNFINISHED,
     Part,
     arms_of,
     count_holders,
@@ -23,12 +24,14 @@ from glomfeat.results.parts import (
     units_of,
     with_limits,
 )
+from glomfeat.results.unmoved import note_unmoved, say_unsure
 
 FIGURES = {"sensitivity": sensitivity, "specificity": specificity}
+LIMITED = ("kappa", *FIGURES, "auroc")
 PERCENT = ("percent_bias", "percent_loa_lo", "percent_loa_hi")
 COLUMNS = (
     *("reader", "images", "cases", "positives"),
-    *(name for figure in ("kappa", *FIGURES, "auroc") for name in (figure, *limits_of(figure))),
+    *(name for figure in LIMITED for name in (figure, *limits_of(figure))),
     *(*PERCENT, "note", "split"),
 )
 ENDS = ("_reader", "_other", "_difference", "_difference_lo", "_difference_hi", "_p")
@@ -54,7 +57,8 @@ def readers_table(run, readers):
         classes, sensitivity and specificity are means over classes of one against the rest. ``auroc`` is from the
         reader's scores, if there are any and there are two classes. ``percent_`` columns say how far the percentage of
         positive images in a case is from the truth, with the limits of agreement over cases (Bland & Altman 1986), if
-        cases hold several classes. Other limits are those of `glomfeat.metrics.resampling.jackknife_limits` over cases.
+        cases hold several classes. Other limits are those of `glomfeat.metrics.resampling.jackknife_limits` over cases;
+        ``note`` says why figures or their limits are empty.
     """
     manifest, classes, rows = run.manifest, len(run.manifest.classes), []
     for reader in readers:
@@ -70,7 +74,8 @@ def readers_table(run, readers):
         if missing:
             notes.append(f"no image of {' and '.join(missing)} is called: what needs every class is empty")
         given = [part], [part.y], [calls[seen]], classes
-        row |= in_columns("kappa", with_limits(of_calls(kappa, *given), [part], -1.0, 1.0))
+        if not missing:
+            row |= in_columns("kappa", with_limits(of_calls(kappa, *given), [part], -1.0, 1.0))
         for name, figure in FIGURES.items():
             made_of = METRICS[name].made_of if classes == 2 else "each"
             row |= in_columns(name, with_limits(of_calls(figure, *given), [part], made_of=made_of))
@@ -80,8 +85,10 @@ def readers_table(run, readers):
         elif reader.scores and classes > 2:
             notes.append("scores are of one class of two, and not used")
         row |= _percent(manifest, seen, calls, classes)
-        rows.append(row | {"note": "; ".join(notes)})
-    return pd.DataFrame(rows).reindex(columns=COLUMNS)
+        notes.append(say_unsure(row, [name for name in LIMITED if name in row]))
+        rows.append(row | {"note": "; ".join(filter(None, notes))})
+    table = note_unmoved(pd.DataFrame(rows).reindex(columns=COLUMNS), LIMITED)
+    return table.assign(note=table["note"].str.replace(" at 0.5", ""))  # nor is there a threshold
 
 
 def reader_pairs_table(run, readers):
@@ -113,7 +120,7 @@ def reader_pairs_table(run, readers):
             head | {"other": other, "kind": "reader"} | _two_readers(run, mine, calls[other]) for other in others
         ]
         rows += [*_adjusted(family), *_adjusted(between)]
-    return pd.DataFrame(rows).reindex(columns=PAIR_COLUMNS)
+    return note_unmoved(pd.DataFrame(rows).reindex(columns=PAIR_COLUMNS), ["kappa"])
 
 
 def _calls(manifest, reader):
@@ -139,7 +146,7 @@ def _percent(manifest, seen, calls, classes):
 def _beside_arm(run, trials, calls):
     """An arm beside a reader, on the images of each trial that the reader called."""
     if status_of(map(run.record, trials)) != "done":
-        return {"note": "its trials are not all done"}
+        return {"note": UNFINISHED}
     parts, mine, theirs, seen = [], [], [], []
     for trial, part in zip(trials, trial_parts(run, trials), strict=True):
         rows = run.tested(trial)
@@ -180,7 +187,7 @@ def _pair(run, parts, mine, theirs, seen):
             tested = paired_difference(apart, left_out, count_holders(parts, classes, METRICS[name].made_of))
             found += [tested.lo, tested.hi, tested.p]
         row |= zip((f"{name}{end}" for end in ENDS), found, strict=False)
-    return row | {"note": "; ".join(notes)}
+    return row | {"note": "; ".join(filter(None, [say_unsure(row, ["kappa"]), *notes]))}
 
 
 def _adjusted(rows):

@@ -9,7 +9,7 @@ from glomfeat.core.arms import FLOOR
 from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.many import joint_errors
 from glomfeat.metrics.resampling import case_weights, leave_out_weights
-from glomfeat.results.parts import count_holders, finished_parts, rank, regroup, units_of
+from glomfeat.results.parts import count_holders, finished_parts, rank, regroup, tested_units
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Resampled:
         On the cases that a bootstrap over cases has drawn, as often as drawn, and on those that it has not drawn; NaN
         if no fold keeps all classes.
     left_out : ndarray of float64, shape (arms, units)
-        Without each case; with very many cases, without each group of `glomfeat.metrics.resampling.resampling_units`.
+        Without each tested case; with very many cases, without each group of
+        `glomfeat.metrics.resampling.resampling_units`.
     holders : int
         The number of cases that hold the class that is in the fewest cases.
     seed : int
@@ -67,7 +68,7 @@ def resample(run):
     names = sorted((name for name, value in auroc.items() if np.isfinite(value)), key=auroc.get, reverse=True)
     if not names:
         return Resampled((), np.zeros(0), *[np.zeros((0, 0))] * 3, 0, run.seed)
-    units = units_of(run)
+    units = tested_units(run)
     drawn = case_weights(units.max() + 1, seed=seed_for(run.seed, "bootstrap"))
     weights = np.concatenate([drawn, drawn == 0, leave_out_weights(units.max() + 1)])
     found = np.array([rank(regroup(parts[name], units), weights) for name in names])

@@ -10,7 +10,8 @@ from glomfeat.metrics.by_case import case_sums
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, open_limits
 from glomfeat.metrics.scores import decide
-from glomfeat.results.parts import arms_of, rank, regroup, trial_parts, units_of
+from glomfeat.results.parts import arms_of, rank, regroup, tested_units, trial_parts
+from glomfeat.results.unmoved import say_unsure
 
 MEASURES = ("auroc", "sensitivity_t")
 ENDS = ("", "_lo", "_hi", "_change", "_change_lo", "_change_hi")
@@ -43,7 +44,7 @@ def robustness_table(run, names, changed):
         sensitivity. A difference that no case changes has no limits, and ``note`` says why. An arm that has not scored
         the changed images in all of its trials has no figures; one that has in none has no row.
     """
-    rows, units = [], units_of(run)
+    rows, units = [], tested_units(run)
     for arm, trials in arms_of(run).items():
         scored = {
             name: sum(PERTURBATIONS[name].key in changed.get(trial.key, {}) for trial in trials) for name in names
@@ -86,14 +87,11 @@ class _Unchanged:
         parts, found = [replace(part, score=score) for part, score in zip(self.parts, scores, strict=True)], {}
         for name, measured in self._measure(parts).items():
             found |= _with_change(name, (self.measured[name], measured), self.own[name])
-        known = [name for name in CALLED if found.get(f"{name}_change") == 0]
-        same = [CALLED[name] for name in known if np.isnan(found[f"{name}_change_lo"])]
-        whose = f"the change of {' and '.join(same)}"
-        found["note"] = f"without limits, for it is 0 without each case too: {whose}" if same else ""
         flips = [a != b for a, b in zip(_calls(self.parts), _calls(parts), strict=True)]
         value, left_out = _share(parts, flips, [np.ones(len(part.y), bool) for part in parts], self.weights)
         low, high = jackknife_limits(value, left_out, holders=self.cases)
-        return found | {"flipped": value, "flipped_lo": low, "flipped_hi": high}
+        found |= {"flipped": value, "flipped_lo": low, "flipped_hi": high}
+        return found | {"note": "; ".join(filter(None, [say_unsure(found, [*self.own, "flipped"]), _say_same(found)]))}
 
 
 def _with_change(name, sides, own):
@@ -103,6 +101,13 @@ def _with_change(name, sides, own):
     change = value - before
     figures = value, low, high, change, *np.clip(open_limits(change, left_out - before_left, own[1]), -1, 1)
     return {f"{name}{end}": figure for end, figure in zip(ENDS, figures, strict=True)}
+
+
+def _say_same(row):
+    """Name the figures whose change has no limits although they have some."""
+    limited = [name for name in CALLED if np.isfinite(row.get(f"{name}_lo", np.nan))]
+    same = [CALLED[name] for name in limited if np.isnan(row[f"{name}_change_lo"])]
+    return f"no limits, for it is the same without each case: the change of {' and '.join(same)}" if same else ""
 
 
 def _calls(parts):

@@ -11,8 +11,8 @@ from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import holm, jackknife_limits, leave_out_weights
 from glomfeat.metrics.table import METRICS, limits_of
-from glomfeat.results.parts import arms_of, measure, rank, status_of, trial_parts, units_of
-from glomfeat.results.unmoved import without_limits
+from glomfeat.results.parts import UNFINISHED, arms_of, measure, rank, status_of, trial_parts, units_of
+from glomfeat.results.unmoved import note_unmoved
 
 BALANCED_T = "balanced_accuracy_t"
 FIGURES = (
@@ -57,14 +57,13 @@ def subgroups_table(run, groups):
         for of in groups:
             head = {"arm": name, "column": of.column, "status": status, "split": run.manifest.split}
             if status != "done":
-                mine += [head | {"value": value, "note": "its trials are not all done"} for value in of.names]
+                mine += [head | {"value": value, "note": UNFINISHED} for value in of.names]
                 continue
             sides = _Sides(run, trials, of, units)
             mine += [head | sides.row(code) for code in range(len(of.names))]
         _adjust(mine)
         rows += mine
-    found, said = without_limits(pd.DataFrame(rows).reindex(columns=COLUMNS), FIGURES)
-    return found.assign(note=["; ".join(filter(None, notes)) for notes in zip(found["note"], said, strict=True)])
+    return note_unmoved(pd.DataFrame(rows).reindex(columns=COLUMNS), FIGURES)
 
 
 class _Sides:

@@ -1,4 +1,4 @@
-"""Figures that no case changes: their limits have no width, which does not mean that they are sure."""
+"""Figures without limits: those that no case changes, which does not mean that they are sure, and those of one case."""
 
 import numpy as np
 
@@ -45,9 +45,41 @@ def without_limits(table, names=tuple(METRICS)):
     for row, found in zip(table.index, unmoved(table, names), strict=True):
         if found:
             table.loc[row, [end for name in found for end in limits_of(name)]] = np.nan
-        titles = ", ".join(METRICS[name].title if name in METRICS else name for name in found)
-        said.append(f"no limits, for it is the same without each case: {titles}" if found else "")
+        said.append(f"no limits, for it is the same without each case: {_titles(found)}" if found else "")
     return table, said
+
+
+def note_unmoved(table, names):
+    """Remove limits that have no width, and add to ``note`` of each row whose they were.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    names : sequence of str
+        As for `unmoved`.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    table, said = without_limits(table, names)
+    return table.assign(note=["; ".join(filter(None, both)) for both in zip(table["note"], said, strict=True)])
+
+
+def say_unsure(row, names):
+    """Name the figures of a row that have no limits, for one of the cases holds all that they are made of.
+
+    Examples
+    --------
+    >>> say_unsure({"auroc": 0.5, "auroc_lo": np.nan}, ["auroc"])
+    'no limits, for nothing would be left without one of the cases: AUROC'
+    """
+    found = [name for name in names if np.isfinite(row[name]) and not np.isfinite(row[limits_of(name)[0]])]
+    return f"no limits, for nothing would be left without one of the cases: {_titles(found)}" if found else ""
+
+
+def _titles(names):
+    return ", ".join(METRICS[name].title if name in METRICS else name for name in names)
 
 
 def say_unmoved(results):
@@ -64,7 +96,6 @@ def say_unmoved(results):
     """
     reasons = []
     for arm, reason, names in zip(results["arm"], results["reason"], unmoved(results), strict=True):
-        titles = ", ".join(METRICS[name].title for name in names)
-        said = f"limits of no width, for it is the same without each case: {titles}"
+        said = f"limits of no width, for it is the same without each case: {_titles(names)}"
         reasons.append("; ".join(filter(None, [reason, said])) if names and arm != FLOOR else reason)
     return results.assign(reason=reasons)

@@ -34,6 +34,7 @@ from glomfeat.data.problems import ManifestError
 from glomfeat.data.sources import images_of
 from glomfeat.data.tables.columns import USUAL, Asked
 from glomfeat.metrics.resampling import jackknife_limits
+from glomfeat.metrics.table import limits_of
 from studies import crops as cut_crops
 from studies import evaluate
 
@@ -434,6 +435,19 @@ def test_figures_are_those_of_scikit_learn_and_lie_within_limits(rows):
     )
     codes = np.arange(len(y)) // 2
     assert ("sensitivity" in known.index) == (len(np.unique(codes[y == 1])) > 1)
+
+
+def test_without_a_class_no_figure_is_told_that_takes_all_as_beside_a_cohort():
+    table = predicted(np.linspace(0, 0.9, 20))
+    found = judge(table, pd.DataFrame({"name": table["name"], "label": 0}), "auto", ABOUT)
+    figures = found.figures.set_index("figure")
+    spared = (table["prediction"] == 0).mean()
+    expected = {"accuracy": spared, "specificity": spared, "brier": (table["score"] ** 2).mean()}
+    assert figures["value"].dropna().to_dict() == pytest.approx(expected)
+    assert figures.dropna().index.tolist() == figures["value"].dropna().index.tolist()
+    for name, row in figures.iterrows():
+        here = [found.beside[column] for column in (name, *limits_of(name))]
+        assert row.tolist() == pytest.approx(here, nan_ok=True), name
 
 
 def test_without_cases_limits_are_of_images_and_say_so():

@@ -27,8 +27,9 @@ def table(cases_of_fold, repeats=1):
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(4, 12), min_size=2, max_size=4), st.integers(1, 3), st.integers(0, 9))
 def test_shares_are_nested_parts_of_the_same_folds(sizes, repeats, seed):
-    folds, before = table(sizes, repeats), {}
+    folds, before, most = table(sizes, repeats), {}, 0
     for share in (*SHARES, 75):
+        learnt = []
         smaller = make_smaller_folds(folds, share, seed)
         if smaller is None:
             continue
@@ -42,8 +43,25 @@ def test_shares_are_nested_parts_of_the_same_folds(sizes, repeats, seed):
                 before[repeat, fold] = train
                 case = folds["case"].to_numpy()
                 assert set(train) == set(whole[np.isin(case[whole], case[train])]), "cases are kept whole"
-                asked = sum(max(1, round(size * share / 100)) for k, size in enumerate(sizes) if k != fold)
-                assert len(set(case[train])) == asked
+                learnt.append(len(set(case[train])))
+        asked = round(sum(sizes) * share / 100)
+        assert sum(learnt) == asked * (len(sizes) - 1) * repeats, "each kept case is learnt by all folds but its own"
+        assert max(learnt) > most, "a larger share is more cases"
+        most = max(learnt)
+
+
+@pytest.mark.parametrize(
+    ("cases", "learnt"), [(20, (None, [4] * 5, [8] * 5)), (40, ([4] * 5, [8] * 5, [16] * 5)), (24, (None, 4.8, 9.6))]
+)
+def test_shares_come_out_right_over_five_folds(cases, learnt):
+    folds = table(np.bincount(np.arange(cases) % 5))
+    for share, expected in zip(SHARES, learnt, strict=True):
+        smaller = make_smaller_folds(folds, share)
+        assert (smaller is None) == (expected is None)
+        if smaller is not None:
+            names = [f"{cases_prefix(share)}{fold}" for fold in range(5)]
+            found = [folds["case"][fold_rows(smaller, 0, name)[0]].nunique() for name in names]
+            assert found == expected or np.mean(found) == expected
 
 
 def test_too_few_cases_are_left_out():
@@ -120,6 +138,11 @@ def test_the_curve_ends_in_the_study_and_changes_nothing_of_it(feature_table, tm
     for arm, row in results.iterrows():
         assert curve.loc[(arm, 100.0), "auroc"] == pytest.approx(row["auroc"], abs=1e-5)
         assert curve.loc[arm, "cases"].is_monotonic_increasing and curve.loc[arm, "images"].is_monotonic_increasing
+        mine, whole = curve.loc[arm], curve.loc[(arm, 100.0), "cases"]
+        assert mine["share_used"].tolist() == pytest.approx((100 * mine["cases"] / whole).tolist())
+        assert mine["share_used"].tolist() == pytest.approx(mine.index.tolist(), abs=100 / whole), (
+            "off by part of a case"
+        )
     trials = pd.read_csv(tmp_path / "curve" / "trials.csv")
     assert set(trials["fold"].astype(str).str.partition(":")[0]) >= {"cases-50%"}
     left_out = [line for line in said if line.startswith("learning curve: 12.5% of the training cases are too few")]

@@ -142,7 +142,9 @@ def test_what_cannot_be_told_is_empty_and_says_why():
     gone = Reader("gone", {"set-aside.png": 1})
     row = readers_table(run, [one]).iloc[0]
     assert row["sensitivity"] == 1 and np.isnan(row["specificity"]) and np.isnan(row["sensitivity_lo"])
-    assert row["note"] == "no image of a is called: what needs every class is empty"
+    assert row[["kappa", "kappa_lo", "kappa_hi"]].isna().all()
+    alone = "no limits, for nothing would be left without one of the cases"
+    assert row["note"] == f"no image of a is called: what needs every class is empty; {alone}: sensitivity"
     pair = reader_pairs_table(run, [one, gone]).set_index(["reader", "other"])
     assert pair.loc[("one", GOOD), "note"] == (
         "difference of sensitivity: it hangs on one case, so there are no limits and no p; "
@@ -152,6 +154,28 @@ def test_what_cannot_be_told_is_empty_and_says_why():
     assert pair.loc[("gone", GOOD), "note"] == "none of the images that the reader called is tested"
     assert pair.loc[("one", "gone"), "note"] == "no image is called by both"
     assert readers_table(run, [gone])["note"][0] == "none of the images that could be read is called"
+
+
+def test_a_reader_of_one_case_or_of_one_call_has_figures_without_limits_and_their_note():
+    run = make_run()
+    names, labels = (run.manifest.table[column].to_numpy() for column in ("name", "label"))
+    own = np.flatnonzero(run.manifest.table["case"] == "P03")
+    calls = np.where(np.arange(len(own)) % 3, labels[own], 1 - labels[own])
+    one = Reader("one", dict(zip(names[own], calls.tolist(), strict=True)), {})
+    same = Reader("same", dict.fromkeys(names, 0), dict.fromkeys(names, 5.0))
+    table = readers_table(run, [one, same]).set_index("reader")
+    row, ends = table.loc["one"], [f"{name}_{end}" for name in ("kappa", "sensitivity") for end in ("lo", "hi")]
+    assert row["kappa"] == pytest.approx(sk.cohen_kappa_score(labels[own], calls)) and row[ends].isna().all()
+    alone = "no limits, for nothing would be left without one of the cases: "
+    assert row["note"] == f"{alone}kappa, sensitivity, specificity"
+    row, unknown = table.loc["same"], ["kappa_lo", "kappa_hi", "auroc_lo", "auroc_hi"]
+    assert (row["kappa"], row["auroc"]) == (0, 0.5) and row[unknown].isna().all()
+    assert row["note"] == "no limits, for it is the same without each case: kappa, AUROC"
+    assert row["sensitivity_hi"] == pytest.approx(1 - 0.025 ** (1 / 18))  # none in 18 cases
+    pairs = reader_pairs_table(run, [one, same]).set_index(["reader", "other"])
+    assert pairs.loc[("same", GOOD), "kappa"] == 0 and np.isnan(pairs.loc[("same", GOOD), "kappa_lo"])
+    assert pairs.loc[("same", GOOD), "note"] == "no limits, for it is the same without each case: kappa"
+    assert pairs.loc[("one", GOOD), "note"].startswith(f"{alone}kappa; difference of sensitivity: it hangs on one case")
 
 
 def test_arms_that_are_not_done_are_said_and_the_floor_is_no_rival():

@@ -1,5 +1,6 @@
 """The table of robustness by hand, its limits beside those of results.csv, and what the page says of it."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -73,13 +74,31 @@ def test_a_difference_that_no_case_changes_has_no_limits_and_its_note(tmp_path, 
     table = robustness_table(run, ["blur"], changed)
     ends = [f"{name}_change_{end}" for name in ("auroc", "sensitivity_t") for end in ("lo", "hi")]
     assert table[ends].isna().all(axis=None)
-    why = "without limits, for it is 0 without each case too: the change of AUROC and sensitivity"
+    why = "no limits, for it is the same without each case: the change of AUROC and sensitivity"
     assert (table["note"] == why).all()
     out = write_folder(tmp_path / "out", run)
     table.to_csv(out / "robustness.csv", index=False)
     page = write_report(out).read_text(encoding="utf-8")
-    assert page.count("no limits: 0 without each case too") == 4 and "0.000 to 0.000" not in page
+    assert page.count("no limits: the same without each case") == 4 and "0.000 to 0.000" not in page
     assert (robustness_table(run, ["blur"], changed_of(run))["note"].iloc[1:5] == "").all()
+
+
+def test_where_one_case_holds_a_class_the_note_says_that(tmp_path, without_figures):
+    run = make_run(scheme="holdout")
+    table, tested = run.manifest.table, run.tested(run.trials[0])
+    one = (table["case"] == table["case"][tested[0]]) & (np.arange(len(table)) % 2 == 0)
+    run = replace(run, manifest=replace(run.manifest, table=table.assign(label=one.astype(int))))
+    trials = [trial for trial in run.trials if trial.repeat == 0]
+    run = replace(run, trials=trials, folds=run.folds[run.folds["repeat"] == 0])
+    table = robustness_table(run, ["blur"], changed_of(run, spread=0))
+    figures = [f"{name}{part}" for name in ("auroc", "sensitivity_t") for part in ("", "_change")]
+    assert table[figures].notna().all(axis=None) and (table[figures[1::2]] == 0).all(axis=None)
+    assert table[[f"{name}_{end}" for name in figures for end in ("lo", "hi")]].isna().all(axis=None)
+    why = "no limits, for nothing would be left without one of the cases: AUROC, sensitivity at the threshold"
+    assert (table["note"] == why).all() and table["flipped_hi"].notna().all()
+    out = write_folder(tmp_path / "out", run)
+    table.to_csv(out / "robustness.csv", index=False)
+    assert "the same without each case" not in write_report(out).read_text(encoding="utf-8")
 
 
 def test_limits_of_a_change_end_where_figures_end():

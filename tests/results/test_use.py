@@ -3,13 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.runs import FOLDS, GOOD, REPEATS, WEAK, make_run, of_arm
+from helpers.runs import FOLDS, GOOD, REPEATS, WEAK, end, make_run, of_arm
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.resampling import jackknife, jackknife_limits
 from glomfeat.results.abstention import KEPT, abstention_table
 from glomfeat.results.conformal import ALL, FEW, OLDER, conformal_table
 from glomfeat.results.decision_curve import THRESHOLDS, decision_curve_table
+from glomfeat.results.parts import UNFINISHED
 from glomfeat.results.predictive_values import bayes, predictive_values_table
 from glomfeat.results.tables import results_table
 
@@ -74,6 +75,14 @@ def test_a_decision_curve_says_why_limits_are_empty(run):
     floor = decision_curve_table(run).set_index(["arm", "threshold"]).loc[FLOOR]  # calls nothing above its 0.25
     assert floor.loc[0.9, "note"] == "no limits of net benefit and gain, for it is the same without each case"
     assert floor.loc[0.1, "note"] == "no limits of gain, for it is the same without each case"
+
+
+def test_figures_of_some_trials_of_an_arm_say_so():
+    run = end(make_run(), WEAK, "failed", "why", folds=[1])
+    values, curve = predictive_values_table(run, (0.1,)), decision_curve_table(run)
+    assert values.groupby("arm")["note"].unique().map(list).to_dict() == {WEAK: [UNFINISHED], GOOD: [""], FLOOR: [""]}
+    assert set(curve["arm"][curve["note"].str.contains(UNFINISHED)]) == {WEAK}
+    assert curve.loc[curve["arm"] == WEAK, "note"].str.startswith(UNFINISHED).all()
 
 
 def test_each_of_more_classes_has_a_decision_curve():

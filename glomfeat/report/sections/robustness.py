@@ -3,6 +3,7 @@
 from glomfeat.core.arms import FLOOR
 from glomfeat.report.chosen import the_threshold
 from glomfeat.results.robustness import arms_to_show, worst_of
+from glomfeat.results.words import is_known
 
 NAME, TITLE, ORDER, TEMPLATE = "robustness", "Other stains and scanners", 25, "sections/robustness.html"
 CALLED = {
@@ -41,6 +42,7 @@ def fill(content):
         "rows": rows,
         "names": content.names,
         "called": CALLED,
+        "known": is_known,
         "at": the_threshold(content.loaded, "the threshold that was chosen on unchanged images"),
         "sensitivity": bool(table["sensitivity_t"].notna().any()),
         "without": [content.names.get(arm, arm) for arm in done if arm != FLOOR and arm not in known],
