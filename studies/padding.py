@@ -48,22 +48,23 @@ def paired(run, reference=REFERENCE):
 
     from glomfeat.metrics.paired import paired_difference
     from glomfeat.metrics.resampling import holm, leave_out_weights
-    from glomfeat.results.parts import rank, regroup, trial_parts, units_of
+    from glomfeat.results.parts import count_holders, rank, regroup, tested_units, trial_parts
 
-    units, trials, found = units_of(run), {}, {}
+    units, trials, found = tested_units(run), {}, {}
     for trial in run.trials:
         if trial.arm.net:
             trials.setdefault((trial.arm.network, trial.arm.way), []).append(trial)
     for key, own in trials.items():
         parts = regroup(trial_parts(run, own), units)
         if len(parts) == len(own):
-            found[key] = rank(parts).item(), rank(parts, leave_out_weights(units.max() + 1)), len(own)
+            left_out, holders = leave_out_weights(units.max() + 1), count_holders(parts, len(run.manifest.classes))
+            found[key] = rank(parts).item(), rank(parts, left_out), holders, len(own)
     rows = []
-    for (net, padding), (auroc, left_out, n) in found.items():
+    for (net, padding), (auroc, left_out, holders, n) in found.items():
         if padding == reference or (net, reference) not in found:
             continue
-        than, than_left_out, _ = found[net, reference]
-        apart = paired_difference(auroc - than, left_out - than_left_out)
+        than, than_left_out, *_ = found[net, reference]
+        apart = paired_difference(auroc - than, left_out - than_left_out, holders)
         rows.append((net, padding, reference, apart.value, apart.lo, apart.hi, apart.p, n))
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.assign(p=holm(frame["p"]))
