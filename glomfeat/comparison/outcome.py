@@ -9,6 +9,7 @@ from glomfeat.comparison.beside import folds_beside
 from glomfeat.comparison.cohorts import left_to_score, scored_cohorts
 from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.comparison.perturbed import left_to_change
+from glomfeat.core.arms import StudyError
 from glomfeat.core.csvs import read_csv
 from glomfeat.core.words import number_of
 from glomfeat.data.splits import check_folds, few_in_words, make_folds
@@ -79,9 +80,47 @@ def find_aside(prepared, journal, say):
         or left_to_change(prepared, journal)
     ):
         return None
-    written = read_csv(out / "quarantine.csv", dtype=str, keep_default_na=False)
-    aside = written[written["name"].isin(prepared.manifest.table["name"])].to_dict("records")
+    aside = _written_aside(prepared, out)
     return None if aside and study.on_error == "stop" else aside
+
+
+def _written_aside(prepared, out):
+    written = read_csv(out / "quarantine.csv", dtype=str, keep_default_na=False)
+    return written[written["name"].isin(prepared.manifest.table["name"])].to_dict("records")
+
+
+def refuse_other_images(prepared, aside, journal):
+    """Refuse to go on with a study if other images can be read than when its first trials were run.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    aside : list of dict
+        Images that are set aside now, as `refuse_other` takes them.
+    journal : Journal
+    """
+    out = journal.path.parent
+    if journal.done() and not why_unfit(out / "quarantine.csv", journal):
+        refuse_other(_written_aside(prepared, out), aside, out)
+
+
+def refuse_other(before, now, out, of=""):
+    """Refuse to add to the scores in a folder if other images are set aside than before.
+
+    Parameters
+    ----------
+    before, now : list of dict
+        ``name`` of images that are set aside.
+    out : path-like
+    of : str
+        What the message begins with.
+    """
+    before, now = ({row["name"] for row in rows} for rows in (before, now))
+    if before != now:
+        raise StudyError(
+            f"{of}{number_of(len(before - now), 'image')} can be read now but not when the scores in {out} were made, "
+            f"{len(now - before)} the reverse: choose another folder with --out"
+        )
 
 
 def _left_to_look_into(prepared, journal):
