@@ -3,6 +3,16 @@
 from dataclasses import replace
 
 from glomfeat.data.other_folds import IMAGE, SHARES, cases_prefix, make_image_folds, make_smaller_folds
+from glomfeat.data.splits import make_folds
+
+
+def prefixes_beside(study, manifest):
+    """The prefixes of `folds_beside`, for a study of these images."""
+    image = [IMAGE] if study.leak_price else []
+    if not study.learning_curve:
+        return image
+    folds = make_folds(manifest, study.scheme, study.folds, study.repeats, study.seed)
+    return image + [cases_prefix(share) for share in SHARES if make_smaller_folds(folds, share, study.seed) is not None]
 
 
 def folds_beside(prepared, folds, say):

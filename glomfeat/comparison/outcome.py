@@ -1,6 +1,6 @@
 """The outcome of a study; for a finished study it comes from its folder alone, so that no image is read again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -71,22 +71,29 @@ def find_aside(prepared, journal, say):
     for name, why in unfit.items():
         if why != "is not there":
             say(f"{name} {why}: it is made again")
-    finished = all(trial.key in done for trial in prepared.all_trials) and not unfit
+    aside = [] if "quarantine.csv" in unfit else _written_aside(prepared, out)
+    readable = replace(prepared, manifest=_readable(prepared.manifest, aside))
     if (
-        not finished
+        unfit
+        or not all(trial.key in done for trial in readable.all_trials)
         or study.save_models
         or left_to_score(prepared, journal)
         or (study.inside and _left_to_look_into(prepared, journal))
         or left_to_change(prepared, journal)
     ):
         return None
-    aside = _written_aside(prepared, out)
     return None if aside and study.on_error == "stop" else aside
 
 
 def _written_aside(prepared, out):
     written = read_csv(out / "quarantine.csv", dtype=str, keep_default_na=False)
     return written[written["name"].isin(prepared.manifest.table["name"])].to_dict("records")
+
+
+def _readable(manifest, aside):
+    """The images that have not been set aside."""
+    names = [row["name"] for row in aside]
+    return manifest.keep(~manifest.table["name"].isin(names).to_numpy()) if names else manifest
 
 
 def refuse_other_images(prepared, aside, journal):
@@ -147,9 +154,7 @@ def read_again(prepared, aside, journal, say):
     -------
     Outcome
     """
-    manifest, names = prepared.manifest, [row["name"] for row in aside]
-    if names:
-        manifest = manifest.keep(~manifest.table["name"].isin(names).to_numpy())
+    manifest = _readable(prepared.manifest, aside)
     say_aside(aside, journal.path.parent, say)
     folds = deal(prepared, manifest, say)
     beside = folds_beside(prepared, folds, say)

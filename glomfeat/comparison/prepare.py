@@ -1,11 +1,13 @@
 """Turn options into a study that is known to be possible: names resolved, data read, everything checked."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 
 import joblib
 
+from glomfeat.comparison.beside import prefixes_beside
 from glomfeat.comparison.budget import free_bytes
 from glomfeat.comparison.cohorts import read_cohorts
 from glomfeat.comparison.ensembles import arms_by_name, find_arm, resolve_ensembles
@@ -31,7 +33,6 @@ from glomfeat.data.given import torn_cases
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.labels.classes import spelling
 from glomfeat.data.manifest import check_split, read_manifest
-from glomfeat.data.other_folds import IMAGE, SHARES, cases_prefix
 from glomfeat.data.phantom import Phantom, built_in
 from glomfeat.data.readers import read_readers
 from glomfeat.data.subgroups import lines_on_subgroups
@@ -146,11 +147,10 @@ class Prepared:
         """All arms, each once, in the order of the plan."""
         return list(dict.fromkeys(trial.arm for trial in self.trials))
 
-    @property
+    @cached_property
     def beside(self):
         """Prefixes of the names of further folds on which the same trials run."""
-        learning = [cases_prefix(share) for share in SHARES] if self.study.learning_curve else []
-        return ([IMAGE] if self.study.leak_price else []) + learning
+        return prefixes_beside(self.study, self.manifest)
 
     @property
     def all_trials(self):
