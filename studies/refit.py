@@ -29,7 +29,7 @@ class Options:
     cache: str | None = None
     """Folder of the feature cache. Default: the study's."""
     jobs: int | None = None
-    """How many images to work on at once. Default: the study's number."""
+    """How many images to work on at once. Default: what was asked of the study, else as many as compare takes."""
     device: str | None = None
     """The device that computes: auto, cpu, cuda, cuda:1, mps. Default: the study's."""
     memory: str | None = None
