@@ -42,8 +42,8 @@ def carry_out(prepared, journal, say):
     study, out = prepared.study, journal.path.parent
     extracted = _extract(prepared, out, say)
     manifest = extracted.manifest
-    refuse_other_images(prepared, extracted.quarantine, journal)
     aside = [*extracted.quarantine, *prepared.manifest.unread]
+    refuse_other_images(prepared, aside, journal)
     save_table(pd.DataFrame(aside, columns=["name", "reason"]), out / "quarantine.csv")
     folds = deal(prepared, manifest, say)
     with written_whole(out / "folds.csv", if_other=True) as part:

@@ -86,8 +86,13 @@ def find_aside(prepared, journal, say):
 
 
 def _written_aside(prepared, out):
-    written = read_csv(out / "quarantine.csv", dtype=str, keep_default_na=False)
-    return written[written["name"].isin(prepared.manifest.table["name"])].to_dict("records")
+    return _images(prepared, read_csv(out / "quarantine.csv", dtype=str, keep_default_na=False).to_dict("records"))
+
+
+def _images(prepared, aside):
+    """Those of some rows that name an image, not another file."""
+    names = {*prepared.manifest.table["name"]}
+    return [row for row in aside if row["name"] in names]
 
 
 def _readable(manifest, aside):
@@ -103,12 +108,12 @@ def refuse_other_images(prepared, aside, journal):
     ----------
     prepared : Prepared
     aside : list of dict
-        Images that are set aside now, as `refuse_other` takes them.
+        ``name`` of what is set aside now.
     journal : Journal
     """
     out = journal.path.parent
     if journal.done() and not why_unfit(out / "quarantine.csv", journal):
-        refuse_other(_written_aside(prepared, out), aside, out)
+        refuse_other(_written_aside(prepared, out), _images(prepared, aside), out)
 
 
 def refuse_other(before, now, out, of=""):
@@ -125,8 +130,8 @@ def refuse_other(before, now, out, of=""):
     before, now = ({row["name"] for row in rows} for rows in (before, now))
     if before != now:
         raise StudyError(
-            f"{of}{number_of(len(before - now), 'image')} can be read now but not when the scores in {out} were made, "
-            f"{len(now - before)} the reverse: choose another folder with --out"
+            f"{of}{number_of(len(before - now), 'image')} can be read now but could not be when the scores in {out} were "
+            f"made, and {len(now - before)} the other way round: choose another folder with --out"
         )
 
 

@@ -461,7 +461,9 @@ def test_images_of_another_place_are_scored_as_a_bundle_scores_them(
         return decode(b"" if data == unknown else data, *rest)
 
     monkeypatch.setattr("glomfeat.data.images.decode.decode", lacking)
-    with pytest.raises(StudyError, match=r"^cohort far: 0 images can be read now but not when the .* made, 1 the rev"):
+    with pytest.raises(
+        StudyError, match=r"^cohort far: 0 images can be read now but could not be when .* made, and 1 the"
+    ):
         run_study(tmp_path, data=str(images.home), test=(f"far={images.far}",), **asked)
 
 

@@ -235,7 +235,9 @@ def test_scores_are_not_laid_on_other_images(tmp_path, phantom_folder):
     first = next(k for k, line in enumerate(lines) if '"arm"' in line)
     journal.write_text("".join(lines[: first + 1]))  # killed after the first trial
     for more in ({}, {"learning_curve": True}):
-        with pytest.raises(StudyError, match=rf"^{len(aside)} images? can be read now but not when the scores in"):
+        with pytest.raises(
+            StudyError, match=rf"^{len(aside)} images? can be read now but could not be when the scores in"
+        ):
             run_study(tmp_path, **options, **more)
     journal.write_text("".join(lines[:first]))  # killed before: there is nothing to be laid on other images
     found, *_ = run_study(tmp_path, **options)
