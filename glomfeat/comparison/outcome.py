@@ -130,8 +130,8 @@ def refuse_other(before, now, out, of=""):
     before, now = ({row["name"] for row in rows} for rows in (before, now))
     if before != now:
         raise StudyError(
-            f"{of}{number_of(len(before - now), 'image')} can be read now but could not be when the scores in {out} were "
-            f"made, and {len(now - before)} the other way round: choose another folder with --out"
+            f"{of}{number_of(len(before - now), 'image')} can be read now but could not be when the scores in {out} "
+            f"were made, and {len(now - before)} the other way round: choose another folder with --out"
         )
 
 
