@@ -29,7 +29,7 @@ class Options:
     cache: str | None = None
     """Folder of the feature cache. Default: the study's."""
     jobs: int | None = None
-    """How many images to work on at once. Default: the study's number."""
+    """How many images to work on at once. Default: what was asked of the study, else as many as compare takes."""
     device: str | None = None
     """The device that computes: auto, cpu, cuda, cuda:1, mps. Default: the study's."""
     memory: str | None = None
@@ -87,7 +87,8 @@ def _prepare(out, options, say):
     study = parse_options(Study, given, "python -m studies.refit", as_written=True)
     moved = {name: getattr(options, name) for name in ("weights", "cache", "jobs", "device", "memory")}
     given = {name: value for name, value in moved.items() if value is not None}
-    study = replace(study, out=str(out), readers=None, **given)
+    no_model_reads = {"test": (), "map": (), "readers": None, "metrics": (), "style": None, "track": None}
+    study = replace(study, out=str(out), **no_model_reads, **given)
     arm = Arm.parse(options.arm)
     trains = any(one.net for one in arm.members or [arm])
     prepared = prepare(study, say, begun=noted_starts(there) if study.init and not trains else None)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -228,7 +228,9 @@ def _run(study: Study, data: Any, say: Callable[[str], None]) -> Result:
         kind = f"{type(data).__module__}.{type(data).__qualname__}"
         raise StudyError(f"data is a {kind}: give a folder, a file, a DataFrame, a Manifest or a tuple (X, y, groups)")
     finished, results, _ = main_job.compare(prepared, say, journal)
-    found = Result(results, Path(study.out), finished.title, study.show_names, prepared, finished)
+    place, filled = Path(study.out).absolute(), cast(Study, prepared.study)  # a session may go to another folder
+    prepared = replace(prepared, study=replace(filled, out=str(place)))
+    found = Result(results, place, finished.title, study.show_names, prepared, finished)
     if study.track:
         from glomfeat.comparison.track import track
 

@@ -2,7 +2,18 @@
 
 from dataclasses import replace
 
+from glomfeat.core.arms import StudyError
 from glomfeat.data.other_folds import IMAGE, SHARES, cases_prefix, make_image_folds, make_smaller_folds
+from glomfeat.data.splits import make_folds
+
+
+def prefixes_beside(study, manifest):
+    """The prefixes of `folds_beside`, for a study of these images."""
+    image = [IMAGE] if study.leak_price else []
+    if not study.learning_curve:
+        return image
+    folds = make_folds(manifest, study.scheme, study.folds, study.repeats, study.seed)
+    return image + [cases_prefix(share) for share in SHARES if make_smaller_folds(folds, share, study.seed) is not None]
 
 
 def folds_beside(prepared, folds, say):
@@ -24,3 +35,17 @@ def run_on(prefix, finished, folds, prepared):
     # cases keep their names: images were dealt, so training did not know cases, but limits still resample cases
     manifest = replace(finished.manifest, by_case=finished.manifest.by_case and prefix != IMAGE)
     return replace(finished, manifest=manifest, folds=folds, trials=prepared.trials_on(prefix))
+
+
+def refuse_leak_price(study, manifest):
+    """Refuse the price of leaking if no image can leak, or if cases are split anyway."""
+    if study.leak_price and not manifest.by_case:
+        raise StudyError(
+            f"--leak-price: every image of {study.data} is its own case, so nothing can leak; leave it out, or say "
+            "where the case is with --groups"
+        )
+    if study.leak_price and manifest.torn:
+        raise StudyError(
+            f"--leak-price: --scheme {study.scheme} puts cases on several sides itself; leave it out, or ask for it "
+            "with --scheme cv"
+        )

@@ -12,7 +12,7 @@ from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.comparison.extraction import extract_for
 from glomfeat.comparison.fold_stains import common_parts, settle_folds, settle_whole
 from glomfeat.comparison.net_times import say_how_long
-from glomfeat.comparison.outcome import Outcome, deal, say_as_were, say_aside, say_profiles
+from glomfeat.comparison.outcome import Outcome, deal, refuse_other_images, say_as_were, say_aside, say_profiles
 from glomfeat.comparison.rescore import score_changed
 from glomfeat.comparison.run import run
 from glomfeat.comparison.score_cohorts import describe_cohorts, score_cohorts
@@ -43,6 +43,7 @@ def carry_out(prepared, journal, say):
     extracted = _extract(prepared, out, say)
     manifest = extracted.manifest
     aside = [*extracted.quarantine, *prepared.manifest.unread]
+    refuse_other_images(prepared, aside, journal)
     save_table(pd.DataFrame(aside, columns=["name", "reason"]), out / "quarantine.csv")
     folds = deal(prepared, manifest, say)
     with written_whole(out / "folds.csv", if_other=True) as part:

@@ -125,7 +125,7 @@ def settle_folds(prepared, extracted, tables):
 
 def _where(prepared, tables):
     """The table of folds for each repeat and fold that is tested."""
-    trials = {"": prepared.trials} | {prefix: prepared.trials_on(prefix) for prefix in prepared.beside}
+    trials = {prefix: prepared.trials_on(prefix) if prefix else prepared.trials for prefix in tables}
     return {(one.repeat, one.fold): folds for prefix, folds in tables.items() for one in trials[prefix]}
 
 

@@ -1,5 +1,6 @@
 """Options that were asked for and change nothing in a study as it is: lines that say so, and empty texts."""
 
+from glomfeat.comparison.folder import journal_of
 from glomfeat.comparison.options import Study
 from glomfeat.core.arms import StudyError
 from glomfeat.core.plugins import name_of
@@ -108,9 +109,21 @@ def _own_folds(prepared, given):
     return "" if dealt else f"--scheme {given.scheme} says itself what is tested"
 
 
+def _workers_decide(prepared, given):
+    idle = given.backend != "local" and not given.save_models and not given.test
+    return f"with --backend {given.backend}, as many calls run at once as it has workers" if idle else ""
+
+
+def _looked_already(prepared, given):
+    made = {one["each"] for one in journal_of(given).inside().values() if "each" in one} - {given.inside}
+    return f"maps of {joined(sorted(made))} images of each kind are there already and stay" if made else ""
+
+
 # options whose default asks for nothing, with a function that says why one has no effect; empty if it has one
 NEEDS = {
     "folds": _own_folds,
+    "jobs": _workers_decide,
+    "inside": _looked_already,
     "threshold": _no_threshold,
     **dict.fromkeys(("layout", "size", "padding", "icc"), _no_images),
     "layer": _no_deep_feature,

@@ -1,6 +1,6 @@
 """The outcome of a study; for a finished study it comes from its folder alone, so that no image is read again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +9,7 @@ from glomfeat.comparison.beside import folds_beside
 from glomfeat.comparison.cohorts import left_to_score, scored_cohorts
 from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.comparison.perturbed import left_to_change
+from glomfeat.core.arms import StudyError
 from glomfeat.core.csvs import read_csv
 from glomfeat.core.words import number_of
 from glomfeat.data.splits import check_folds, few_in_words, make_folds
@@ -70,18 +71,68 @@ def find_aside(prepared, journal, say):
     for name, why in unfit.items():
         if why != "is not there":
             say(f"{name} {why}: it is made again")
-    finished = all(trial.key in done for trial in prepared.all_trials) and not unfit
+    aside = [] if "quarantine.csv" in unfit else _written_aside(prepared, out)
+    readable = replace(prepared, manifest=_readable(prepared.manifest, aside))
     if (
-        not finished
+        unfit
+        or not all(trial.key in done for trial in readable.all_trials)
         or study.save_models
         or left_to_score(prepared, journal)
         or (study.inside and _left_to_look_into(prepared, journal))
         or left_to_change(prepared, journal)
     ):
         return None
-    written = read_csv(out / "quarantine.csv", dtype=str, keep_default_na=False)
-    aside = written[written["name"].isin(prepared.manifest.table["name"])].to_dict("records")
     return None if aside and study.on_error == "stop" else aside
+
+
+def _written_aside(prepared, out):
+    return _images(prepared, read_csv(out / "quarantine.csv", dtype=str, keep_default_na=False).to_dict("records"))
+
+
+def _images(prepared, aside):
+    """Those of some rows that name an image, not another file."""
+    names = {*prepared.manifest.table["name"]}
+    return [row for row in aside if row["name"] in names]
+
+
+def _readable(manifest, aside):
+    """The images that have not been set aside."""
+    names = [row["name"] for row in aside]
+    return manifest.keep(~manifest.table["name"].isin(names).to_numpy()) if names else manifest
+
+
+def refuse_other_images(prepared, aside, journal):
+    """Refuse to go on with a study if other images can be read than when its first trials were run.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    aside : list of dict
+        ``name`` of what is set aside now.
+    journal : Journal
+    """
+    out = journal.path.parent
+    if journal.done() and not why_unfit(out / "quarantine.csv", journal):
+        refuse_other(_written_aside(prepared, out), _images(prepared, aside), out)
+
+
+def refuse_other(before, now, out, of=""):
+    """Refuse to add to the scores in a folder if other images are set aside than before.
+
+    Parameters
+    ----------
+    before, now : list of dict
+        ``name`` of images that are set aside.
+    out : path-like
+    of : str
+        What the message begins with.
+    """
+    before, now = ({row["name"] for row in rows} for rows in (before, now))
+    if before != now:
+        raise StudyError(
+            f"{of}{number_of(len(before - now), 'image')} can be read now but could not be when the scores in {out} "
+            f"were made, and {len(now - before)} the other way round: choose another folder with --out"
+        )
 
 
 def _left_to_look_into(prepared, journal):
@@ -108,9 +159,7 @@ def read_again(prepared, aside, journal, say):
     -------
     Outcome
     """
-    manifest, names = prepared.manifest, [row["name"] for row in aside]
-    if names:
-        manifest = manifest.keep(~manifest.table["name"].isin(names).to_numpy())
+    manifest = _readable(prepared.manifest, aside)
     say_aside(aside, journal.path.parent, say)
     folds = deal(prepared, manifest, say)
     beside = folds_beside(prepared, folds, say)

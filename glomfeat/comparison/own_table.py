@@ -61,15 +61,18 @@ def written(prepared):
     -------
     dict of str to object
         As `Study.plain` returns them. What other DATA would have of their own is left open: features if the only one is
-        the table that the study is about, folds that a column gives, and weights that nothing reads.
+        the table that the study is about, folds that a column gives, and weights that nothing reads. Jobs, networks and
+        ``--tta`` are as the user gave them, so that another machine, or another ``--tta``, is not bound by this one.
     """
     study, manifest = prepared.study, prepared.manifest
+    given = prepared.as_given or study
     own = manifest.source and len(study.features) == 1 and _is_source(study.features[0], manifest)
     left_open = {
         "features": own and type(study).features == DEFAULT_FEATURES,
         "folds": study.split.column,
         "weights": no_pretrained(prepared, study),
     }
+    study = replace(study, jobs=given.jobs, nets=given.nets, tta=given.tta)
     return study.plain() | {name: None for name, left in left_open.items() if left}
 
 

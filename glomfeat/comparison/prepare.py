@@ -1,11 +1,13 @@
 """Turn options into a study that is known to be possible: names resolved, data read, everything checked."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 
 import joblib
 
+from glomfeat.comparison.beside import prefixes_beside, refuse_leak_price
 from glomfeat.comparison.budget import free_bytes
 from glomfeat.comparison.cohorts import read_cohorts
 from glomfeat.comparison.ensembles import arms_by_name, find_arm, resolve_ensembles
@@ -31,7 +33,6 @@ from glomfeat.data.given import torn_cases
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.labels.classes import spelling
 from glomfeat.data.manifest import check_split, read_manifest
-from glomfeat.data.other_folds import IMAGE, SHARES, cases_prefix
 from glomfeat.data.phantom import Phantom, built_in
 from glomfeat.data.readers import read_readers
 from glomfeat.data.subgroups import lines_on_subgroups
@@ -92,6 +93,8 @@ class Prepared:
         How each network reads images, apart from its side.
     joining : glomfeat.comparison.joined.Joining
         Columns of the user's table that are joined to features.
+    as_given : Study or None
+        As the user gave it, with nothing filled in.
     """
 
     study: object
@@ -112,6 +115,7 @@ class Prepared:
     called: dict = field(default_factory=dict)
     read_by_nets: dict = field(default_factory=dict)
     joining: Joining = field(default_factory=Joining)
+    as_given: object = None
 
     @property
     def identity(self):
@@ -146,11 +150,10 @@ class Prepared:
         """All arms, each once, in the order of the plan."""
         return list(dict.fromkeys(trial.arm for trial in self.trials))
 
-    @property
+    @cached_property
     def beside(self):
         """Prefixes of the names of further folds on which the same trials run."""
-        learning = [cases_prefix(share) for share in SHARES] if self.study.learning_curve else []
-        return ([IMAGE] if self.study.leak_price else []) + learning
+        return prefixes_beside(self.study, self.manifest)
 
     @property
     def all_trials(self):
@@ -245,7 +248,7 @@ def prepare(study, say, manifest=None, journal=None, begun=None):
     manifest = without_own_features(manifest, study.features)
     for line in manifest.lines:
         say(line)
-    _refuse_leak_price(study, manifest)
+    refuse_leak_price(study, manifest)
     study = replace(study, ordinal=_ordered(study.ordinal, manifest.classes))
     check_perturb(study, manifest)
     rest = Store(str(cache)), budget, metrics
@@ -279,20 +282,6 @@ def _manifest_of(study, cache, say, manifest):
     else:
         check_split(manifest, study.split, study.show_names)
     return _marked(manifest, study.split.column) if study.allow_split_cases else manifest
-
-
-def _refuse_leak_price(study, manifest):
-    """Refuse the price of leaking if no image can leak, or if cases are split anyway."""
-    if study.leak_price and not manifest.by_case:
-        raise StudyError(
-            f"--leak-price: every image of {study.data} is its own case, so nothing can leak; leave it out, or say "
-            "where the case is with --groups"
-        )
-    if study.leak_price and manifest.torn:
-        raise StudyError(
-            f"--leak-price: --scheme {study.scheme} puts cases on several sides itself; leave it out, or ask for it "
-            "with --scheme cv"
-        )
 
 
 def _ordered(asked, classes):
@@ -370,6 +359,7 @@ def _resolved(study, as_given, manifest, rest, say, notes=NOTHING, begun=None):
         called=called,
         read_by_nets=nets,
         joining=joining,
+        as_given=as_given,
     )
     for cohort, name in product(prepared.cohorts, study.nets) if study.init else ():
         refuse_learnt(study.init, name, cohort.manifest)

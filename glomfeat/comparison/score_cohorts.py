@@ -13,7 +13,7 @@ from glomfeat.comparison.cohorts import left_to_score
 from glomfeat.comparison.extraction import as_extracted, extract_for
 from glomfeat.comparison.fit_on_all import SLICES, calling_parts, choose_by, fit_task, task_on_all
 from glomfeat.comparison.near_copies import refuse_near_copies
-from glomfeat.comparison.outcome import say_as_were, say_profiles
+from glomfeat.comparison.outcome import refuse_other, say_as_were, say_profiles
 from glomfeat.comparison.run import has_own, heads_and_nets
 from glomfeat.comparison.tasks import Task
 from glomfeat.comparison.trial import check_finite
@@ -100,7 +100,7 @@ def describe_cohorts(prepared, extracted, journal, say):
 
     Raises
     ------
-    ImageError
+    ImageError, StudyError
         Names the cohort.
     ManifestError
         A cohort holds changed copies of images of DATA.
@@ -110,8 +110,10 @@ def describe_cohorts(prepared, extracted, journal, say):
     places = {one.key: _extract(prepared, one, extracted, say) for one in prepared.cohorts}
     refuse_near_copies(prepared, extracted, places, say)
     for one in prepared.cohorts:
-        bad = places[one.key].quarantine
-        if bad != journal.aside().get(one.key, []):
+        bad, before = places[one.key].quarantine, journal.aside().get(one.key, [])
+        if any(key == one.key and end["status"] == "done" for (key, _), end in journal.external().items()):
+            refuse_other(before, bad, journal.path.parent, f"cohort {one.name}: ")
+        if bad != before:
             journal.append({"aside": {"cohort": one.key, "images": bad}})
     return places
 
@@ -366,13 +368,12 @@ def _mean_there(item):
 
 def _extract(prepared, cohort, extracted, say):
     """The features of a cohort's images; says which images are set aside, and which rows equal rows of DATA."""
-    study = prepared.study
     features = [as_extracted(feature, extracted) for feature in cohort.features.values()]
     try:
         found = extract_for(prepared, cohort.manifest, features, prepared.views_of_nets)
     except ImageError as error:
         raise ImageError(f"cohort {cohort.name}: {error}") from None
-    say_profiles(found, study, say, f"cohort {cohort.name}: ")
+    say_profiles(found, prepared.study, say, f"cohort {cohort.name}: ")
     say_as_were([found], say, f"cohort {cohort.name}: ")
     if bad := found.quarantine:
         shown = "; ".join(f"{printable(row['name'])}: {row['reason']}" for row in bad[:SHOWN])
@@ -396,5 +397,4 @@ def _same_rows(extracted, found, feature):
 
 def _hashes(matrix):
     for start in range(0, len(matrix), AT_ONCE):
-        for row in np.asarray(matrix[start : start + AT_ONCE]):
-            yield hash(row.tobytes())
+        yield from (hash(row.tobytes()) for row in np.asarray(matrix[start : start + AT_ONCE]))

@@ -40,6 +40,7 @@ def starts_of(study, ways, manifest, notes, begun=None):
     """
     named = {way.called(net): (net, way.size) for net in study.nets for way in ways}
     if study.init:
+        _found.cache_clear()  # bundles may have been replaced since another study of this session
         return {name: find_init(study.init, net, manifest) for name, (net, _) in named.items()}, {}
     known = {name: (begun or {}).get(name) or notes.net(net, study.weights) for name, (net, _) in named.items()}
     asked = dict.fromkeys(named[name] for name, start in known.items() if start is None)

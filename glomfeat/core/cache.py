@@ -187,8 +187,10 @@ class Store:
             Read-only.
         """
         found = self._cached(key, make)
+        if not _is_sound(found):  # another process may have replaced the file while it was read
+            found = self._cached(key, make)
         if not _is_sound(found):
-            log.warning("a stored shard was damaged and is made again: %s", key)
+            log.warning("a stored shard was damaged and is made again")
             self.forget(key)
             found = self._cached(key, make)
         return found["arrays"]

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from glomfeat.core.errors import ChangedError
 from glomfeat.core.installed import need_networks
 from glomfeat.core.words import printable
-from glomfeat.data.embeddings import digest_files, files_of, find_rows, open_rows
+from glomfeat.data.embeddings import digest_files, files_of, find_rows, open_rows, stamps_of
 from glomfeat.data.embeddings.files import stem_of
 from glomfeat.data.embeddings.folders import is_by_row, open_folder, shapes_of
 from glomfeat.data.embeddings.named import Named, chosen
@@ -47,6 +48,8 @@ class Table(Defaults):
     FeatureError
         When opened: there is no such file, it has no names or no numbers, or its rows have several widths. When read:
         images have no row, or values are not finite (NaN is allowed if the user asks for it).
+    ChangedError
+        When opened or read: a file has changed since its digest was taken.
     """
 
     path: str
@@ -79,7 +82,22 @@ class Table(Defaults):
     @cached_property
     def sha256(self):
         """SHA-256 of the file's bytes; for several files, of their names and digests."""
+        self._sound.add(stamps_of(self._path, self.files))  # before the bytes are read, so that no change is missed
         return digest_files(self._path, self.files)
+
+    @cached_property
+    def _sound(self):
+        """What `stamps_of` returned when the files were first looked at, and whenever they had the digest `sha256`."""
+        return {stamps_of(self._path, self.files)}
+
+    def _refuse_changed(self):
+        """Refuse files that have changed since they were first looked at, hashing them only if their stamps differ."""
+        stamps = stamps_of(self._path, self.files)
+        if stamps not in self._sound and digest_files(self._path, self.files) != self.sha256:
+            raise ChangedError(
+                f"{self.path} has changed since it was first read: start again, or put back the table as it was"
+            )
+        self._sound.add(stamps)
 
     @cached_property
     def _shapes(self):
@@ -214,6 +232,7 @@ class Table(Defaults):
         if self._path.is_dir() or self._path.suffix.lower() in (".npy", *HDF5):
             with _as_feature_errors():
                 opened = chosen(opened, self.asked, self.path)
+        self._refuse_changed()
         return opened
 
     def places(self, opened, names):
@@ -252,6 +271,7 @@ class Table(Defaults):
         """
         with _as_feature_errors(), np.errstate(over="ignore"):  # too large for float32: infinite, refused below
             matrix = np.asarray(opened.read(places)).astype(np.float32, copy=False)
+        self._refuse_changed()
         imputes = self.asked.missing == "impute"
         bad = np.isinf(matrix) if imputes else ~np.isfinite(matrix)
         broken = np.flatnonzero(bad.any(axis=0))

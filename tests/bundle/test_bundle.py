@@ -35,6 +35,7 @@ from glomfeat.comparison.refit import read_outcome, refit_arm, save_models
 from glomfeat.core.installed import NotInstalledError
 from glomfeat.core.memory import BudgetError, held_bytes
 from glomfeat.core.seeds import seed_for
+from glomfeat.core.settings import read_settings, write_settings
 from glomfeat.data.images.decode import ImageError, Preprocess
 from glomfeat.data.splits import inner_splits
 from glomfeat.features.extract import extract
@@ -371,7 +372,11 @@ def test_other_parts_of_ones_own_are_refused_when_they_are_written():
 
 
 def test_refit_writes_what_a_study_promised(models, tmp_path, capsys):
-    arguments = [str(models.prepared.study.out), "--arm", "shortcut.v1/none/logreg"]
+    out = shutil.copytree(models.prepared.study.out, tmp_path / "out", ignore=shutil.ignore_patterns("models"))
+    options, _ = read_settings(out / "study.yaml")
+    gone = {"test": ["far=gone.csv"], "map": ["a=b"], "readers": "gone.csv", "metrics": ["gone:f"], "style": "gone"}
+    write_settings(options | gone, out / "study.yaml")  # files and code that no model reads
+    arguments = [str(out), "--arm", "shortcut.v1/none/logreg"]
     assert refit.main([*arguments, "--to", str(tmp_path / "new"), "--jobs", "1"]) == 0
     assert str(tmp_path / "new") in capsys.readouterr().out
     images, loaded = paths_of(models), glomfeat.load_bundle(tmp_path / "new")

@@ -514,6 +514,18 @@ def test_the_temporary_folder_goes_with_the_result(feature_table, small):
     assert not out.exists() and len(table) == 2
 
 
+def test_a_result_reads_its_own_folder_wherever_the_session_goes(feature_table, small, tmp_path, monkeypatch):
+    found = []
+    for head in ("logreg", "svm"):
+        (tmp_path / head).mkdir()
+        monkeypatch.chdir(tmp_path / head)
+        found.append(glomfeat.compare(feature_table, heads=head, reducers="none", out="runs/x", **small))
+    first = found[0]
+    assert set(first.trials["arm"]) == set(first.predictions["arm"]) == set(first.table["arm"])
+    assert first.best.model().about["expected"]["auroc"] == pytest.approx(first.best.auroc, abs=1e-5)
+    assert "\nout: runs/x\n" in (tmp_path / "logreg" / "runs" / "x" / "study.yaml").read_text()
+
+
 def test_a_failed_call_leaves_no_temporary_folder(tmp_path, small, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()

@@ -24,7 +24,7 @@ from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.comparison.result import Result
 from glomfeat.core.arms import FLOOR, StudyError
-from glomfeat.data.images.decode import ImageError
+from glomfeat.data.images.decode import ImageError, decode
 from glomfeat.data.manifest import ManifestError
 from glomfeat.data.phantom import Phantom, make_phantom
 from glomfeat.features.base import FeatureError
@@ -430,7 +430,9 @@ def images(phantom_folder, tmp_path_factory):
     ],
     ids=["features", "networks"],
 )
-def test_images_of_another_place_are_scored_as_a_bundle_scores_them(images, tmp_path, more, no_changed_copies):
+def test_images_of_another_place_are_scored_as_a_bundle_scores_them(
+    images, tmp_path, more, no_changed_copies, monkeypatch
+):
     asked = OPTIONS | {"features": ("shortcut",), "size": 32, "folds": 2, "save_models": True} | more
     *_, said = run_study(tmp_path, data=str(images.home), test=(f"far={images.far}",), **asked)
     out = tmp_path / "out"
@@ -448,6 +450,21 @@ def test_images_of_another_place_are_scored_as_a_bundle_scores_them(images, tmp_
         told = bundle.predict([paths[name] for name in own["name"]])
         np.testing.assert_allclose(told["score"], own["score"], atol=1e-6)
         assert told["prediction"].tolist() == own["prediction"].tolist()
+    journal, unknown = out / "journal.jsonl", min(paths.values()).read_bytes()
+    lines = journal.read_text().splitlines(keepends=True)
+    first = next(k for k, line in enumerate(lines) if '"external"' in line)
+    journal.write_text("".join(lines[: first + 1]))  # killed after the first arm
+    shutil.rmtree(tmp_path / "cache")
+
+    def lacking(data, *rest):
+        """As where a decoder is missing."""
+        return decode(b"" if data == unknown else data, *rest)
+
+    monkeypatch.setattr("glomfeat.data.images.decode.decode", lacking)
+    with pytest.raises(
+        StudyError, match=r"^cohort far: 0 images can be read now but could not be when .* made, and 1 the"
+    ):
+        run_study(tmp_path, data=str(images.home), test=(f"far={images.far}",), **asked)
 
 
 def test_a_cohort_of_which_nothing_can_be_read_is_named(images, tmp_path):

@@ -25,7 +25,7 @@ from glomfeat.core.arms import Arm, StudyError
 from glomfeat.core.errors import InputError
 from glomfeat.data.phantom import Phantom, make_phantom
 from glomfeat.features.deep import device
-from glomfeat.models.nets import FROM_NOTHING
+from glomfeat.models.nets import FROM_NOTHING, find_architecture
 from glomfeat.models.nets.pretrained import Pretrained, load_backbone
 from glomfeat.models.nets.training import IN_BFLOAT16, NetClassifier
 from studies import compare as compare_command
@@ -309,6 +309,20 @@ def test_what_no_network_can_follow_is_refused(options, wanted):
 def test_a_network_starts_from_one_that_was_trained_the_same_way_if_there_is_one(name, nearest):
     theirs = ["resnet18:finetune+tta8", "resnet18:frozen", "resnet18:lora+tta8", "resnet18:lora"]
     assert min(theirs, key=lambda one: _distance(one, name)) == nearest
+
+
+def test_a_bundle_that_is_replaced_between_two_studies_of_a_session_is_read_again(tmp_path, monkeypatch):
+    (tmp_path / "bundle.json").touch()
+    study, way = Study(nets=("compact",), init=str(tmp_path)), SimpleNamespace(called=str, size=32)
+    monkeypatch.setattr(starts, "refuse_learnt", lambda *given: None)
+    monkeypatch.setattr(starts, "begun_with", str)
+    for size, classes in ((32, ["a", "b"]), (48, ["a", "b", "c"])):
+        net = {"name": "compact", "layers": list(find_architecture("compact").layers)}
+        about = {"kind": "net", "net": net, "classes": classes, "preprocess": {"size": size, "filter": "bicubic"}}
+        monkeypatch.setattr(starts, "read_about", lambda folder, about=about: about)
+        found, _ = starts.starts_of(study, [way], None, None)
+        assert found["compact"].reads == (size, "bicubic")
+        assert starts.init_settings(study.init, "compact", ["a", "b"]).get("new_head", False) == (len(classes) > 2)
 
 
 @pytest.mark.parametrize(

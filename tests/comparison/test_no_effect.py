@@ -1,5 +1,6 @@
 """Options that change nothing are said in a line, and empty texts are refused before a study begins."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -66,6 +67,10 @@ def lines(tmp_path):
             {"scheme": "leave-out:site", "folds": 3},
             "--folds 3 changes --scheme leave-out:site says itself what is tested",
         ),
+        (
+            {"jobs": 7, "backend": "dask"},
+            "--jobs 7 changes with --backend dask, as many calls run at once as it has workers",
+        ),
     ],
 )
 def test_an_option_without_effect_is_said(lines, options, line):
@@ -100,6 +105,28 @@ def test_what_a_study_fills_in_itself_is_not_named_when_it_comes_back(lines, opt
     write_settings(options, tmp_path / "study.yaml")
     again, said = lines(**vars(parse_options(Study, ["--config", str(tmp_path / "study.yaml")], "compare")))
     assert said == [] and again.identity == prepared.identity
+
+
+def test_another_machine_and_other_options_are_not_bound_by_what_a_study_filled_in(phantom_folder, tmp_path):
+    def made(given):
+        rest = {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
+        return prepare(replace(given, **rest), lambda line: None)
+
+    first = made(Study(str(phantom_folder), features=(), nets=("compact", "C4-MP-GAP-out"), tta=8))
+    assert first.study.jobs and list(first.nets) == ["compact+tta8", "C4-MP-GAP-out+tta8"]
+    write_settings(written(first), tmp_path / "study.yaml")
+    line = ["--config", str(tmp_path / "study.yaml")]
+    again, once = (parse_options(Study, given, "compare") for given in (line, [*line, "--tta", "1", "--jobs", "3"]))
+    assert again.jobs is None and made(again).identity == first.identity
+    assert list(made(once).nets) == ["compact", "C4-MP-GAP-out"] and written(made(once))["jobs"] == 3
+
+
+def test_maps_that_are_there_stay_and_a_line_says_so(lines):
+    prepared, _ = lines()
+    journal = open_out(prepared, journal_of(prepared.study))
+    journal.append({"inside": {"arm": "net:compact", "fold": 0, "each": 2, "rows": [0], "maps": []}})
+    told = "--inside 5 changes nothing: maps of 2 images of each kind are there already and stay"
+    assert lines(inside=5)[1] == [told] and lines(inside=2)[1] == []
 
 
 @pytest.mark.parametrize("option", ["layout", "layer", "weights", "memory", "scheduler", "cache"])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joblib import numpy_pickle
 
 from glomfeat.core import cache as store_module
 from glomfeat.core.cache import Matrix, Store, digest_of, plan_shards
@@ -173,6 +174,23 @@ def test_two_processes_that_make_one_shard_at_once_both_get_it(tmp_path):
     assert all((tmp_path / name).exists() for name in names)  # both were making
     rows = Store(str(tmp_path / "store")).shard({"k": 1}, never)["rows"]
     assert rows.sum(dtype=float) == expected
+
+
+def test_a_shard_that_another_process_replaces_while_it_is_read_is_not_damaged(store, tmp_path, monkeypatch, caplog):
+    store.shard(KEY, lambda: {"rows": VALUES})
+    path, _ = stored_file(store)
+    other, read = Store(str(tmp_path / "other")), numpy_pickle.make_memmap
+    theirs = Path(other.shard(KEY, lambda: {"before": np.ones(99), "rows": VALUES})["rows"].filename)
+
+    def replaced(*given, **options):
+        if theirs.exists():
+            theirs.replace(path)
+        return read(*given, **options)
+
+    monkeypatch.setattr(numpy_pickle, "make_memmap", replaced)
+    found = store.shard(KEY, never)
+    assert set(found) == {"before", "rows"} and caplog.messages == []
+    np.testing.assert_array_equal(found["rows"], VALUES)
 
 
 KILLED = """

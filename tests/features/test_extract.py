@@ -14,6 +14,7 @@ from PIL import Image
 from glomfeat.comparison.options import Study
 from glomfeat.core import cache as store_module
 from glomfeat.core.cache import Store
+from glomfeat.core.errors import ChangedError
 from glomfeat.data.images.decode import ImageError, Preprocess, encode_png
 from glomfeat.data.manifest import read_manifest
 from glomfeat.data.tables.columns import Asked
@@ -488,6 +489,28 @@ def test_two_images_do_not_share_a_row_of_a_table(tmp_path):
     pd.DataFrame({"name": ["1.png", "2.png"], "x": [1.0, 2.0]}).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(FeatureError):
         Table(str(tmp_path / "t.csv")).rows(["sick/1.png", "well/1.png"])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npy"])
+def test_a_table_that_is_rewritten_is_refused_and_a_copy_of_it_is_not(tmp_path, suffix):
+    path, numbers = tmp_path / f"t{suffix}", np.array([[1.0, 2], [3, 4]])
+
+    def write(numbers):
+        if suffix == ".csv":
+            return pd.DataFrame(numbers, columns=["x", "y"]).assign(name=["a", "b"]).to_csv(path, index=False)
+        np.save(path, numbers)
+
+    (tmp_path / "t.txt").write_text("a\nb\n")
+    write(numbers)
+    table = Table(str(path))
+    assert table.name and table.rows(["a", "b"]).tolist() == numbers.tolist()
+    opened = table.open()
+    write(numbers[:, ::-1])  # as many bytes
+    for act in (table.open, lambda: table.read(opened, np.arange(2)), lambda: table.columns):
+        with pytest.raises(ChangedError, match=r"has changed since it was first read: start again"):
+            act()
+    write(numbers)  # a later time, the same bytes
+    assert table.rows(["b"]).tolist() == [[3, 4]]
 
 
 def test_table_alone_needs_no_pixels_and_changes_with_its_content(folder, store, decoded):

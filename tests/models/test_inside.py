@@ -147,7 +147,7 @@ def test_a_study_looks_once_into_each_network_and_only_if_asked(phantom_folder, 
     assert inside["net:F-D4-out"]["why"] == "no layer keeps a picture: there is nothing to draw over the image"
     for arm in (deep, "net:C4-MP-F-out"):
         maps, rows = read_maps(inside[arm]), inside[arm]["rows"]
-        assert len(maps) == len(rows) and 2 <= len(rows) <= 8
+        assert len(maps) == len(rows) and 2 <= len(rows) <= 8 and inside[arm]["each"] == 2
         trial = next(trial for trial in found.trials if str(trial.arm) == arm and trial.fold == inside[arm]["fold"])
         assert set(rows) <= set(found.tested(trial)), "only what the model has not learnt from is shown"
     before = journal.path.read_bytes()

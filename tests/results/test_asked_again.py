@@ -1,5 +1,6 @@
 """A study that is finished, asked for again: nothing is read, run or loaded that its tables do not need."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from glomfeat.comparison.folder import journal_of
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.core.arms import StudyError
+from glomfeat.data.images.decode import ImageError, decode
 from glomfeat.features.deep.checkpoints import WeightsError
 from glomfeat.features.deep.network import Deep
 from glomfeat.features.deep.weights import Weights
@@ -212,3 +214,31 @@ def test_what_was_set_aside_stays_aside(tmp_path, phantom_folder):
     assert [line for line in said if "set aside" in line] == [line for line in now if "set aside" in line] != []
     with pytest.raises(ValueError, match="1 of 48 images cannot be read"):
         run_study(tmp_path, on_error="stop", **options)
+
+
+def refuse_some(data, *rest):
+    """Decode images on a machine that lacks a decoder, which about one image in eight needs."""
+    if hashlib.sha256(data).digest()[0] % 8 == 0:
+        raise ImageError("its compression is not known here")
+    return decode(data, *rest)
+
+
+def test_scores_are_not_laid_on_other_images(tmp_path, phantom_folder):
+    options = {"data": str(phantom_folder), "features": ("shortcut",), "size": 32, **OPTIONS}
+    journal = tmp_path / "out" / "journal.jsonl"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("glomfeat.data.images.decode.decode", refuse_some)
+        _, _, aside, _ = run_study(tmp_path, **options)
+    assert 0 < len(aside) < 12
+    shutil.rmtree(tmp_path / "cache")  # as if it were another machine, where all images can be read
+    lines = journal.read_text().splitlines(keepends=True)
+    first = next(k for k, line in enumerate(lines) if '"arm"' in line)
+    journal.write_text("".join(lines[: first + 1]))  # killed after the first trial
+    for more in ({}, {"learning_curve": True}):
+        with pytest.raises(
+            StudyError, match=rf"^{len(aside)} images? can be read now but could not be when the scores in"
+        ):
+            run_study(tmp_path, **options, **more)
+    journal.write_text("".join(lines[:first]))  # killed before: there is nothing to be laid on other images
+    found, *_ = run_study(tmp_path, **options)
+    assert len(found.manifest) == 48

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glomfeat.comparison.compare import compare
+from glomfeat.comparison.folder import journal_of
 from glomfeat.comparison.options import Study
+from glomfeat.comparison.outcome import find_aside
 from glomfeat.comparison.prepare import prepare
 from glomfeat.data.other_folds import SHARES, cases_prefix, make_smaller_folds
 from glomfeat.data.splits import fold_rows
@@ -129,7 +131,8 @@ def test_the_curve_ends_in_the_study_and_changes_nothing_of_it(feature_table, tm
     options |= {"cache": str(tmp_path / "cache")}
     said = []
     compare(prepare(Study(**options, out=str(tmp_path / "plain")), said.append), said.append)
-    compare(prepare(Study(**options, out=str(tmp_path / "curve"), learning_curve=True), said.append), said.append)
+    prepared = prepare(Study(**options, out=str(tmp_path / "curve"), learning_curve=True), said.append)
+    compare(prepared, said.append)
     for name in ("predictions.parquet", "folds.csv"):
         assert (tmp_path / "plain" / name).read_bytes() == (tmp_path / "curve" / name).read_bytes()
     curve = pd.read_csv(tmp_path / "curve" / "learning_curve.csv").set_index(["arm", "share"])
@@ -147,3 +150,5 @@ def test_the_curve_ends_in_the_study_and_changes_nothing_of_it(feature_table, tm
     assert set(trials["fold"].astype(str).str.partition(":")[0]) >= {"cases-50%"}
     left_out = [line for line in said if line.startswith("learning curve: 12.5% of the training cases are too few")]
     assert len(left_out) == 1
+    assert len(prepared.all_trials) == len(trials), "what a plan counts"
+    assert find_aside(prepared, journal_of(prepared.study), said.append) == [], "all that can be run is done"

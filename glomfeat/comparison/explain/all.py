@@ -50,14 +50,14 @@ def explain(prepared, tasks, records, run, journal, say):
         limits = study.jobs, prepared.budget, prepared.free
         limits = *limits, say, prepared.cluster, study.timeout
         table = importance_table(tasks, records, prepared.features, study.seed, *limits)
-        shown = _shown_columns(prepared, run.manifest)
+        shown = _shown_columns(prepared.features, run.manifest)
         table["group"] = [shown.get(group, group) for group in table["group"]]
         save_table(table.assign(split=run.manifest.split), worth)
 
 
-def _shown_columns(prepared, manifest):
-    """How to show columns of feature tables whose names may tell who a case is."""
-    names, tables = manifest.table["name"].tolist(), [one for one in prepared.features if isinstance(one, Table)]
-    shown = [one.shown_columns(names, manifest.cases, prepared.study.show_names) for one in tables]
+def _shown_columns(features, manifest):
+    """How to show columns whose names may tell who a case is; later runs read the file, with and without names."""
+    names, tables = manifest.table["name"].tolist(), [one for one in features if isinstance(one, Table)]
+    shown = [one.shown_columns(names, manifest.cases) for one in tables]
     of = [(name, text) for of_table in shown for name, text in of_table.items()]
     return {group: text for name, text in of for group in (name, first_word(name))}

@@ -62,8 +62,8 @@ def look_into_features(tasks, records, features, pixels, each, free):
     Yields
     ------
     dict
-        A journal record ``{"inside": {"arm", "fold", "rows", "shape", "maps", "likeness"}}``, with ``why`` instead of
-        maps if there are none.
+        A journal record ``{"inside": {"arm", "fold", "each", "rows", "shape", "maps", "likeness"}}``, with ``why``
+        instead of maps if there are none.
     """
     from glomfeat.features.deep.network import Deep
 

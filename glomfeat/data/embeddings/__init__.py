@@ -1,7 +1,7 @@
 """Rows that were computed elsewhere: their names, and reading some of them at a time."""
 
-from glomfeat.data.embeddings.files import digest_files, files_of
+from glomfeat.data.embeddings.files import digest_files, files_of, stamps_of
 from glomfeat.data.embeddings.named import find_rows
 from glomfeat.data.embeddings.read import names_of, open_rows
 
-__all__ = ["digest_files", "files_of", "find_rows", "names_of", "open_rows"]
+__all__ = ["digest_files", "files_of", "find_rows", "names_of", "open_rows", "stamps_of"]

@@ -113,11 +113,21 @@ def digest_files(path, files):
     'e3b0c442'
     """
     path = Path(path)
-    base, beside = (path, [path / MANIFEST]) if path.is_dir() else (path.parent, [])
-    files = [*files, *(file for file in beside if file.is_file())]
+    base, files = path if path.is_dir() else path.parent, _with_manifest(path, files)
     with ThreadPoolExecutor() as pool:
         digests = list(pool.map(sha256_of, files))
     if len(files) == 1 and not path.is_dir():
         return digests[0]
     lines = sorted(f"{file.relative_to(base).as_posix()}\t{sha}" for file, sha in zip(files, digests, strict=True))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def stamps_of(path, files):
+    """Size, times and inode of all files that `digest_files` reads: as long as these stay, so do the bytes."""
+    found = [file.stat() for file in _with_manifest(Path(path), files)]
+    return tuple((one.st_size, one.st_mtime_ns, one.st_ctime_ns, one.st_ino) for one in found)
+
+
+def _with_manifest(path, files):
+    """The files, followed by the manifest of a folder if there is one."""
+    return [*files, path / MANIFEST] if path.is_dir() and (path / MANIFEST).is_file() else files

@@ -24,7 +24,7 @@ def look_into_net(net, pixels, test, labels, scores, each):
     Returns
     -------
     dict
-        ``rows, shape, maps, likeness`` as plain data, or only ``why``, which says why there are no maps.
+        ``each, rows, shape, maps, likeness`` as plain data, or only ``why``, which says why there are no maps.
     """
     return _look(partial(inside_net, net), pixels, test, labels, scores, each)
 
@@ -35,4 +35,4 @@ def _look(inside, pixels, test, labels, scores, each):
         maps = inside(pixels[rows])
     except InsideError as error:
         return {"why": str(error)}
-    return {"rows": rows.tolist(), **maps.plain()}
+    return {"each": each, "rows": rows.tolist(), **maps.plain()}
