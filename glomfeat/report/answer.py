@@ -119,7 +119,7 @@ def _chance(results, known):
         return " No arm reaches the 0.5 of chance."
     if not best_may_be_chance(results):
         return ""
-    which = "As the best of several, it" if (results["arm"] != FLOOR).sum() > 1 else "It"
+    which = "As the best of several, it" if (known["status"] == "done").sum() > 1 else "It"
     return f" {which} is not shown to be better than chance, 0.5."
 
 

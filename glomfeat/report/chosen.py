@@ -86,7 +86,7 @@ def how_chosen(loaded):
         return "No trial came to its end, so that nothing was chosen, and no test fold was scored."
     if lacking and len(lacking) == len(done):
         return f"I{LACKING}, so that nothing was chosen on them: {_instead(lacking, asked)}. {ONCE}"
-    of_arms = not done or any(record["params"] for record in done)
+    of_arms = not done or any(record.get("params") for record in done)
     what = ["hyper-parameters"] * of_arms + ["decision thresholds"] * chooses_threshold(loaded)
     said = f"{joined(what or ['no settings']).capitalize()} were chosen"
     if what:

@@ -1,6 +1,7 @@
 """What a run was made with: folds, files set aside, machine, versions, weights, seeds, and the command to repeat it."""
 
 import shlex
+from pathlib import Path
 
 import numpy as np
 
@@ -75,10 +76,11 @@ def command(loaded, *more, ending="again"):
     -------
     str
     """
-    name, config = loaded.about.get("study", "Study"), str(loaded.out / "study.yaml")
+    name, out = loaded.about.get("study", "Study"), Path(loaded.study.get("out", ""))
+    out = out if out.name == loaded.out.resolve().name else loaded.out  # it has been renamed
     study = "compare" if name == "Study" else name.lower()
-    out = f"{loaded.out}-{ending}"
-    return shlex.join(["python", "-m", f"studies.{study}", "--config", config, *more, "--out", out])
+    given = "--config", str(out / "study.yaml"), *more, "--out", f"{out}-{ending}"
+    return shlex.join(["python", "-m", f"studies.{study}", *given])
 
 
 def quarantine(table):

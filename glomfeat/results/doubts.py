@@ -51,8 +51,10 @@ def best_may_be_chance(results):
     -------
     bool
     """
-    tied = results.loc[results["arm"] == FLOOR, "tied_with_best"]
-    return len(tied) < len(results) and bool((tied == True).any())  # noqa: E712 - it may be empty
+    floor, done = results["arm"] == FLOOR, results["status"] == "done"
+    best, of_floor = results.loc[done & ~floor, "auroc"].max(), results[done & floor]
+    tied = of_floor["tied_with_best"] == True  # noqa: E712 - it may be empty
+    return bool((tied | (of_floor["auroc"] >= best)).any())
 
 
 def doubts(results):

@@ -99,7 +99,7 @@ def _alike(run, trials):
     found = [correlations_in_cases(column, labels, run.manifest.cases[rows], folds) for column in columns]
     icc, across = np.mean(found, axis=0)
     icc = np.maximum(icc, 0)
-    return {"icc": icc, "icc_across": np.clip(across, -icc, icc), "note": _why_none(icc, across, classes)}
+    return {"icc": icc, "icc_across": np.clip(across, -icc, icc) + 0.0, "note": _why_none(icc, across, classes)}
 
 
 def _why_none(icc, across, classes):

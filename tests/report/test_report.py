@@ -235,8 +235,8 @@ def test_methods_are_filled_in(page, folder):
 def test_methods_name_what_else_stands_on_the_page(tmp_path):
     out = write_folder(tmp_path / "out", make_run())
     options = yaml.safe_load((out / "study.yaml").read_text()) | {
-        "test": ["north=a.csv", "west=b"],
-        "subgroups": ["age"],
+        "test": ["north=a.csv", "/data/west.csv"],
+        "subgroups": ["age:40,60"],
     }
     (out / "study.yaml").write_text(yaml.safe_dump(options))
     said = {
@@ -248,7 +248,7 @@ def test_methods_name_what_else_stands_on_the_page(tmp_path):
     }
     for name, words in said.items():
         assert words not in " ".join(paragraph(load_run(out)))
-        (out / f"{name}.csv").write_text("arm\n")
+        (out / f"{name}.csv").write_text("cohort,arm,reason\nnorth,a,\nwest,a,\n")
         assert words in " ".join(paragraph(load_run(out)))
 
 
@@ -260,6 +260,7 @@ def test_heads_without_a_grid_choose_no_hyper_parameters(tmp_path, threshold, ch
     run = make_run()
     for record in run.records.values():
         record["params"] = {}
+    del record["params"]  # as for an ensemble
     methods = " ".join(paragraph(load_run(write_folder(tmp_path / "out", run, threshold=threshold))))
     assert chosen in methods and "yper-parameters" not in methods and "the default one" not in methods
 
@@ -268,12 +269,14 @@ def test_the_command_that_repeats_a_study_finds_data_that_were_named_from_there(
     monkeypatch.chdir(feature_table.parent)
     out = Path("runs/my study")
     out.mkdir(parents=True)
-    options = Study(feature_table.name, heads=("logreg",), folds=2, cache="cache").plain()
+    options = Study(feature_table.name, heads=("logreg",), folds=2, cache="cache", out=str(out)).plain()
     (out / "study.yaml").write_text(yaml.safe_dump(options))
-    python, _, study, *rest = shlex.split(command(SimpleNamespace(out=out, about={})))
+    python, _, study, *rest = shlex.split(command(SimpleNamespace(out=out, about={}, study=options)))
     assert (python, study, rest[-1]) == ("python", "studies.compare", "runs/my study-again")
     assert compare.main([*rest, "--dry-run"]) == 0
     assert "16 cases" in capsys.readouterr().out
+    monkeypatch.chdir("runs")  # a page that is made from another folder has the same command
+    assert shlex.split(command(SimpleNamespace(out=Path("my study"), about={}, study=options)))[3:] == rest
 
 
 def test_tables_of_cases_lie_beside_the_page(text, folder):

@@ -115,6 +115,10 @@ def test_the_answer_counts_what_is_tied(run):
         assert told == (floor is True)
     below = results.assign(tied_with_best=True, auroc=[0.4, 0.3, 0.2])
     assert answer(run, below, names, 1.0)[0].endswith("No arm reaches the 0.5 of chance.")
+    worse = results.assign(tied_with_best=[True, False, False], auroc=[0.4, 0.3, 0.5])
+    assert f"the best arm is not shown to be better than chance ({FLOOR})" in remarks(worse)
+    late = worse.assign(status=["partial", "done", "done"], auroc=[0.7, 0.3, 0.5])  # only the second one was tested
+    assert " It is not shown to be better than chance, 0.5." in answer(run, late, names, 1.0)[0]
     none = answer(run, results[results["arm"] == FLOOR], names, 1.0)
     assert none == ["No arm has a figure: the table says why."]
     late = end(make_run(), GOOD, "planned", "")
@@ -122,7 +126,10 @@ def test_the_answer_counts_what_is_tied(run):
     alone = results[results["arm"] != WEAK]
     assert answer(run, alone, names, 1.0)[0].startswith("The only arm is good + logistic regression, with an AUROC of")
     same = answer(run, alone.assign(auroc=0.5, auroc_lo=0.5, auroc_hi=0.5), names, 1.0)[0]
-    assert same.endswith("with an AUROC of 0.500 (no limits, because it is the same without each case).")
+    assert same.endswith(
+        "with an AUROC of 0.500 (no limits, because it is the same without each case). "
+        "It is not shown to be better than chance, 0.5."
+    )
     assert (
         question(run) == "Which features and classifiers distinguish b from a on cases the classifier has never seen?"
     )

@@ -16,6 +16,7 @@ from glomfeat.report.made import command, facts, folds, quarantine, seeds
 from glomfeat.report.references import PROGRAMS, cited, to_bibtex
 from glomfeat.report.trained import has_new_heads, how_trained, trained_nets
 from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each, why_uncalled
+from glomfeat.results.external import read_external
 from glomfeat.results.journal import versions_in_words
 from glomfeat.results.procedure import CORRECTED, LEFT_OUT
 from glomfeat.results.reference import Reference
@@ -280,9 +281,9 @@ def _statistics(loaded):
 
 def _beside(loaded):
     """Say in sentences what else of the run stands on the page, and how it was made."""
-    asked = {"test": [text.partition("=")[0] for text in loaded.study.get("test", [])]}
-    asked["subgroups"] = loaded.study.get("subgroups", [])
-    fill = {"unit": loaded.run.manifest.unit} | {name: _listed(names) for name, names in asked.items()}
+    external, groups = read_external(loaded.find("external.csv")), loaded.study.get("subgroups", [])
+    fill = {"unit": loaded.run.manifest.unit, "subgroups": _listed([text.partition(":")[0] for text in groups])}
+    fill["test"] = _listed([] if external is None else external["cohort"].unique().tolist())
     return [said.format(**fill) for name, said in BESIDE.items() if loaded.find(name)]
 
 
