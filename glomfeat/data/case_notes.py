@@ -5,15 +5,27 @@ import re
 import pandas as pd
 
 from glomfeat.core.words import printable
+from glomfeat.data.case_doubts import SITES
 from glomfeat.data.cases import BELOW, BY_FOLDER, JOINED, LOOKS, cases_in_names, find_cases, pseudonyms, search_name
 from glomfeat.data.folders.names import are_patients, words_of
 from glomfeat.data.tables.columns import SPLITS, label_column
-from glomfeat.data.tables.read import known_kind, listed, plain, read_values
+from glomfeat.data.tables.joining import last_part
+from glomfeat.data.tables.read import find_column, known_kind, listed, plain, read_values
 
 OURS = ("name", "raw", "path", "folder", "in", BELOW, BY_FOLDER)
 WITHOUT_GROUPS = "without --groups none"
 SHOWN, MOST_PARTS = 5, 20
-ABOUT = frozenset(("age", "date", "day", "year", "time", "type"))  # what a column says about a patient or a biopsy
+ABOUT = frozenset(  # what a column says about a patient or a biopsy
+    ("age", "date", "day", "year", "time", "type", "sex", "gender", "race", "weight", "height", "bmi", "egfr", "gfr")
+    + ("status", "outcome", "diagnosis")
+)
+PERSONS = re.compile(
+    r"(?i)^(?!.*(group|kidney|block)).*(patient|subject|donor|participant|person|proband|accession|mrn)"
+)
+NUMBERED = re.compile(
+    r"(?i)(biops(y|ie)|specimen)s?[\W_]*(u?u?id|nr|no|num(ber)?|code|key|name|identifier|hash|barcode)[\W_]*$"
+)
+CHAIN = re.compile(r"[-_ ]\d{3,}(?=[-_ ])")  # more of a number, before that of an image
 
 
 def case_examples(table, classes, show_names=False):
@@ -129,30 +141,58 @@ def other_columns(frame, cases, found):
     -------
     list of str
     """
-    others = []
-    for column in (column for column in frame.columns if column not in (*OURS, found.column)):
-        named = known_kind(column) == "case"
-        if named or (LOOKS.search(str(column)) and ABOUT.isdisjoint(words_of(str(column)))):
-            others.append((f"column {column!r}", frame[column], named, repr(column)))
+    columns = [column for column in frame.columns if column not in (*OURS, found.column)]
+    others = [(f"column {c!r}", frame[c], tells, repr(c)) for c in columns if (tells := _tells(c))]
     if found.by == "column" and BELOW in frame and are_patients({*frame[BELOW].dropna().astype(str)}):
-        others.append(("the folder of an image", frame[BELOW], True, repr(BELOW)))
-    if found.by == "column" and (told := cases_in_names(frame["name"])) is not None:
-        others.append(("the name of a file", told["case"], True, "REGEX"))
+        others.append(("the folder of an image", frame[BELOW], "folder", repr(BELOW)))
+    told = cases_in_names(frame["name"]) if found.by == "column" else None
+    if told is not None and not _longer(frame["name"], told["case"], cases):
+        others.append(("the name of a file", told["case"], "name", "REGEX"))
     return [
         f"warning: {what} gives {count} cases and {found.how} {cases.nunique()}: if it tells patients apart, use "
         f"--groups {groups}"
-        for what, values, named, groups in others
-        if (count := _joining(values, cases, named))
+        for what, values, tells, groups in others
+        if (count := _joining(values, cases, tells, frame))
     ]
 
 
-def _joining(values, cases, named):
-    """How many patients some values may tell apart; 0 if they tear cases or, not named like patients, join many."""
+def _tells(column):
+    """What a column seems by its header to tell apart: ``patient``, ``biopsy``, ``group``, or nothing."""
+    header = str(column)
+    if known_kind(column) == "case":
+        return "patient"
+    if not LOOKS.search(header) or not ABOUT.isdisjoint(words_of(header)):
+        return ""
+    return "patient" if PERSONS.search(header) else "biopsy" if NUMBERED.search(header) else "group"
+
+
+def _joining(values, cases, tells, frame):
+    """How many patients some values may tell apart; 0 if they join no cases.
+
+    Only a column of patients may tear cases, as it does if the numbers of cases start again at each site. A group joins
+    few cases. A folder or name may be of another patient at another site.
+    """
     pairs = pd.DataFrame({"value": read_values(values.to_numpy(object)), "case": cases.to_numpy()})
+    site = find_column(frame, SITES) if tells in ("folder", "name") else None
+    pairs["site"] = "" if site is None else read_values(frame[site].to_numpy(object)).to_numpy()
     pairs = pairs[pairs["value"] != ""].drop_duplicates()
-    count, ours = pairs.nunique()
-    nested = len(pairs) - ours <= max(1, ours // 10)  # a few rows may be wrong
-    return count if nested and 1 < count < ours and (named or 2 * count >= ours) else 0
+    count, ours = pairs["value"].nunique(), pairs["case"].nunique()
+    within = len(pairs[["value", "site"]].drop_duplicates())
+    nested = tells == "patient" or _fits(pairs[["value", "case"]].drop_duplicates(), ours)
+    return count if nested and count > 1 and within < ours and (tells != "group" or 2 * count >= ours) else 0
+
+
+def _fits(pairs, count):
+    """Whether each of some cases has one value, but for a few whose rows may be wrong."""
+    return len(pairs) - count <= max(1, count // 10)
+
+
+def _longer(names, told, cases):
+    """Whether the cases in names end within a number, as at a year, and all of it tells the cases of a column."""
+    starts, ends = list(told), map(last_part, names)
+    longer = [start + (CHAIN.match(end, len(start)) or [""])[0] for start, end in zip(starts, ends, strict=True)]
+    pairs = pd.DataFrame({"value": longer, "case": cases.to_numpy()}).drop_duplicates()
+    return longer != starts and all(_fits(pairs, count) for count in pairs.nunique())
 
 
 def left_out(names, cases, groups, show_names=False):

@@ -47,15 +47,15 @@ def test_names_that_hold_their_case_are_shown_with_its_pseudonym():
 def warned(folder, name="im{c}_{k}.png", **columns):
     """The warnings on 16 cases, two each of one of 8 patients, with three images each; columns by case and image."""
     images = [(c, k) for c in range(16) for k in range(3)]
-    names = [name.format(c=c, k=k, p=c // 2) for c, k in images]
+    names = [name.format(c=c, k=k, p=c // 2, s=c // 8, q=c % 8) for c, k in images]
     table = {column: [value(c, k) for c, k in images] for column, value in columns.items()}
     table = pd.DataFrame({"image": names, "label": [k % 2 for _, k in images], **table})
     table.to_csv(put(folder, names) / "labels.csv", index=False)
     return [line for line in read_manifest(folder).said if line.startswith("warning: ")]
 
 
-def ends(groups):
-    return f" gives 8 cases and column case 16: if it tells patients apart, use --groups {groups}"
+def ends(groups, count=8):
+    return f" gives {count} cases and column case 16: if it tells patients apart, use --groups {groups}"
 
 
 def biopsy(c, k):
@@ -70,15 +70,42 @@ def test_a_column_that_joins_cases_is_told_although_a_cell_is_empty_or_wrong(tmp
         assert warned(tmp_path, case=biopsy, **values) == said
 
 
+def test_patients_of_many_cases_are_told_and_groups_of_many_are_not(tmp_path):
+    told = (
+        "mrn",
+        "accession",
+        "biopsy_id",
+        "Specimen No.",
+        "proband",
+        "Patienten-ID",
+        "patient identifier",
+        "patient_uid",
+    )
+    groups = ("kidney", "block", "group", "patient_group", "biopsy", "biopsy_score", "patient_sex")
+    said = warned(tmp_path, case=biopsy, **dict.fromkeys((*told, *groups), lambda c, k: f"x{c // 4}"))
+    assert said == [f"warning: column {column!r}{ends(repr(column), 4)}" for column in told]
+
+
+def test_a_column_of_patients_is_told_although_it_tears_cases(tmp_path):
+    """The number of a case starts again at a second site, so that it holds images of two patients."""
+    torn = {"patient": lambda c, k: f"{c // 4}{k % 2}", "biopsy_id": lambda c, k: f"{c // 4}{k % 2}"}
+    assert warned(tmp_path, case=biopsy, **torn) == [f"warning: column 'patient'{ends(repr('patient'))}"]
+
+
 def test_folders_and_names_that_join_the_cases_of_a_column_are_told(tmp_path):
     """A leak: the table calls biopsies cases, and a folder or a name holds both biopsies of a patient."""
     said = [f"warning: the folder of an image{ends(repr('subfolder'))}"]
     assert warned(tmp_path / "folders", "patient{p}/B{c}_{k}.png", case=biopsy) == said
     assert read_manifest(tmp_path / "folders", groups="subfolder").table["case"].nunique() == 8
     assert warned(tmp_path / "biopsies", "patient{p}_b{c}/B{c}_{k}.png", case=biopsy) == said
+    assert warned(tmp_path / "site", "site{s}/patient{p}/B{c}_{k}.png", case=biopsy) == said
     names = [f"warning: the name of a file{ends('REGEX')}"]
-    assert warned(tmp_path / "names", "patient{p}_{c}{k}.png", case=biopsy) == names
-    for name in ("patient{c}/B{c}_{k}.png", "patient{c}_{k}.png", "case{k}/B{c}_{k}.png", "case{k}_{c}.png"):
+    for name in ("patient{p}_{c}{k}.png", "patient{p}_{c}_{k}.png", "patient{p}_512_{c}{k}.png"):
+        assert warned(tmp_path / name, name, case=biopsy) == names
+    for name in (
+        *("patient{c}/B{c}_{k}.png", "patient{c}_{k}.png", "case{k}/B{c}_{k}.png", "case{k}_{c}.png"),
+        *("case_202{s}_0{c:02}_{k}.png", "site{s}/patient{q}/{k}.png"),  # the year; a number that starts again
+    ):
         assert warned(tmp_path / name.replace("/", " "), name, case=biopsy) == []
 
 
@@ -96,6 +123,5 @@ def test_columns_that_describe_patients_are_not_taken_for_them(tmp_path):
         "block": lambda c, k: f"A{c % 2 + 1}",
         "specimen": lambda c, k: ("nephrectomy", "biopsy")[k % 2],
         "accession": lambda c, k: f"S{c}-{k}",
-        "subject": lambda c, k: ("glomerulus", "crescent")[k % 2],
     }
     assert warned(tmp_path, patient=biopsy, **columns) == []

@@ -69,6 +69,7 @@ def test_classes_that_look_like_numbers_but_are_none(tmp_path):
     names = [f"{kind}/patient{k}_1.png" for kind in "①②" for k in range(3)]
     assert read_manifest(put(tmp_path, names)).classes == ("①", "②")
     assert order_classes({"10", "9", "-1", "²"}, "9", []) == ("-1", "10", "²", "9")
+    assert order_classes({"--1", "1", "01", "0"}, "1", []) == ("0", "01", "--1", "1")
     assert class_numbers(pd.Series(["1", "0"]), ["①", "②"]).tolist() == [1, 0]
 
 

@@ -111,9 +111,14 @@ def test_bytes_that_are_not_utf_8_divide_no_name():
         ("class/case", {"case0_slide1": "case0", "case0_slide2": "case0", "case1_slide1": "case1"}),
         ("case/class", {"patient 12 left": "patient 12", "patient 12 right": "patient 12", "patient 3": "patient 3"}),
         ("class/case", {f"TCGA-B0-500{k // 2}-01Z-00-DX{k}": f"TCGA-B0-500{k // 2}" for k in range(4)}),
-        ("case/class", {"pt1.1": "pt1", "pt1.2": "pt1", "pt2.1": "pt2"}),
+        ("case/class", {"pt1 (1)": "pt1", "pt1 (2)": "pt1", "pt2-L": "pt2"}),
+        (
+            "class/case",
+            {"case_2021_5_b1": "case_2021_5", "case_2021_5_b2": "case_2021_5", "case_2021_17": "case_2021_17"},
+        ),
         # of several patients, and one folder of each, whose names are as ever
-        ("class/case", {name: name for name in ("case_2021_0034", "case_2021_0035", "case_2022_0034")}),
+        ("class/case", {name: name for name in ("case_2021_5", "case_2021_17", "case_2021_101", "case_2022_0034")}),
+        ("case/class", {name: name for name in ("subject-01-03", "subject-01-04", "pt1.1", "pt1.2", "pt 1 - 3")}),
         ("class/case", {name: name for name in ("patient7a", "patient7b", "patient8a")}),
         ("class/case", {name: name for name in ("patient0_b1", "patient1_b1", "patient2_b2")}),
     ],

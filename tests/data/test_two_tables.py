@@ -75,7 +75,13 @@ def nfd(patient):
 
 @pytest.mark.parametrize(
     ("ours", "theirs"),
-    [("00{}".format, "{}".format), ("P{}".format, "p{}".format), ("{}".format, "{}.0".format), ("José{}".format, nfd)],
+    [
+        ("00{}".format, "{}".format),
+        ("P{}".format, "p{}".format),
+        ("P{}".format, "P-{}".format),
+        ("{}".format, "{}.0".format),
+        ("José{}".format, nfd),
+    ],
 )
 @pytest.mark.parametrize("others", [0, 2])
 def test_patients_that_two_tables_spell_in_two_ways_are_not_left_out(tmp_path, ours, theirs, others):
@@ -89,9 +95,9 @@ def test_patients_that_two_tables_spell_in_two_ways_are_not_left_out(tmp_path, o
     with pytest.raises(ManifestError) as error:
         read_manifest(tmp_path)
     assert str(error.value) == (
-        f"{4 - others} patients are written in patients.csv with other capitals, blanks, zeros or forms of letters "
-        f"than in crops.csv, such as in row {others + 1} of the former and row {2 * others + 1} of the latter: write "
-        "each patient in one way"
+        f"{4 - others} patients are written in patients.csv with other capitals, blanks, separators, zeros or forms of "
+        f"letters than in crops.csv, such as in row {others + 1} of the former and row {2 * others + 1} of the latter: "
+        "write each patient in one way"
     )
 
 

@@ -17,8 +17,8 @@ OUTLINES = frozenset(
     ("masks", "mask", "annotations", "annotation", "segmentations", "segmentation", "segs", "contours", "outlines")
     + ("overlays", "overlay", "heatmaps", "heatmap", "thumbnails", "thumbnail", "thumbs", "labels", "groundtruth", "gt")
 )
-PATIENT = re.compile(  # a further number of three digits or more is a part of the patient's, as after a year or a site
-    r"(?i)^((case|patient|pat|pt|subject|subj|donor)s?[-_ .#]?\d+([-_ .]\d{3,}(?![^\W_]))*|TCGA-\w{2}-\w{4})"
+PATIENT = re.compile(  # further parts that begin with a digit are of the patient's number, as after a year or a site
+    r"(?i)^((case|patient|pat|pt|subject|subj|donor)s?[-_ .#]?\d+((?:[^\w([{]|_)+\d[^\W_]*)*|TCGA-\w{2}-\w{4})"
 )
 DRAWN = re.compile(r"(?i)[-_. ](masks?|overlays?|thumb(nail)?s?|labels?|segmentation|contours?|outlines?|heatmaps?)$")
 SITE = re.compile(
@@ -130,10 +130,12 @@ def are_patients(names):
 def patient_in(name):
     """The patient in the name of a folder, without what tells biopsies or slides apart; all of it if there is none.
 
+    That is what follows the patient's number from a letter or a bracket on.
+
     Examples
     --------
-    >>> [patient_in(name) for name in ("patient0_b1", "Patient 12 left", "case_2021_0034", "patient7a", "8860")]
-    ['patient0', 'Patient 12', 'case_2021_0034', 'patient7a', '8860']
+    >>> [patient_in(name) for name in ("patient0_b1", "Patient 12 (left)", "case_2021_03", "patient7a", "8860")]
+    ['patient0', 'Patient 12', 'case_2021_03', 'patient7a', '8860']
     """
     found = re.match(rf"{PATIENT.pattern}(?![^\W_])", name)
     return found[0] if found else name

@@ -31,6 +31,7 @@ from glomfeat.data.tables.read import (
 )
 from glomfeat.data.tables.unclear import HELD
 
+WHOLE = re.compile(r"-?\d+")
 SURE = {"label", "groundtruth", "class"}
 # texts that programs write where there is no value; some are classes too, and people write "none" for no lesion
 NO_LABEL = {"nan", "-nan", "<na>", "#n/a", "#na", "#ref!", "#value!", "#div/0!", "#name?", "#num!", "#null!"}
@@ -293,7 +294,7 @@ def class_numbers(labels, classes, notes=None):
     [1.0, 0.0]
     """
     spelt, known = labels.map(spelling), {spelling(name): number for number, name in enumerate(classes)}
-    numbers = {} if any(name.lstrip("-").isdecimal() for name in classes) else {str(k): k for k in range(len(classes))}
+    numbers = {} if any(map(WHOLE.fullmatch, classes)) else {str(k): k for k in range(len(classes))}
     if notes is not None and spelt.isin(numbers).any():
         first, *others = classes
         meant = joined([f"0 is taken for {first}", *(f"{k} for {name}" for k, name in enumerate(others, 1))])
@@ -303,7 +304,7 @@ def class_numbers(labels, classes, notes=None):
 
 def order_classes(names, positive, problems):
     """Sort classes, numbers by value, and put the positive one last."""
-    ordered = sorted(names, key=lambda name: (0, int(name), "") if name.lstrip("-").isdecimal() else (1, 0, name))
+    ordered = sorted(names, key=lambda name: (0, int(name), name) if WHOLE.fullmatch(name) else (1, 0, name))
     if len(ordered) < 2:
         problems.append((f"one class only ({ordered[0]}): there is nothing to tell apart", []))
     if positive is None:

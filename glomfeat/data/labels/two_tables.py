@@ -99,8 +99,9 @@ def _refuse_spellings(key, called, files, patients):
         written = number_of(len(twice), "patient is", "patients are")
         ours, theirs = twice[0]
         raise ManifestError(
-            f"{written} written in {patients} with other capitals, blanks, zeros or forms of letters than in {files}, "
-            f"such as in row {theirs} of the former and row {ours} of the latter: write each patient in one way"
+            f"{written} written in {patients} with other capitals, blanks, separators, zeros or forms of letters than "
+            f"in {files}, such as in row {theirs} of the former and row {ours} of the latter: write each patient in "
+            "one way"
         )
 
 
