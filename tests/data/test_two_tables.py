@@ -38,8 +38,8 @@ def test_folders_of_classes_are_not_given_up_for_a_column_of_patients(tmp_path):
     manifest = read_manifest(tmp_path)
     assert manifest.classes == ("GS", "nonGS") and len(manifest) == 8
     assert [line for line in manifest.said if line.startswith("warning: patients.csv")] == [
-        "warning: patients.csv and the table of its patients' files are not used, because folders give the classes: to "
-        "use them, add a column 'label' to the latter, or name the column of classes with --label-column"
+        "warning: patients.csv is not used, because folders give the classes: to use it, add a column 'label' to the "
+        "table of its patients' files, or name the column of classes with --label-column"
     ]
     assert read_manifest(tmp_path, asked=Asked(label="stage")).classes == ("a", "b")
 
