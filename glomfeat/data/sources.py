@@ -181,9 +181,7 @@ def files_of(places):
     if archives:
         there = {end for name in names for end in _ends(name)}
         others = [one for one in others if one[1] not in archives or _holds_more(archives[one[1]], there)]
-    if packed := len(places) > 1 and len({*names}) < len(
-        names
-    ):  # of all names, so that a level of folders means one thing
+    if packed := len(places) > 1 and len({*names}) < len(names):  # all, so that a level means one thing
         names = [f"{archive.stem}/{name}" for archive, name in zip(held, names, strict=True)]
         others = [(archive, f"{archive.stem}/{name}") for archive, name in others]
     return list(map(escaped, names)), paths, [escaped(name) for _, name in others], packed

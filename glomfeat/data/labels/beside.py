@@ -46,7 +46,7 @@ def holds_groups(folder, places, relative, asked):
 
 
 def _that_name_images(folder, places, relative, asked):
-    """The tables that name images, with their first rows and the column of ``--groups``; this is empty if there is none."""
+    """The tables that name images, their first rows, and their column of ``--groups``; empty if they have none."""
     for path in sheets_in(folder, places):
         with contextlib.suppress(TableError):
             head = read_head(path)
