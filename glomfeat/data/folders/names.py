@@ -13,11 +13,11 @@ FILLERS = frozenset(
     + ("patches", "tiles", "samples", "x", "y", "of")
 )
 PICTURES = frozenset(("images", "image", "imgs", "img", "crops", "patches", "tiles", "raw", "original", "originals"))
+UNSURE = frozenset(("labels", "segs", "gt"))  # may be classes, too: segmental sclerosis, glomerular tufts
 OUTLINES = frozenset(
     ("masks", "mask", "annotations", "annotation", "segmentations", "segmentation", "segs", "contours", "outlines")
     + ("overlays", "overlay", "heatmaps", "heatmap", "thumbnails", "thumbnail", "thumbs", "labels", "groundtruth", "gt")
 )
-UNSURE = frozenset(("labels", "segs", "gt"))  # may be classes, too: segmental sclerosis, glomerular tufts
 PATIENT = re.compile(  # a further number of three digits or more is a part of the patient's, as after a year or a site
     r"(?i)^((case|patient|pat|pt|subject|subj|donor)s?[-_ .#]?\d+([-_ .]\d{3,}(?![^\W_]))*|TCGA-\w{2}-\w{4})"
 )
