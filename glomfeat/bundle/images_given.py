@@ -13,7 +13,7 @@ from glomfeat.data.containers import is_container
 from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.files import is_there, split
 from glomfeat.data.folders.facts import CORRECTED
-from glomfeat.data.folders.layout import LayoutError, OutlinesError, refuse_outlines
+from glomfeat.data.folders.layout import IMAGE, LayoutError, OutlinesError, read_tree, refuse_outlines
 from glomfeat.data.labels.classes import class_numbers
 from glomfeat.data.labels.corrections import changes_beside
 from glomfeat.data.labels.find import tables_of_labels
@@ -48,8 +48,16 @@ def files_in(data, recursive, but, notes, asked=USUAL):
     Files
     """
     folder, *more = places_of(data)
-    if more:
-        return _of_several([folder, *more], data, notes)
+    files = _of_several([folder, *more], data, notes) if more else _of_one(folder, recursive, but, notes, asked)
+    try:
+        refuse_outlines([name for name in files.names if is_image(name)], "give the folder of the images alone")
+    except LayoutError as error:
+        raise ManifestError(f"{data}: {error}") from None
+    return files
+
+
+def _of_one(folder, recursive, but, notes, asked):
+    """The files in a folder or archive."""
     names = list_files(folder, but, notes)
     tables = {path.name for path in tables_of_labels(Path(folder), [Path(folder)], names, asked)} & {*names}
     if tables:
@@ -58,16 +66,12 @@ def files_in(data, recursive, but, notes, asked=USUAL):
         names = [name for name in names if name not in tables]
     if not recursive and not is_container(folder):
         names = _with_deeper(folder, names, notes)
-    try:
-        refuse_outlines([name for name in names if is_image(name)], "give the folder of the images alone")
-    except LayoutError as error:
-        raise ManifestError(f"{data}: {error}") from None
     return Files(folder, names, [Path(folder) / name for name in names])
 
 
 def _of_several(places, data, notes):
     """The images in several archives."""
-    names, paths, others = files_of(places)
+    names, paths, others, _ = files_of(places)
     if others:
         notes.append(f"{len(others)} files in the archives are left out, because they are not images")
     order = sorted(range(len(names)), key=names.__getitem__)
@@ -150,8 +154,13 @@ def labels_beside(files, asked, classes, notes, said=(), show_names=False):
     """
     place, problems, lines = split(files.place)[0] or Path(files.place), [], []
     try:
-        frame = from_files(place, None, problems, lines, [], None, asked)
-    except (NoClassesError, OutlinesError):
+        frame = from_files(place, None, problems, lines, [], _layout(files.names, classes), asked)
+    except OutlinesError as error:
+        notes.append(f"labels: none are looked for in {place}, because {error}")
+        return None
+    except NoClassesError:
+        if any("/" in name for name in files.names):
+            notes.append("labels: neither folders nor a table gives any: if there are some, give --labels FILE")
         return None
     except LayoutError as error:
         raise LabelsError(f"{place}: {str(error).rpartition(': ')[0]}: give --labels") from None
@@ -174,6 +183,15 @@ def labels_beside(files, asked, classes, notes, said=(), show_names=False):
         left = number_of(int(other.sum()), "file is", "files are")
         notes.append(f"labels: {left} left out of the report, because the model has no such class: {which}")
     return found
+
+
+def _layout(names, classes):
+    """What folders mean if they are called like the model's classes, and nothing else says that they are classes."""
+    tree = read_tree(names)
+    if "class" in tree.levels or len({name.count("/") for name in names}) > 1:
+        return None
+    kinds = ["class" if class_numbers(pd.Series(level), classes).notna().all() else "ignore" for level in tree.names]
+    return "/".join([*kinds, IMAGE]) if kinds.count("class") == 1 else None
 
 
 def _refuse_contradictions(place, problems, show_names):

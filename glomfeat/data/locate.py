@@ -13,7 +13,7 @@ from glomfeat.data.folders.layout import KINDS, folder_of, lines_on_drawings, re
 from glomfeat.data.images import dicom
 from glomfeat.data.images.decode import READ
 from glomfeat.data.images.decode import SUFFIXES as OF_IMAGES
-from glomfeat.data.labels.beside import with_columns
+from glomfeat.data.labels.beside import holds_groups, with_columns
 from glomfeat.data.labels.classes import clean_label, labelled, one_row_each, refuse_no_rows
 from glomfeat.data.labels.find import find_labels, join_labels, refuse_unused, tables_beside
 from glomfeat.data.problems import Gap, ManifestError
@@ -123,7 +123,7 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     than the class.
     """
     places = places_of(folder)
-    relative, paths, others = files_of(places)
+    relative, paths, others, packed = files_of(places)
     tables = [name for name in others if name.lower().endswith(SUFFIXES)]
     notes += lines_on_outputs(others)
     holders = {*containers_beside(places, relative, others)}
@@ -142,7 +142,7 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     relative, paths = [relative[row] for row in order], [paths[row] for row in order]
     _check_dicom(relative, problems)
     given, labels = labels, labels or find_labels(folder, places, relative, asked, notes, layout)
-    if labels is None:
+    if labels is None and (asked.label or (asked.name and not holds_groups(Path(folder), places, relative, asked))):
         refuse_unused(Path(folder), asked, notes)
     if labels is None and (samples := sample_labels(relative, paths)) is not None:
         return samples.assign(raw=samples["raw"].map(clean_label), name=_shown(samples["name"].tolist()))
@@ -150,7 +150,7 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     if not layout:
         refuse_outlines(relative, "say what the folders mean with --layout, such as class/image", labels is not None)
     seen = relative if layout else [*relative, *filter(is_picture, others)]
-    tree = read_tree(seen, layout, labels is not None)
+    tree = read_tree(seen, layout, labels is not None, packed)
     unread += rows_of(others, [tree.of("class", folder_of(name)) for name in others])
     if unread:
         notes.append(note_on(unread))

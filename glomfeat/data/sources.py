@@ -161,8 +161,10 @@ def files_of(places):
         As for `images_of`, and names of files that are not images by their suffix, `glomfeat.data.files.OUTPUT` among
         them, but not archives that hold no other images than these. Names that are not UTF-8 are escaped, and paths are
         left as they are.
+    packed : bool
+        Whether names have that of their archive in front.
     """
-    names, paths, others, held, packed = [], [], [], [], {}
+    names, paths, others, held, archives = [], [], [], [], {}
     for place in places:
         below, known = [], is_container(place)
         archive = place if known else split(place)[0]
@@ -172,17 +174,17 @@ def files_of(places):
             else:
                 others.append((archive, name))
             if name.lower().endswith(ARCHIVES):
-                packed[name] = Path(place, name)
+                archives[name] = Path(place, name)
         names += below
         paths += [f"{place}{os.sep}{name}" for name in below]
         held += [archive] * len(below)
-    if packed:
+    if archives:
         there = {end for name in names for end in _ends(name)}
-        others = [one for one in others if one[1] not in packed or _holds_more(packed[one[1]], there)]
-    if len(places) > 1 and len({*names}) < len(names):  # of all names, so that a level of folders means one thing
+        others = [one for one in others if one[1] not in archives or _holds_more(archives[one[1]], there)]
+    if packed := len(places) > 1 and len({*names}) < len(names):  # all, so that a level means one thing
         names = [f"{archive.stem}/{name}" for archive, name in zip(held, names, strict=True)]
         others = [(archive, f"{archive.stem}/{name}") for archive, name in others]
-    return list(map(escaped, names)), paths, [escaped(name) for _, name in others]
+    return list(map(escaped, names)), paths, [escaped(name) for _, name in others], packed
 
 
 def containers_beside(places, names, others):

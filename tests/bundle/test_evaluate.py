@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -596,7 +597,29 @@ def test_masks_beside_images_are_refused_as_in_a_study(tmp_path):
     with pytest.raises(ManifestError, match=r"masks beside images seems .* not a class: move it away$"):
         files_in(tmp_path / "images", True, [], [])
     alone = files_in(tmp_path / "images", False, [], [])
-    assert alone.names == ["a.png"] and labels_beside(alone, USUAL, ["ill", "well"], []) is None
+    assert alone.names == ["a.png"] and labels_beside(alone, USUAL, ["ill", "well"], notes := []) is None
+    assert [line.partition(", because masks")[0] for line in notes] == [f"labels: none are looked for in {alone.place}"]
+
+
+@pytest.mark.parametrize("inside", ["{}.zip!ill/a.png", "siteA.zip!{}/a.png"])
+def test_masks_in_one_of_several_archives_are_refused(tmp_path, inside):
+    for name in (*map(inside.format, ("images", "masks")), "siteB.zip!images/b.png"):
+        archive, member = name.split("!")
+        with zipfile.ZipFile(tmp_path / archive, "a") as file:
+            file.writestr(member, b"")
+    with pytest.raises(ManifestError, match=r"masks beside images.* give the folder of the images alone$"):
+        files_in(tmp_path, False, [], [])
+
+
+@pytest.mark.parametrize("folders", [("siteA", "siteB"), ("lab_normal", "lab_abnormal"), ("slide1", "slide2")])
+def test_folders_called_like_the_classes_of_a_bundle_are_classes(tmp_path, folders):
+    for name in folders:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.png").write_bytes(b"")
+    files = files_in(tmp_path, False, [], [])
+    assert labels_beside(files, USUAL, [*folders], [])["label"].tolist() == sorted((0, 1), key=folders.__getitem__)
+    assert labels_beside(files, USUAL, ["ill", "well"], notes := []) is None
+    assert notes or folders[0].startswith("lab"), "folders that give no classes are told"
 
 
 def beside(place, text, asked=USUAL, **more):

@@ -74,6 +74,10 @@ def test_cases_of_class_folders_may_stand_in_a_table_of_their_images(tmp_path):
     assert of_folder == {name.partition("/")[2]: name.partition("/")[0] for name in SCANNERS}
     assert dict(zip(manifest.table["name"], manifest.table["case"], strict=True)) == patients
     assert not any("names images" in line for line in manifest.said)
+    table.rename(columns={"image": "crop"}).to_csv(tmp_path / "crops.csv", index=False)
+    named = read_manifest(tmp_path, groups="patient", asked=Asked(name="crop"))
+    assert named.table["case"].tolist() == manifest.table["case"].tolist()
+    table.to_csv(tmp_path / "crops.csv", index=False)
     with pytest.raises(ManifestError, match="; from a table beside class folders, --groups alone takes the cases"):
         read_manifest(tmp_path, tmp_path / "crops.csv", groups="patient")
     table[1:].to_csv(tmp_path / "crops.csv", index=False)

@@ -148,6 +148,12 @@ def many(pattern, **values):
         (many("grade<c>/<s>", c=range(4), s=("benign", "malignant")), "class/ignore/image"),
         (many("<c>/<m>", c=("a", "b"), m=("40X", "100X", "200X")), "class/ignore/image"),
         (many("<c>/control", c=("test", "other")), "class/ignore/image"),
+        (many("source_<c>", c=("human", "mouse")), "class/image"),
+        (many("section_type<c>", c="12"), "class/image"),
+        (many("blocked<c>", c="01"), "class/image"),
+        (many("Cohort <c>", c=("CKD", "control")), "class/image"),
+        (many("lab_<c>/<s>", c=("normal", "abnormal"), s=("HE", "PAS")), "class/ignore/image"),
+        (many("source_<c>/<s>", c=("human", "mouse"), s=("GS", "nonGS")), "site/class/image"),
         (many("siteA/<c>", c=("GS", "nonGS")) + many("siteB/<c>", c=("gs", "non GS")), "site/class/image"),
         (["sick/1.png", "sick/patient1/2.png", "well/3.png"], "class/ignore/image"),
         (many("sick"), "class/image"),
@@ -159,6 +165,24 @@ def test_what_levels_are_taken_for(names, levels):
     if not levels.startswith("class/image") or len(read_tree(names).names[0]) > 1:
         under = read_tree([f"dataset_v2/images/{name}" for name in names])
         assert "/".join([*under.levels, "image"]) == levels and under.above[:2] == ("dataset_v2", "images")
+
+
+@pytest.mark.parametrize(
+    ("names", "levels"),
+    [
+        (many("data-00<z>/<c>/p<k>", z=range(6), c=("GS", "nonGS"), k=range(3)), "site/class/ignore/image"),
+        (many("glomeruli-00<z>/<c>", z=range(4), c=("GS", "nonGS")), "site/class/image"),
+        (many("crops/GS") + many("crops (1)/nonGS"), "site/class/image"),
+        (many("export/<c>", c=TWO) + many("more/<c>", c=TWO), "site/class/image"),
+        (many("patient<k>/<c>", k=range(3), c=TWO), "case/class/image"),
+        (many("train/<c>", c=TWO) + many("test/<c>", c=TWO), "split/class/image"),
+        (many("<c>/<s>", c=("GS", "nonGS"), s=("HE", "PAS")), "class/ignore/image"),
+        (many("stage<c>", c=range(1, 4)), "class/image"),
+        (many("data-00<z>", z=range(3)), "ignore/image"),
+    ],
+)
+def test_what_archives_are_taken_for(names, levels):
+    assert kinds(*names, packed=True) == levels
 
 
 @pytest.mark.parametrize(
@@ -361,6 +385,7 @@ def test_a_layout_is_part_of_what_a_study_is(tmp_path, capsys, without_report):
         (("images", "Masks"), "Masks beside images", "class/image"),
         (("GS", "nonGS", "thumbs"), "thumbs beside GS, nonGS", "class/image"),
         (("GS", "GS/masks", "nonGS"), "masks beside images", ""),
+        (("crops", "gt"), "gt beside crops", "class/image"),
     ],
 )
 def test_masks_beside_images_are_no_class(tmp_path, folders, said, layout):
@@ -373,6 +398,12 @@ def test_masks_beside_images_are_no_class(tmp_path, folders, said, layout):
     )
     if layout:
         assert read_manifest(root, layout=layout).classes == tuple(sorted(folders))
+
+
+@pytest.mark.parametrize("folders", [("GS", "SegS", "nonGS"), ("DT", "GT", "PT")])
+def test_classes_called_like_drawings_are_read(tmp_path, folders):
+    put(tmp_path, *(f"{kind}/case{k}_{kind}.png" for kind in folders for k in range(2)))
+    assert read_manifest(tmp_path).classes == folders
 
 
 def test_masks_that_are_no_images_do_not_stop_and_those_named_like_crops_are_told(tmp_path):

@@ -38,20 +38,23 @@ def test_folders_of_classes_are_not_given_up_for_a_column_of_patients(tmp_path):
     manifest = read_manifest(tmp_path)
     assert manifest.classes == ("GS", "nonGS") and len(manifest) == 8
     assert [line for line in manifest.said if line.startswith("warning: patients.csv")] == [
-        "warning: patients.csv and the table of its patients' files are not used, because folders give the classes: to "
-        "use them, add a column 'label' to the latter, or name the column of classes with --label-column"
+        "warning: patients.csv is not used, because folders give the classes: to use it, add a column 'label' to the "
+        "table of its patients' files, or name the column of classes with --label-column"
     ]
     assert read_manifest(tmp_path, asked=Asked(label="stage")).classes == ("a", "b")
 
 
-def test_it_is_asked_whether_folders_of_unknown_names_or_a_column_of_patients_are_classes(tmp_path):
-    crops, images = by_class(("Kollaps", "Narbe"))
+@pytest.mark.parametrize("folders", [("Kollaps", "Narbe"), ("1", "2")])
+def test_it_is_asked_whether_folders_of_unknown_names_or_a_column_of_patients_are_classes(tmp_path, folders):
+    crops, images = by_class(folders)
     tables(tmp_path, of_patients(KRAS=["wt", "mut"] * 2), crops, images)
-    said = "the folders Kollaps, Narbe and a column of patients.csv may both be the classes: say which column it is"
+    said = (
+        f"the folders {', '.join(folders)} and a column of patients.csv may both be the classes: say which column it is"
+    )
     with pytest.raises(ManifestError, match=said):
         read_manifest(tmp_path)
     assert read_manifest(tmp_path, asked=Asked(label="KRAS")).classes == ("mut", "wt")
-    assert read_manifest(tmp_path, layout="class/image").classes == ("Kollaps", "Narbe")
+    assert {*read_manifest(tmp_path, layout="class/image").classes} == {*folders}
 
 
 @pytest.mark.parametrize("folders", [("slide1", "slide2"), ("siteA", "siteB"), ("train", "test")])
@@ -61,7 +64,7 @@ def test_folders_that_are_no_classes_leave_them_to_the_table(tmp_path, folders):
     assert manifest.classes == ("mut", "wt") and not any("not used: KRAS" in line for line in manifest.said)
 
 
-@pytest.mark.parametrize("column", ["Sex", "gender", "site"])
+@pytest.mark.parametrize("column", ["Sex", "patient_sex", "gender", "Geschlecht", "site", "Hospital name"])
 def test_what_describes_any_patient_is_no_class_unless_it_is_named(tmp_path, column):
     tables(tmp_path, of_patients(**{column: list("abab")}))
     with pytest.raises(ManifestError, match=rf"holds the classes \({column} \(2 values\)\): say it with --label"):
@@ -106,6 +109,14 @@ def test_tables_that_share_no_patient_are_refused(tmp_path):
     said = r"^no file of crops\.csv is of a patient whose 'KRAS' patients\.csv tells: write patients in one way in 'pat"
     with pytest.raises(ManifestError, match=said):
         read_manifest(tmp_path)
+
+
+def test_two_tables_are_joined_by_the_column_that_both_have(tmp_path):
+    tables(tmp_path, of_patients(KRAS=["wt", "mut"] * 2))
+    crops = pd.read_csv(tmp_path / "crops.csv")
+    crops.assign(case=[f"c{k}" for k in range(8)]).to_csv(tmp_path / "crops.csv", index=False)
+    manifest = read_manifest(tmp_path, groups="patient")
+    assert manifest.labels.tolist() == [1, 1, 0, 0, 1, 1, 0, 0] and manifest.table["case"].nunique() == 4
 
 
 def test_patients_without_a_file_and_files_without_a_patient_are_counted(tmp_path):

@@ -9,6 +9,7 @@ from glomfeat.data.folders.names import (
     DRAWN,
     are_classes,
     are_numbered,
+    are_parts,
     are_patients,
     are_sites,
     are_slides,
@@ -127,7 +128,7 @@ def parse_layout(text):
     return tuple(levels)
 
 
-def read_tree(relative, layout=None, labelled=False):
+def read_tree(relative, layout=None, labelled=False, packed=False):
     """Find out what the folders of a data set mean.
 
     Parameters
@@ -138,6 +139,9 @@ def read_tree(relative, layout=None, labelled=False):
         What the user says they mean, in the form that `parse_layout` reads.
     labelled : bool
         Whether the classes are known without the folders.
+    packed : bool
+        Whether the first folders are archives. They are cases only if they are called so, and no classes if their names
+        differ in numbers alone, because these may be parts of a download.
 
     Returns
     -------
@@ -158,7 +162,7 @@ def read_tree(relative, layout=None, labelled=False):
     if layout:
         return _by_hand(parts, layout, relative, labelled)
     above, below, names = _levels(parts)
-    kinds = _kinds(below, names, labelled)
+    kinds = _kinds(below, names, labelled, packed and not above)
     if not labelled and "class" not in kinds:
         above, kinds, names = _with_class(above, kinds, names)
     return Tree(above, tuple(kinds), tuple(map(tuple, names)))
@@ -239,7 +243,7 @@ def _with_class(above, kinds, names):
     return above, kinds, names
 
 
-def _kinds(below, names, labelled):
+def _kinds(below, names, labelled, packed):
     """The meaning of each level."""
     kinds = ["ignore"] * len(names)
     for k, level in enumerate(names):
@@ -252,11 +256,16 @@ def _kinds(below, names, labelled):
                 "not: give all one meaning with --layout, such as class/image or split/class/image, or move some away"
             )
     rest = [k for k, level in enumerate(names) if len(level) > 1 and kinds[k] == "ignore"]
+    parts = packed and are_parts(names[0])
+    if parts:
+        rest = [k for k in rest if k]
     while rest and not labelled:
         k = rest.pop(0)
         found = next((kind for j in rest if (kind := _above(below, k, j, names))), "")
+        if packed and not k and found in ("case", MAYBE) and not are_patients(names[0]):
+            found = "site"
         if not found:
-            if any(are(names[k]) for are in CALLED.values()):
+            if are_patients(names[k]) or are_slides(names[k]) or are_sites(names[k], coded=True):
                 rest.insert(0, k)
             else:
                 kinds[k] = "class"
@@ -265,6 +274,8 @@ def _kinds(below, names, labelled):
         kinds[k] = found if not twice else "slide" if found == "case" and "slide" not in kinds else "ignore"
     for k in rest:
         kinds[k] = next((kind for kind, are in CALLED.items() if kind not in kinds and are(names[k])), "ignore")
+    if parts and kinds[0] == "ignore" and "class" in kinds and "site" not in kinds:
+        kinds[0] = "site"
     return kinds
 
 

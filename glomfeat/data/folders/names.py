@@ -13,6 +13,7 @@ FILLERS = frozenset(
     + ("patches", "tiles", "samples", "x", "y", "of")
 )
 PICTURES = frozenset(("images", "image", "imgs", "img", "crops", "patches", "tiles", "raw", "original", "originals"))
+UNSURE = frozenset(("labels", "segs", "gt"))  # may be classes, too: segmental sclerosis, glomerular tufts
 OUTLINES = frozenset(
     ("masks", "mask", "annotations", "annotation", "segmentations", "segmentation", "segs", "contours", "outlines")
     + ("overlays", "overlay", "heatmaps", "heatmap", "thumbnails", "thumbnail", "thumbs", "labels", "groundtruth", "gt")
@@ -23,9 +24,10 @@ PATIENT = re.compile(  # further parts that begin with a digit are of the patien
 DRAWN = re.compile(r"(?i)[-_. ](masks?|overlays?|thumb(nail)?s?|labels?|segmentation|contours?|outlines?|heatmaps?)$")
 SITE = re.compile(
     r"^(?i:site|cent(er|re)|hospital|clinic|institut(e|ion)|scanner|lab|batch|cohort|source)s?"
-    r"([-_ .]\w{1,12}|[A-Z0-9]\w{0,3})?$"
+    r"(?P<rest>[-_ .]\w{1,12}|[A-Z0-9]\w{0,3})?$"
 )
-SLIDE = re.compile(r"(?i)^(slide|wsi|section|block)s?[-_ .]?\w*\d")
+SLIDE = re.compile(r"^(?i:slide|wsi|section|block)(?i:s?)(?![a-z]{2})(?P<rest>[-_ .]?\w*\d)")
+CODE = re.compile(r"[A-Z\d]|^[-_ .]?[a-z]{0,2}$")
 GRADED = re.compile(
     r"(?i)^((isup|banff|gleason|oxford)?[-_ ]?(grade|class|stage|score|type|level|label|ckd|kl)[-_ ]*"
     r"(\d\d?|[iv]+|[a-f])[a-c]?|\d)$"
@@ -107,19 +109,21 @@ def mixed_split(names):
 def outlines_beside(names, images=False, labelled=False):
     """Folders of masks and the like beside images or several other folders, sorted: they do not hold another class.
 
-    If the classes are known without the folders, only a folder of images beside them counts.
+    If the classes are known without the folders, only a folder of images beside them counts. So it is for words that
+    may be classes, unless images lie beside them.
 
     Examples
     --------
     >>> outlines_beside({"images", "Masks"}), outlines_beside({"GS", "nonGS", "thumbs"}), outlines_beside({"gt"}, True)
     (['Masks'], ['thumbs'], ['gt'])
-    >>> outlines_beside({"mask", "no_mask"}), outlines_beside({"masks"})
-    ([], [])
+    >>> outlines_beside({"mask", "no_mask"}), outlines_beside({"GS", "SegS", "nonGS"}), outlines_beside({"raw", "gt"})
+    ([], [], ['gt'])
     """
     words = {name: "".join(words_of(name)) for name in names}
-    found = sorted(name for name, word in words.items() if word in OUTLINES)
+    pictures = bool(PICTURES & {*words.values()})
+    found = sorted(name for name, word in words.items() if word in OUTLINES - (set() if pictures or images else UNSURE))
     beside = images or len(words) - len(found) > 1
-    return found if PICTURES & {*words.values()} or (beside and not labelled) else []
+    return found if pictures or (beside and not labelled) else []
 
 
 def are_patients(names):
@@ -152,20 +156,48 @@ def are_numbered(names):
     return bool(names) and all(re.search(r"\d\d", name) for name in names) and not are_classes(names)
 
 
-def are_sites(names):
-    """Whether folders are named like sites, scanners or batches.
+def are_parts(names):
+    """Whether some names differ in numbers alone, as those of parts of a download do, and say nothing else.
 
     Examples
     --------
-    >>> are_sites({"siteA", "siteB"}), are_sites({"Batch 1", "Batch 2"}), are_sites({"labelled", "sites"})
+    >>> are_parts({"data-001", "data-002"}), are_parts({"crops", "crops (1)"}), are_parts({"stage1", "stage2"})
     (True, True, False)
     """
-    return len(names) > 0 and all(SITE.match(name) for name in names)
+    known = are_patients(names) or are_sites(names) or are_slides(names) or any(map(GRADED.match, names))
+    return not known and len({re.sub(r"[\W_]*\d+[\W_]*", "", name) for name in names}) < len(names)
+
+
+def are_sites(names, coded=False):
+    """Whether folders are named like sites, scanners or batches; if coded, by codes or proper names.
+
+    Examples
+    --------
+    >>> are_sites({"siteA", "siteB"}), are_sites({"Batch 1", "Batch 2"}), are_sites({"lab_normal", "lab_abnormal"})
+    (True, True, False)
+    >>> are_sites({"source_human", "source_mouse"}), are_sites({"source_human", "source_mouse"}, coded=True)
+    (True, False)
+    """
+    return _are_called(SITE, names, CODE if coded else None)
 
 
 def are_slides(names):
-    """Whether folders are named like slides or sections."""
-    return bool(names) and all(map(SLIDE.search, names))
+    """Whether folders are named like slides or sections.
+
+    Examples
+    --------
+    >>> are_slides({"slide1", "Slide PAS_2"}), are_slides({"blocked0", "blocked1"}), are_slides({"section_type1"})
+    (True, False, False)
+    """
+    return _are_called(SLIDE, names)
+
+
+def _are_called(known, names, code=None):
+    """Whether names fit a pattern, and what follows its word is a code, and seldom one of the words for classes."""
+    rests = [found["rest"] or "" for found in map(known.match, names) if found]
+    classes = [rest for rest in rests if CLASSES & {*words_of(rest)} or (GRADED.match(rest) and not rest.isdecimal())]
+    fit = len(rests) == len(names) > 0 and (code is None or all(map(code.search, rests)))
+    return fit and 2 * len(classes) < len(names)
 
 
 def are_classes(names):

@@ -20,18 +20,13 @@ def with_columns(files, folder, places, relative, problems, asked, notes):
     images have the class of their folder in ``raw``.
     """
     found = []
-    for path in sheets_in(folder, places):
-        with contextlib.suppress(TableError):
-            head = read_head(path)
-            if is_ours(head) or not names_images(head, path, relative, asked):
-                continue
-            groups = as_spelt(head, asked.groups)
-            found += [path] if groups else []
-            if columns := [column for column in head if column != groups and _may_tell(head[column])]:
-                notes.append(
-                    f"folders give the classes, although {path.name} names images: if one of its columns "
-                    f"({listed(columns, SHOWN)}) holds classes, name it with --label-column, if cases with --groups"
-                )
+    for path, head, groups in _that_name_images(folder, places, relative, asked):
+        found += [path] if groups else []
+        if columns := [column for column in head if column != groups and _may_tell(head[column])]:
+            notes.append(
+                f"folders give the classes, although {path.name} names images: if one of its columns "
+                f"({listed(columns, SHOWN)}) holds classes, name it with --label-column, if cases with --groups"
+            )
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
         raise ManifestError(f"{names} have the column {asked.groups!r} of --groups: leave one of them in {folder}")
@@ -43,6 +38,20 @@ def with_columns(files, folder, places, relative, problems, asked, notes):
     frame = frame.assign(label=[files["raw"].iloc[rows[name]] if name in rows else "" for name in names])
     files, asked = files.assign(folder=files["raw"]), replace(asked, label="")
     return join_labels(files, found[0], relative, problems, asked, notes, frame)
+
+
+def holds_groups(folder, places, relative, asked):
+    """Whether a table that names the images has the column of ``--groups``; parameters as for `with_columns`."""
+    return any(groups for _, _, groups in _that_name_images(folder, places, relative, asked))
+
+
+def _that_name_images(folder, places, relative, asked):
+    """The tables that name images, their first rows, and their column of ``--groups``; empty if they have none."""
+    for path in sheets_in(folder, places):
+        with contextlib.suppress(TableError):
+            head = read_head(path)
+            if not is_ours(head) and names_images(head, path, relative, asked):
+                yield path, head, as_spelt(head, asked.groups)
 
 
 def _may_tell(values):

@@ -168,15 +168,15 @@ def _are_by_folder(table, relative, layout, notes):
     kind, most = ("class", len(relative)) if layout else ("ignore", MOST_CLASSES)
     levels = zip(tree.levels, tree.names, strict=True)
     found = [names for one, names in levels if one == kind and 1 < len(names) <= most]
-    if found and not layout and not any(map(are_classes, found)):
+    if found and not layout and not any(are_classes(one) and not all(map(str.isdecimal, one)) for one in found):
         raise ManifestError(
             f"the folders {listed(found[0])} and a column of {table} may both be the classes: say which column it is "
             "with --label-column, or what the folders mean with --layout, such as class/image"
         )
     if found and notes is not None:
         notes.append(
-            f"warning: {table} and the table of its patients' files are not used, because folders give the classes: to "
-            "use them, add a column 'label' to the latter, or name the column of classes with --label-column"
+            f"warning: {table} is not used, because folders give the classes: to use it, add a column 'label' to the "
+            "table of its patients' files, or name the column of classes with --label-column"
         )
     return bool(found)
 

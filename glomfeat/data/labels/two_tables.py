@@ -2,14 +2,17 @@
 
 from glomfeat.core.words import number_of
 from glomfeat.data.cases import written_loosely
+from glomfeat.data.folders.names import words_of
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.tables.columns import label_column
 from glomfeat.data.tables.facts import fact_of
 from glomfeat.data.tables.read import (
     CASE_COLUMNS,
     SHEETS,
+    SITE_COLUMNS,
     TableError,
     find_column,
+    find_columns,
     find_names,
     known_kind,
     plain,
@@ -19,7 +22,7 @@ from glomfeat.data.tables.read import (
 from glomfeat.data.tables.unclear import take_unclear
 
 MOST_CLASSES = 10
-OF_PERSONS = ("sex", "gender")
+OF_PERSONS = {"sex", "gender", "geschlecht", "sexe", "sexo", *SITE_COLUMNS, "clinic", "klinik"}
 
 
 def read_two(path, frame, asked, notes):
@@ -62,7 +65,7 @@ def read_two(path, frame, asked, notes):
         ((frame, path), (found, other)) if here else ((found, other), (frame, path))
     )
     label = _class_of_patients(patients, of_patients.name, asked)
-    keys = [find_column(table, CASE_COLUMNS) for table in (files, patients)]
+    keys = _keys(files, patients)
     key, called = (read_values(table[column].array) for table, column in zip((files, patients), keys, strict=True))
     patients = patients.assign(**{keys[1]: called.array})[(called != "").array]
     known = patients.drop_duplicates(keys[1])
@@ -89,6 +92,13 @@ def read_two(path, frame, asked, notes):
         + (f"; {number_of(bare, 'patient has', 'patients have')} no file in {of_files.name}" if bare else "")
     )
     return merged, label
+
+
+def _keys(files, patients):
+    """The columns of cases that join two tables: of the same persons if both have such columns."""
+    columns = [find_columns(table, CASE_COLUMNS) for table in (files, patients)]
+    alike = ((ours, theirs) for ours in columns[0] for theirs in columns[1] if plain(ours)[:3] == plain(theirs)[:3])
+    return next(alike, (columns[0][0], columns[1][0]))
 
 
 def _refuse_spellings(key, called, files, patients):
@@ -126,7 +136,7 @@ def _class_of_patients(frame, where, asked):
         return label
     counts = {column: frame[column].nunique() for column in frame.columns if not known_kind(column)}
     classes = [column for column, count in counts.items() if 2 <= count <= MOST_CLASSES]
-    if len(classes) == 1 and not fact_of(classes[0]) and plain(classes[0]) not in OF_PERSONS:
+    if len(classes) == 1 and not fact_of(classes[0]) and not OF_PERSONS & {*words_of(classes[0])}:
         return classes[0]
     shown = ", ".join(f"{column} ({counts[column]} values)" for column in classes) or "none with 2 to 10 values"
     raise ManifestError(f"{where} does not say which column holds the classes ({shown}): say it with --label-column")
