@@ -120,6 +120,8 @@ def test_bytes_that_are_not_utf_8_divide_no_name():
         ("class/case", {name: name for name in ("case_2021_5", "case_2021_17", "case_2021_101", "case_2022_0034")}),
         ("case/class", {name: name for name in ("subject-01-03", "subject-01-04", "pt1.1", "pt1.2", "pt 1 - 3")}),
         ("class/case", {name: name for name in ("patient7a", "patient7b", "patient8a")}),
+        ("class/case", {name: name for name in ("case_2021_S101", "case_2021_S102", "patient_01-AB", "patient_01-CD")}),
+        ("class/case", {"case1_PAS": "case1", "case1_HE": "case1", "case2_slide12": "case2", "case2_b": "case2"}),
         ("class/case", {name: name for name in ("patient0_b1", "patient1_b1", "patient2_b2")}),
     ],
 )

@@ -64,7 +64,7 @@ def test_folders_that_are_no_classes_leave_them_to_the_table(tmp_path, folders):
     assert manifest.classes == ("mut", "wt") and not any("not used: KRAS" in line for line in manifest.said)
 
 
-@pytest.mark.parametrize("column", ["Sex", "patient_sex", "gender", "Geschlecht", "site", "Hospital name"])
+@pytest.mark.parametrize("column", ["Sex", "patient_sex", "gender", "Geschlecht", "male", "site", "Hospital name"])
 def test_what_describes_any_patient_is_no_class_unless_it_is_named(tmp_path, column):
     tables(tmp_path, of_patients(**{column: list("abab")}))
     with pytest.raises(ManifestError, match=rf"holds the classes \({column} \(2 values\)\): say it with --label"):
@@ -117,6 +117,20 @@ def test_two_tables_are_joined_by_the_column_that_both_have(tmp_path):
     crops.assign(case=[f"c{k}" for k in range(8)]).to_csv(tmp_path / "crops.csv", index=False)
     manifest = read_manifest(tmp_path, groups="patient")
     assert manifest.labels.tolist() == [1, 1, 0, 0, 1, 1, 0, 0] and manifest.table["case"].nunique() == 4
+
+
+@pytest.mark.parametrize("theirs", ["subject_id", "patient_id", "case_id"])
+def test_two_tables_are_joined_by_columns_of_persons_if_both_have_some(tmp_path, theirs):
+    """Numbers of cases and of patients may overlap, and a patient may have several cases."""
+    crops = [f"im{k}.png" for k in range(8)]
+    put(tmp_path, crops)
+    frame = pd.DataFrame({"file": crops, "case_id": range(8), "patient_id": [k // 2 for k in range(8)]})
+    frame.to_csv(tmp_path / "files.csv", index=False)
+    patients = pd.DataFrame({theirs: range(8), "label": list("abbaabba")})
+    patients.to_csv(tmp_path / "patients.csv", index=False)
+    key = frame["case_id" if theirs == "case_id" else "patient_id"]
+    labels = read_manifest(tmp_path, groups="patient_id").table.set_index("name")["label"]
+    assert labels[crops].tolist() == [{"a": 0, "b": 1}[patients["label"][k]] for k in key]
 
 
 def test_patients_without_a_file_and_files_without_a_patient_are_counted(tmp_path):

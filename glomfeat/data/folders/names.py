@@ -21,6 +21,9 @@ OUTLINES = frozenset(
 PATIENT = re.compile(  # further parts that begin with a digit are of the patient's number, as after a year or a site
     r"(?i)^((case|patient|pat|pt|subject|subj|donor)s?[-_ .#]?\d+((?:[^\w([{]|_)+\d[^\W_]*)*|TCGA-\w{2}-\w{4})"
 )
+CODED = re.compile(  # initials, and numbers of cases of a year; stains are neither
+    r"[^\w]*_?(?!PAS|HE|DX|IF|EM)([A-Z]{2,3}|[A-Za-z]{1,2}\d{2,})(?![^\W_])"
+)
 DRAWN = re.compile(r"(?i)[-_. ](masks?|overlays?|thumb(nail)?s?|labels?|segmentation|contours?|outlines?|heatmaps?)$")
 SITE = re.compile(
     r"^(?i:site|cent(er|re)|hospital|clinic|institut(e|ion)|scanner|lab|batch|cohort|source)s?"
@@ -134,15 +137,16 @@ def are_patients(names):
 def patient_in(name):
     """The patient in the name of a folder, without what tells biopsies or slides apart; all of it if there is none.
 
-    That is what follows the patient's number from a letter or a bracket on.
+    That is what follows the patient's number from a letter or a bracket on, but not initials or a letter with a number
+    of two or more digits.
 
     Examples
     --------
-    >>> [patient_in(name) for name in ("patient0_b1", "Patient 12 (left)", "case_2021_03", "patient7a", "8860")]
-    ['patient0', 'Patient 12', 'case_2021_03', 'patient7a', '8860']
+    >>> [patient_in(name) for name in ("patient0_b1", "Patient 12 (left)", "case_2021_S101", "patient7a", "8860")]
+    ['patient0', 'Patient 12', 'case_2021_S101', 'patient7a', '8860']
     """
     found = re.match(rf"{PATIENT.pattern}(?![^\W_])", name)
-    return found[0] if found else name
+    return found[0] if found and not CODED.match(name, found.end()) else name
 
 
 def are_numbered(names):

@@ -1,5 +1,7 @@
 """Labels in two tables, as STAMP keeps them: the files of each patient, and what is known of each patient."""
 
+from itertools import product
+
 from glomfeat.core.words import number_of
 from glomfeat.data.cases import written_loosely
 from glomfeat.data.folders.names import words_of
@@ -22,7 +24,9 @@ from glomfeat.data.tables.read import (
 from glomfeat.data.tables.unclear import take_unclear
 
 MOST_CLASSES = 10
-OF_PERSONS = {"sex", "gender", "geschlecht", "sexe", "sexo", *SITE_COLUMNS, "clinic", "klinik"}
+OF_PERSONS = {"sex", "gender", "geschlecht", "sexe", "sexo", "male", "female", "race", "ethnicity", "age", "laterality"}
+OF_PERSONS |= {*SITE_COLUMNS, "clinic", "klinik", "country", "year", "cohort", "batch", "stain"}
+PERSONS = ("patient", "subject", "donor", "participant", "person")
 
 
 def read_two(path, frame, asked, notes):
@@ -95,10 +99,14 @@ def read_two(path, frame, asked, notes):
 
 
 def _keys(files, patients):
-    """The columns of cases that join two tables: of the same persons if both have such columns."""
-    columns = [find_columns(table, CASE_COLUMNS) for table in (files, patients)]
-    alike = ((ours, theirs) for ours in columns[0] for theirs in columns[1] if plain(ours)[:3] == plain(theirs)[:3])
-    return next(alike, (columns[0][0], columns[1][0]))
+    """The columns of cases that join two tables: those of persons, of the same header, then those that join most."""
+    ours, theirs = ({c: read_values(t[c].array) for c in find_columns(t, CASE_COLUMNS)} for t in (files, patients))
+
+    def fit(pair):
+        persons = all(plain(column).startswith(PERSONS) for column in pair)
+        return persons, plain(pair[0]) == plain(pair[1]), ours[pair[0]].isin(theirs[pair[1]]).sum()
+
+    return max(product(ours, theirs), key=fit)
 
 
 def _refuse_spellings(key, called, files, patients):
