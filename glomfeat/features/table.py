@@ -92,8 +92,12 @@ class Table(Defaults):
 
     def _refuse_changed(self):
         """Refuse files that have changed since they were first looked at, hashing them only if their stamps differ."""
-        stamps = stamps_of(self._path, self.files)
-        if stamps not in self._sound and digest_files(self._path, self.files) != self.sha256:
+        try:
+            stamps = stamps_of(self._path, self.files)
+            same = stamps in self._sound or digest_files(self._path, self.files) == self.sha256
+        except OSError:  # it is gone
+            same = False
+        if not same:
             raise ChangedError(
                 f"{self.path} has changed since it was first read: start again, or put back the table as it was"
             )

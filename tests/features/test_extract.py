@@ -509,6 +509,9 @@ def test_a_table_that_is_rewritten_is_refused_and_a_copy_of_it_is_not(tmp_path, 
     for act in (table.open, lambda: table.read(opened, np.arange(2)), lambda: table.columns):
         with pytest.raises(ChangedError, match=r"has changed since it was first read: start again"):
             act()
+    path.unlink()
+    with pytest.raises(ChangedError, match=r"has changed since it was first read: start again"):
+        table.read(opened, np.arange(2))
     write(numbers)  # a later time, the same bytes
     assert table.rows(["b"]).tolist() == [[3, 4]]
 
