@@ -29,6 +29,8 @@ def _as_feature_errors():
         yield
     except TableError as error:
         raise FeatureError(str(error)) from None
+    except FileNotFoundError as error:
+        raise ChangedError(f"{error.filename} is not there any more: start again, or put it back as it was") from None
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,9 @@ class Table(Defaults):
 
     def _refuse_changed(self):
         """Refuse files that have changed since they were first looked at, hashing them only if their stamps differ."""
-        try:
+        with _as_feature_errors():
             stamps = stamps_of(self._path, self.files)
             same = stamps in self._sound or digest_files(self._path, self.files) == self.sha256
-        except OSError:  # it is gone
-            same = False
         if not same:
             raise ChangedError(
                 f"{self.path} has changed since it was first read: start again, or put back the table as it was"
