@@ -22,7 +22,7 @@ PATIENT = re.compile(  # further parts that begin with a digit are of the patien
     r"(?i)^((case|patient|pat|pt|subject|subj|donor)s?[-_ .#]?\d+((?:[^\w([{]|_)+\d[^\W_]*)*|TCGA-\w{2}-\w{4})"
 )
 CODED = re.compile(  # initials, and numbers of cases of a year; stains are neither
-    r"[^\w]*_?(?!PAS|HE|DX|IF|EM)([A-Z]{2,3}|[A-Za-z]{1,2}\d{2,})(?![^\W_])"
+    r"[^\w]*_?(?!PAS|HE|DX|IF|EM)([A-Z]{2,3}|[A-Za-z]{1,2}\d{3,})(?![^\W_])"
 )
 DRAWN = re.compile(r"(?i)[-_. ](masks?|overlays?|thumb(nail)?s?|labels?|segmentation|contours?|outlines?|heatmaps?)$")
 SITE = re.compile(
@@ -138,7 +138,7 @@ def patient_in(name):
     """The patient in the name of a folder, without what tells biopsies or slides apart; all of it if there is none.
 
     That is what follows the patient's number from a letter or a bracket on, but not initials or a letter with a number
-    of two or more digits.
+    of three or more digits.
 
     Examples
     --------
