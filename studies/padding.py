@@ -51,14 +51,15 @@ def paired(run, reference=REFERENCE):
     from glomfeat.results.parts import count_holders, rank, regroup, tested_units, trial_parts
 
     units, trials, found = tested_units(run), {}, {}
+    without = leave_out_weights(units.max() + 1)
     for trial in run.trials:
         if trial.arm.net:
             trials.setdefault((trial.arm.network, trial.arm.way), []).append(trial)
     for key, own in trials.items():
         parts = regroup(trial_parts(run, own), units)
         if len(parts) == len(own):
-            left_out, holders = leave_out_weights(units.max() + 1), count_holders(parts, len(run.manifest.classes))
-            found[key] = rank(parts).item(), rank(parts, left_out), holders, len(own)
+            holders = count_holders(parts, len(run.manifest.classes))
+            found[key] = rank(parts).item(), rank(parts, without), holders, len(own)
     rows = []
     for (net, padding), (auroc, left_out, holders, n) in found.items():
         if padding == reference or (net, reference) not in found:

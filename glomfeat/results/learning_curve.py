@@ -27,7 +27,7 @@ def learning_table(runs):
         `glomfeat.results.parts.find_limits`, taking the models as they are. An arm whose trials are not all done has no
         figures.
     """
-    rows, every = [], _cases_learnt(runs[100], runs[100].trials)
+    rows, every = [], _cases_learnt(runs[100], map(runs[100].learnt, runs[100].trials))
     for share, run in sorted(runs.items()):
         for name, trials in arms_of(run).items():
             row = {"arm": name, "share": share, "status": status_of(map(run.record, trials))}
@@ -78,15 +78,16 @@ def lines_on_gaps(table):
 
 def _figures(run, trials):
     parts, classes = trial_parts(run, trials), len(run.manifest.classes)
+    learnt = [run.learnt(trial) for trial in trials]
     low, high = find_limits(regroup(parts, units_of(run)), classes)["auroc"]
     return {
-        "cases": _cases_learnt(run, trials),
-        "images": float(np.mean([len(run.learnt(trial)) for trial in trials])),
+        "cases": _cases_learnt(run, learnt),
+        "images": float(np.mean([len(rows) for rows in learnt])),
         "auroc": measure(parts, classes)["auroc"].item(),
         "auroc_lo": low,
         "auroc_hi": high,
     }
 
 
-def _cases_learnt(run, trials):
-    return float(np.mean([len(np.unique(run.manifest.cases[run.learnt(trial)])) for trial in trials]))
+def _cases_learnt(run, learnt):
+    return float(np.mean([len(np.unique(run.manifest.cases[rows])) for rows in learnt]))

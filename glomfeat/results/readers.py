@@ -25,6 +25,7 @@ from glomfeat.results.parts import (
     with_limits,
 )
 from glomfeat.results.unmoved import note_unmoved, say_unsure
+from glomfeat.results.words import as_decided
 
 FIGURES = {"sensitivity": sensitivity, "specificity": specificity}
 LIMITED = ("kappa", *FIGURES, "auroc")
@@ -88,7 +89,7 @@ def readers_table(run, readers):
         notes.append(say_unsure(row, [name for name in LIMITED if name in row]))
         rows.append(row | {"note": "; ".join(filter(None, notes))})
     table = note_unmoved(pd.DataFrame(rows).reindex(columns=COLUMNS), LIMITED)
-    return table.assign(note=table["note"].str.replace(" at 0.5", ""))  # nor is there a threshold
+    return table.assign(note=[as_decided(note, largest=True) for note in table["note"]])  # nor is there a threshold
 
 
 def reader_pairs_table(run, readers):
