@@ -114,16 +114,17 @@ def _workers_decide(prepared, given):
     return f"with --backend {given.backend}, as many calls run at once as it has workers" if idle else ""
 
 
-def _looked_already(prepared, given):
+def _nothing_to_map(prepared, given):
     made = {one["each"] for one in journal_of(given).inside().values() if "each" in one} - {given.inside}
-    return f"maps of {joined(sorted(made))} images of each kind are there already and stay" if made else ""
+    there = f"maps of {joined(sorted(made))} images of each kind are there already and stay" if made else ""
+    return there or (_no_network(prepared, given) if given.inside else "")
 
 
 # options whose default asks for nothing, with a function that says why one has no effect; empty if it has one
 NEEDS = {
     "folds": _own_folds,
     "jobs": _workers_decide,
-    "inside": _looked_already,
+    "inside": _nothing_to_map,
     "threshold": _no_threshold,
     **dict.fromkeys(("layout", "size", "padding", "icc"), _no_images),
     "layer": _no_deep_feature,

@@ -57,6 +57,7 @@ def lines(tmp_path):
             {"preset": "paper", "class_weight": "balanced"},
             f"--preset paper and --class-weight balanced change {NO_NETS}",
         ),
+        ({"inside": 4}, "--inside 4 changes it is for networks, and there are none"),
         ({"include_weights": True}, "--include-weights changes it is for the bundles of --save-models"),
         ({"scheme": "holdout", "folds": 9}, "--folds 9 changes --scheme holdout says itself what is tested"),
         (
