@@ -67,9 +67,9 @@ class Table(Defaults):
         with _as_feature_errors():
             return files_of(self._path)
 
-    @property
+    @cached_property
     def _path(self):
-        return Path(self.path).expanduser()
+        return Path(self.path).expanduser().absolute()  # also found once the program works in another folder
 
     @property
     def _reader(self):
