@@ -370,8 +370,6 @@ def _print_plan(prepared, console):
         sizes = [format_bytes(size) if size else "" for size in (s.disk_bytes, s.need.bytes)]
         listing.add_row(s.name, str(s.total), str(s.done), *sizes, str(s.at_once), left)
     console.print(listing)
-    for how, of in _by_derivation(stages).items():
-        console.print(f"memory of {', '.join(of)}: {how}", soft_wrap=True, markup=False, highlight=False)
     nets = {s.name: s.need.bytes for s in stages if s.name.startswith("net:")}
     for line in planned_on_card(prepared.study.device, nets, prepared.study.jobs):
         console.print(f"GPU memory of {line}", soft_wrap=True, markup=False, highlight=False)
@@ -391,10 +389,3 @@ def _print_plan(prepared, console):
         + (" besides what has not been timed yet" if untimed else "")
     )
     check_disk(prepared, takes, console.out)
-
-
-def _by_derivation(stages):
-    found = {}
-    for stage in (one for one in stages if one.need.bytes):
-        found.setdefault(stage.need.how, []).append(stage.name)
-    return found

@@ -9,6 +9,7 @@ from html import escape
 QUIET_S = 10.0
 REDRAW_S = 0.5
 PATIENCE_S, LOOK_S = 30.0, 1.0
+FEW = 0.1  # of all items, before which no time is estimated
 
 
 @contextlib.contextmanager
@@ -96,7 +97,9 @@ def track(items, what, total, stream=None):
 
 
 def _line(what, done, total, taken_s):
-    return f"{what}: {done} of {total}, about {taken_s / done * (total - done):.0f} s left"
+    line = f"{what}: {done} of {total}"
+    # the first of many, which also starts workers and imports, says little about the others
+    return line if done < FEW * total else f"{line}, about {taken_s / done * (total - done):.0f} s left"
 
 
 def _in_notebook():

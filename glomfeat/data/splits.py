@@ -178,8 +178,8 @@ def few_in_words(manifest):
         return ""
     of = f"{images} images" + (f" of {cases} cases" if manifest.by_case else "")
     return (
-        f"{of} are few: they show whether classes can be told apart at all, with wide limits; they cannot rank arms, "
-        "and heads mostly keep their default settings, because inner folds of so few say little"
+        f"{of} are few: limits are wide, arms cannot be ranked, and heads mostly keep their default settings, because "
+        "inner folds of so few say little"
     )
 
 

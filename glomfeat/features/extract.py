@@ -272,7 +272,7 @@ def _decoded(manifest, shards, preprocess, store, pace, networks):
         rows = shards.rows[shard][arrays["sizes"][:, 0] == 0]
         return {shards.digests[row]: _why(paths[row], shards.digests[row], preprocess) for row in rows}
 
-    what = ", ".join(["images", *(feature.name for feature in networks)])
+    what = ", ".join(["parts of images", *(feature.name for feature in networks)])
     with ThreadPoolExecutor(pace.readers) as ahead:
         pending = []
         for shard in track(range(count), what, count):
