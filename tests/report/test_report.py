@@ -327,10 +327,11 @@ def save_plain(path):
 
 def test_the_banner_of_a_split_by_image_says_what_names_would_have_given(tmp_path, one_figure):
     run = make_run(by_case=False)
-    line = "without --groups none there would be 6 cases, from names, and all 20 negatives (a) are of one case"
-    run = replace(run, manifest=replace(run.manifest, said=(*run.manifest.said, line)))
+    line = "without --groups none there would be 6 cases, from names, and all 20 negatives (non_b) are of one case"
+    said = (*run.manifest.said, line)
+    run = replace(run, manifest=replace(run.manifest, said=said, classes=("non_b", "b")))
     found = Page(write_report(write_folder(tmp_path / "out", run)).read_text(encoding="utf-8"))
-    assert f"W{line[1:]}." in found.said
+    assert f"W{line[1:]}.".replace("(non_b)", "(non-b)") in found.said
 
 
 def test_a_split_by_image_has_a_red_banner(tmp_path, text, one_figure):
