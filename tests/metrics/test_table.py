@@ -127,6 +127,17 @@ def test_of_more_classes_each_column_says_that_it_is_a_mean_over_them_if_it_is()
         assert found == pytest.approx(np.mean(each))
 
 
+def test_a_note_of_an_arm_is_whole_and_said_once_for_all_folds():
+    run, few = make_run(), "ipca128 lowered to {}: the training rows allow no more; {} components are more than a fifth"
+    results = results_table(run)
+    notes = [few.format(37, 37), "x" * 200, few.format(36, 36)]
+    results.loc[0, "reason"] = "; ".join(notes)
+    content = SimpleNamespace(run=run, results=results, comparisons=comparisons_table(run))
+    content.names, content.next_study = plain_arms(results["arm"]), next_study_table(run)
+    note = section.fill(content)["rows"][0]["cells"][0]["note"]
+    assert note == f"{few.format('36–37', '36–37')}; {'x' * 200}"
+
+
 @pytest.mark.parametrize("metric", [F2, LOSS, AREA], ids=lambda metric: metric.name)
 def test_one_more_row_is_one_more_metric_everywhere(monkeypatch, metric):
     before = results_table(make_run())
