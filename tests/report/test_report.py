@@ -362,7 +362,6 @@ def test_without_cases_the_page_speaks_of_images(tmp_path, monkeypatch):
     assert of_cases <= items_of_checklists
     for said in (
         "When images are drawn anew, good",
-        "every image counting once (Dunn",
         "What more images would bring",
         "limits of the best arm, over images.",
         "The bar holds the 95 % limits, which count images.",

@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from glomfeat.report.sections.use import abstention_said, calibration_said, sets_said, useful, values_said
-from glomfeat.results.conformal import FEW, OLDER
+from glomfeat.report.sections.use import abstention_said, calibration_said, useful, values_said
 
 
 def test_the_longest_stretch_of_use_is_named():
@@ -53,7 +52,7 @@ def test_predictive_values_are_counted_out_of_a_hundred():
     assert values_said(pd.DataFrame([row | {"ppv": np.nan}])) == ""
 
 
-def test_what_is_handed_over_and_what_sets_hold_is_said():
+def test_what_is_handed_over_is_said():
     risks = {"handed_over": [0.0, 0.2], "risk": [0.08, 0.03], "risk_lo": [0.05, 0.01], "risk_hi": [0.1, 0.06]}
     assert abstention_said(pd.DataFrame(risks).assign(arm="a", by="image"), "a") == (
         "If a pathologist looks at the fifth of images that it is least sure of, 3.0 % (1.0 to 6.0) of calls on the "
@@ -61,19 +60,3 @@ def test_what_is_handed_over_and_what_sets_hold_is_said():
     )
     same = pd.DataFrame(risks | {"risk_lo": [0.08, 0.03], "risk_hi": [0.08, 0.03]}).assign(arm="a", by="image")
     assert "least sure of, 3.0 % of calls on the rest" in abstention_said(same, "a"), "limits of no width are none"
-    row = {
-        "arm": "a",
-        "class": "all",
-        "coverage": 0.91,
-        "coverage_lo": 0.88,
-        "coverage_hi": 0.93,
-        "one": 0.8,
-        "note": "",
-    }
-    assert sets_said(pd.DataFrame([row]), "a") == (
-        "Asked for a set of classes that holds the true one for 90 of 100 images of a new case, it gave sets that held "
-        "it for 91 (88 to 93); 80 % of them hold one class."
-    )
-    assert "for 90 of 100 new images, it gave sets" in sets_said(pd.DataFrame([row]), "a", "image")
-    assert sets_said(pd.DataFrame([row | {"note": FEW}]), "a") == f"Sets of classes: {FEW}."
-    assert sets_said(pd.DataFrame([row | {"coverage": np.nan, "note": OLDER}]), "a") == f"Sets of classes: {OLDER}."

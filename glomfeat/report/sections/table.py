@@ -66,7 +66,6 @@ OTHERS = (
     ),
     Column("fit_s", "train, s", "Seconds to train on one fold, without extracting features.", 2, place=7),
     Column("predict_ms", "ms/image", "Milliseconds to score an image, without extracting features.", 2, True, 7),
-    Column("peak_rss_mb", "MB", "Peak memory of the process.", 0, place=7),
     Column(
         "auroc_sd", "SD", "Standard deviation of the AUROC over folds. It says little about new cases.", 3, True, 10
     ),
@@ -121,7 +120,7 @@ def columns(classes, own=()):
 
 
 def fill(content):
-    """Collect the table with its buttons, and what its columns mean.
+    """Collect the table with its buttons; each heading says what its column means.
 
     Parameters
     ----------
@@ -148,7 +147,6 @@ def fill(content):
         "rows": [
             {"kind": _kind(row), "cells": [_cell(row, column, content.names, low) for column in shown]} for row in rows
         ],
-        "glossary": known,
         "notes": _notes(content),
     }
 

@@ -1,9 +1,8 @@
-"""The section on the use of scores and calls: probabilities, decisions, predictive values, abstaining, sets."""
+"""The section on the use of scores and calls: probabilities, decisions, predictive values, abstaining."""
 
 from glomfeat.metrics.table import limits_of
-from glomfeat.results.conformal import ALL
 from glomfeat.results.predictive_values import ASKED, OF_DATA
-from glomfeat.results.words import between, figure, is_known, plain_class, said_of
+from glomfeat.results.words import between, figure, is_known, plain_class
 
 NAME, TITLE, ORDER, TEMPLATE = "use", "Probabilities and use", 22, "sections/use.html"
 FIFTH = 0.2
@@ -25,7 +24,7 @@ def fill(content):
         return None
     tables, names, best = content.tables, content.names, content.shown[0]
     several = len(content.run.manifest.classes) > 2
-    of = {name: _of(getattr(tables, name), content.shown) for name in ("calibration", "predictive_values", "conformal")}
+    of = {name: _of(getattr(tables, name), content.shown) for name in ("calibration", "predictive_values")}
     at, unit = "largest score" if several else "threshold", content.run.manifest.unit
     values = of["predictive_values"][of["predictive_values"]["at"] == at]
     said = [
@@ -33,7 +32,6 @@ def fill(content):
         decisions_said(tables.decision_curve, best),
         values_said(values[values["arm"] == best]),
         abstention_said(tables.abstention, best),
-        sets_said(of["conformal"], best, unit),
     ]
     return {
         "best": names[best],
@@ -43,7 +41,6 @@ def fill(content):
         "several": several,
         "lines": of["calibration"].to_dict("records"),
         "values": values.to_dict("records"),
-        "sets": of["conformal"][of["conformal"]["class"] == ALL].to_dict("records"),
         "known": is_known,
     }
 
@@ -144,19 +141,4 @@ def abstention_said(table, arm):
     return (
         f"If a pathologist looks at the fifth of images that it is least sure of, {100 * rest['risk']:.1f} %"
         f"{_ends(rest, 'risk', 1)} of calls on the rest are wrong, instead of {100 * whole['risk']:.1f} % of all."
-    )
-
-
-def sets_said(table, arm, unit="case"):
-    """Say in a sentence how often sets of classes hold the true class."""
-    mine = table[(table["arm"] == arm) & (table["class"] == ALL)]
-    if mine.empty:
-        return ""
-    row = mine.iloc[0]
-    if row["note"]:
-        return f"Sets of classes: {said_of(row['note'], unit)}."
-    new = "images of a new case" if unit == "case" else "new images"
-    return (
-        f"Asked for a set of classes that holds the true one for 90 of 100 {new}, it gave sets that held it for "
-        f"{100 * row['coverage']:.0f}{_ends(row, 'coverage')}; {100 * row['one']:.0f} % of them hold one class."
     )
