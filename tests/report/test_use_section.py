@@ -1,9 +1,25 @@
 """What the report says of scores and calls, in words."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
+import pytest
+from helpers.pages import Page
+from helpers.reports import write_folder
+from helpers.runs import GOOD, make_run
 
-from glomfeat.report.sections.use import abstention_said, calibration_said, useful, values_said
+from glomfeat.report.content import read_content
+from glomfeat.report.figures import decision_curve
+from glomfeat.report.page import section_html
+from glomfeat.report.sections import use
+from glomfeat.report.sections.use import abstention_said, calibration_said, doubt_of_scores, useful, values_said
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    return read_content(write_folder(tmp_path_factory.mktemp("use") / "out", make_run()))
 
 
 def test_the_longest_stretch_of_use_is_named():
@@ -19,21 +35,57 @@ def test_the_longest_stretch_of_use_is_named():
 
 
 def test_a_slope_is_called_by_its_limits():
-    line = {"arm": "a", "class": "sclerotic", "slope": 1.5, "slope_lo": 1.2, "slope_hi": 1.9, "mean_score": 0.3}
-    table = pd.DataFrame([line | {"share": 0.2}])
+    line = {"arm": "a", "class": "sclerotic", "slope": 1.5, "slope_lo": 1.2, "slope_hi": 1.9, "mean_score": 0.373}
+    table = pd.DataFrame([line | {"share": 0.21, "gap_lo": 0.1, "gap_hi": 0.2}])
     assert calibration_said(table, "a") == (
-        "Its scores for sclerotic are too timid (calibration slope 1.50, 1.20 to 1.90); on average they are 0.300, "
-        "and the true share is 0.200."
+        "Its scores for sclerotic are too high on average (0.373, true 0.210) and too timid (calibration slope 1.50, "
+        "1.20 to 1.90)."
     )
-    said = calibration_said(table.assign(slope_lo=0.9), "a")
-    assert "are not shown to be too extreme or too timid by these cases (calibration slope" in said
-    assert "too timid by these images (" in calibration_said(table.assign(slope_lo=0.9), "a", "image")
+    assert "are too low on average (0.373, true 0.210) and" in calibration_said(
+        table.assign(gap_hi=-0.1, gap_lo=-1), "a"
+    )
+    assert calibration_said(table.assign(slope_lo=0.9), "a") == (
+        "Its scores for sclerotic are too high on average (0.373, true 0.210), but not shown to be too extreme or too "
+        "timid (calibration slope 1.50, 0.90 to 1.90) by these cases."
+    )
+    assert calibration_said(table.assign(slope_lo=0.9, gap_lo=-1), "a", "image") == (
+        "Its scores for sclerotic are not shown to be too high or too low on average (0.373, true 0.210) or too "
+        "extreme or too timid (calibration slope 1.50, 0.90 to 1.90) by these images."
+    )
     assert calibration_said(table.assign(slope=np.nan, slope_lo=np.nan), "a") == ""
+
+
+def test_a_decision_curve_of_uncalibrated_scores_says_so(content):
+    # logits of GOOD are normal with means of -2 and 2 and a variance of 2, so that their true slope is 2
+    good = "Scores of good + logistic regression"
+    assert (
+        f"probabilities. {good} and weak + logistic regression are not calibrated: repeat the study with --calibration platt"
+        in (decision_curve.draw(content).caption)
+    )
+    bullets = Page(section_html(use, content)).said
+    assert "too timid (calibration slope" in bullets
+    assert f"at each probability by itself). {good} are not calibrated: repeat the study with --calib" in bullets
+    asked = replace(
+        content, loaded=replace(content.loaded, identity=content.loaded.identity | {"calibration": "platt"})
+    )
+    assert (
+        doubt_of_scores(asked, [GOOD])
+        == f" {good} are not calibrated, despite --calibration platt: do not choose by this."
+    )
+    sound = pd.DataFrame([{"arm": GOOD, "slope_lo": 0.9, "slope_hi": 1.1, "intercept_lo": -0.1, "intercept_hi": 0.1}])
+    for change, off in (
+        ({}, False),
+        ({"slope_hi": 0.95}, True),
+        ({"intercept_hi": -0.01}, True),
+        ({"slope_lo": np.nan}, False),
+    ):
+        asked = replace(content, tables=SimpleNamespace(calibration=sound.assign(**change)))
+        assert bool(doubt_of_scores(asked, [GOOD])) == off
 
 
 def test_a_score_that_falls_where_the_class_is_commoner_is_not_called_extreme():
     line = {"arm": "a", "class": "sclerotic", "slope": -0.3, "slope_lo": -1.3, "slope_hi": 0.7, "mean_score": 0.3}
-    said = calibration_said(pd.DataFrame([line | {"share": 0.2}]), "a")
+    said = calibration_said(pd.DataFrame([line | {"share": 0.2, "gap_lo": 0.1, "gap_hi": 0.2}]), "a")
     assert said.startswith(
         "Its scores for sclerotic do not rise with the share of sclerotic (calibration slope -0.30, "
     )
