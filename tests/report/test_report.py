@@ -26,7 +26,7 @@ from glomfeat.data.cases import pseudonyms
 from glomfeat.report import drawing
 from glomfeat.report.content import read_content
 from glomfeat.report.drawing import save_pngs
-from glomfeat.report.figures import abstention, confusion, forest, leak_price, learning
+from glomfeat.report.figures import confusion, forest, leak_price, learning
 from glomfeat.report.made import command
 from glomfeat.report.page import section_html
 from glomfeat.report.sections import audit
@@ -344,7 +344,7 @@ def test_a_split_by_image_has_a_red_banner(tmp_path, text, one_figure):
 
 
 def test_without_cases_the_page_speaks_of_images(tmp_path, monkeypatch):
-    monkeypatch.setattr("glomfeat.report.write.find_figures", lambda: [abstention, confusion, learning])
+    monkeypatch.setattr("glomfeat.report.write.find_figures", lambda: [confusion, learning])
     out = write_folder(tmp_path / "out", make_run(by_case=False))
     curve = {"arm": GOOD, "share": [50, 100], "cases": [48, 96], "auroc": [0.8, 0.9]}
     pd.DataFrame(curve | {"auroc_lo": 0.7, "auroc_hi": 0.95}).to_csv(out / "learning_curve.csv", index=False)
@@ -363,7 +363,6 @@ def test_without_cases_the_page_speaks_of_images(tmp_path, monkeypatch):
     for said in (
         "When images are drawn anew, good",
         "What more images would bring",
-        "limits of the best arm, over images.",
         "The bar holds the 95 % limits, which count images.",
     ):
         assert said in found.said

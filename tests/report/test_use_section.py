@@ -11,7 +11,7 @@ from helpers.reports import write_folder
 from helpers.runs import GOOD, make_run
 
 from glomfeat.report.content import read_content
-from glomfeat.report.figures import decision_curve
+from glomfeat.report.figures import abstention, decision_curve, reliability
 from glomfeat.report.page import section_html
 from glomfeat.report.sections import use
 from glomfeat.report.sections.use import abstention_said, calibration_said, doubt_of_scores, useful, values_said
@@ -48,9 +48,9 @@ def test_a_slope_is_called_by_its_limits():
         "Its scores for sclerotic are too high on average (0.373, true 0.210), but not shown to be too extreme or too "
         "timid (calibration slope 1.50, 0.90 to 1.90) by these cases."
     )
-    assert calibration_said(table.assign(slope_lo=0.9, gap_lo=-1), "a", "image") == (
+    assert calibration_said(table.assign(slope_lo=0.9, gap_lo=-1), "a") == (
         "Its scores for sclerotic are not shown to be too high or too low on average (0.373, true 0.210) or too "
-        "extreme or too timid (calibration slope 1.50, 0.90 to 1.90) by these images."
+        "extreme or too timid (calibration slope 1.50, 0.90 to 1.90) by these cases."
     )
     assert calibration_said(table.assign(slope=np.nan, slope_lo=np.nan), "a") == ""
 
@@ -59,7 +59,7 @@ def test_a_decision_curve_of_uncalibrated_scores_says_so(content):
     # logits of GOOD are normal with means of -2 and 2 and a variance of 2, so that their true slope is 2
     good = "Scores of good + logistic regression"
     assert (
-        f"probabilities. {good} and weak + logistic regression are not calibrated: repeat the study with --calibration platt"
+        f"probabilities. {good} and weak + logistic regression are not calibrated: repeat the study with --calib"
         in (decision_curve.draw(content).caption)
     )
     bullets = Page(section_html(use, content)).said
@@ -81,6 +81,27 @@ def test_a_decision_curve_of_uncalibrated_scores_says_so(content):
     ):
         asked = replace(content, tables=SimpleNamespace(calibration=sound.assign(**change)))
         assert bool(doubt_of_scores(asked, [GOOD])) == off
+
+
+@pytest.mark.parametrize("by_case", [True, False])
+def test_what_a_split_by_image_cannot_tell_is_left_out(tmp_path, by_case):
+    run = make_run(by_case=by_case)
+    if by_case:
+        run = replace(run, manifest=replace(run.manifest, torn=True))
+    found = read_content(write_folder(tmp_path / "out", run, torn=by_case))
+    assert Page(section_html(use, found)).said.startswith("This section is left out: images of one patient may be on")
+    assert "<li>" not in section_html(use, found)
+    assert decision_curve.draw(found) is None and abstention.draw(found) is None
+
+
+@pytest.mark.parametrize("n", [98, 100])
+def test_a_smooth_curve_of_calibration_takes_a_hundred_images(tmp_path, n):
+    found = read_content(write_folder(tmp_path / "out", make_run(n=n)))
+    picture = reliability.draw(found)
+    smooth = [line for line in picture.figure.axes[0].lines if len(line.get_xdata()) > 2]
+    assert len(smooth) == (2 if n >= 100 else 0) and ("smoothed" in picture.caption) == (n >= 100)
+    handles = picture.figure.axes[0].get_legend().legend_handles
+    assert len(handles) == 2 and all((line.get_linestyle() == "None") == (n < 100) for line in handles)
 
 
 def test_a_score_that_falls_where_the_class_is_commoner_is_not_called_extreme():

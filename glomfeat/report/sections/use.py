@@ -1,6 +1,7 @@
 """The section on the use of scores and calls: probabilities, decisions, predictive values, abstaining."""
 
 from glomfeat.core.words import joined
+from glomfeat.data.cases import BY_CASE
 from glomfeat.metrics.table import limits_of
 from glomfeat.results.calibration import mean_gap_table
 from glomfeat.results.predictive_values import ASKED, OF_DATA
@@ -8,6 +9,11 @@ from glomfeat.results.words import between, figure, is_known, plain_class
 
 NAME, TITLE, ORDER, TEMPLATE = "use", "Probabilities and use", 22, "sections/use.html"
 FIFTH = 0.2
+LEFT_OUT = (
+    "This section is left out: images of one patient may be on both sides of this split, so it cannot tell what scores "
+    "and calls are good for in a new patient. calibration.csv, decision_curve.csv, predictive_values.csv and "
+    "abstention.csv hold the figures."
+)
 
 
 def fill(content):
@@ -24,18 +30,21 @@ def fill(content):
     """
     if not content.shown:
         return None
+    if content.run.manifest.split != BY_CASE:
+        return {"left_out": LEFT_OUT}
     tables, names, best = content.tables, content.names, content.shown[0]
     several = len(content.run.manifest.classes) > 2
     of = {name: _of(getattr(tables, name), content.shown) for name in ("calibration", "predictive_values")}
-    at, unit = "largest score" if several else "threshold", content.run.manifest.unit
+    at = "largest score" if several else "threshold"
     values = of["predictive_values"][of["predictive_values"]["at"] == at]
     said = [
-        calibration_said(of["calibration"].merge(mean_gap_table(content.run, [best])), best, unit),
+        calibration_said(of["calibration"].merge(mean_gap_table(content.run, [best])), best),
         decisions_said(tables.decision_curve, best, doubt_of_scores(content, [best])),
         values_said(values[values["arm"] == best]),
         abstention_said(tables.abstention, best),
     ]
     return {
+        "left_out": "",
         "best": names[best],
         "said": [sentence for sentence in said if sentence],
         "names": names,
@@ -53,14 +62,14 @@ def _of(table, arms):
     return mine.sort_values("arm", key=lambda column: column.map(arms.index), kind="stable")
 
 
-def calibration_said(lines, arm, unit="case"):
+def calibration_said(lines, arm):
     """Say whether scores of an arm can be read as probabilities.
 
     Parameters
     ----------
     lines : pandas.DataFrame
         Rows of `glomfeat.results.calibration.calibration_table` with those of `mean_gap_table`.
-    arm, unit : str
+    arm : str
 
     Returns
     -------
@@ -87,7 +96,7 @@ def calibration_said(lines, arm, unit="case"):
         known = [f"too {high} {mean}"] * bool(high) + [f"too {wide} {slope}"] * bool(wide)
         unknown = [f"too high or too low {mean}"] * (not high) + [f"too extreme or too timid {slope}"] * (not wide)
         said = [" and ".join(known)] if known else []
-        said += [f"not shown to be {' or '.join(unknown)} by these {unit}s"] if unknown else []
+        said += [f"not shown to be {' or '.join(unknown)} by these cases"] if unknown else []
         how = f"are {', but '.join(said)}"
         if row["slope"] <= 0:
             how = f"do not rise with the share of {plain_class(row['class'])} {slope}"
