@@ -29,7 +29,7 @@ from glomfeat.report.drawing import save_pngs
 from glomfeat.report.figures import confusion, forest, leak_price, learning
 from glomfeat.report.made import command
 from glomfeat.report.page import section_html
-from glomfeat.report.sections import audit
+from glomfeat.report.sections import audit, saliency
 from glomfeat.report.sections.methods import paragraph
 from glomfeat.report.write import write_report
 from glomfeat.results.calls import image_names
@@ -211,6 +211,17 @@ def test_maps_lie_beside_their_images_with_what_random_weights_show(page):
     assert pixels.size == (256, 128)  # its image has gone: the map is drawn on white
     left, right = np.asarray(pixels, int)[64, 130], np.asarray(pixels, int)[64, 250]
     assert left[0] - left[2] > 80 and np.ptp(right) < 30
+
+
+def test_maps_of_random_weights_are_said_to_show_nothing_before_anything_else(folder):
+    content = read_content(folder)
+    assert Page(section_html(saliency, content)).said.startswith("Next to each image, HiResCAM")
+    of_good = content.results["arm"] == GOOD
+    random = content.results.assign(weights=content.results["weights"].mask(of_good, "random (seed 0) sha256:00ff"))
+    said = Page(section_html(saliency, replace(content, results=random))).said
+    assert said.startswith("The weights of good + logistic regression are random, and only a classifier has learned.")
+    trained = replace(content, results=random.assign(kind="net"))  # all of a network learns
+    assert "are random" not in Page(section_html(saliency, trained)).said
 
 
 def test_methods_are_filled_in(page, folder):
