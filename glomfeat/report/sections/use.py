@@ -96,7 +96,7 @@ def calibration_said(lines, arm):
         known = [f"too {high} {mean}"] * bool(high) + [f"too {wide} {slope}"] * bool(wide)
         unknown = [f"too high or too low {mean}"] * (not high) + [f"too extreme or too timid {slope}"] * (not wide)
         said = [" and ".join(known)] if known else []
-        said += [f"not shown to be {' or '.join(unknown)} by these cases"] if unknown else []
+        said += [f"not shown by these cases to be {', or '.join(unknown)}"] if unknown else []
         how = f"are {', but '.join(said)}"
         if row["slope"] <= 0:
             how = f"do not rise with the share of {plain_class(row['class'])} {slope}"
