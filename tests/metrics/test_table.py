@@ -14,6 +14,7 @@ from glomfeat.metrics.metric import Metric, Shown
 from glomfeat.metrics.scores import confusion
 from glomfeat.metrics.table import METRICS, limit_columns
 from glomfeat.report.arm_names import plain_arms
+from glomfeat.report.page import section_html
 from glomfeat.report.sections import table as section
 from glomfeat.report.sections.table import columns
 from glomfeat.results.comparisons import comparisons_table
@@ -134,8 +135,11 @@ def test_a_note_of_an_arm_is_whole_and_said_once_for_all_folds():
     results.loc[0, "reason"] = "; ".join(notes)
     content = SimpleNamespace(run=run, results=results, comparisons=comparisons_table(run))
     content.names, content.next_study = plain_arms(results["arm"]), next_study_table(run)
-    note = section.fill(content)["rows"][0]["cells"][0]["note"]
-    assert note == f"{few.format('36–37', '36–37')}; {'x' * 200}"
+    note = f"{few.format('36–37', '36–37')}; {'x' * 200}"
+    page = section_html(section, content)
+    assert f'<span class="reason">{note}</span>' in page and 'class="note"' not in page, (
+        "side notes stand on the margin"
+    )
 
 
 @pytest.mark.parametrize("metric", [F2, LOSS, AREA], ids=lambda metric: metric.name)

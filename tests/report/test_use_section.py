@@ -49,8 +49,8 @@ def test_a_slope_is_called_by_its_limits():
         "extreme or too timid (calibration slope 1.50, 0.90 to 1.90)."
     )
     assert calibration_said(table.assign(slope_lo=0.9, gap_lo=-1), "a") == (
-        "Its scores for sclerotic are not shown by these cases to be too high or too low on average (0.373, true 0.210), "
-        "or too extreme or too timid (calibration slope 1.50, 0.90 to 1.90)."
+        "Its scores for sclerotic are not shown by these cases to be too high or too low on average (0.373, true "
+        "0.210), or too extreme or too timid (calibration slope 1.50, 0.90 to 1.90)."
     )
     assert calibration_said(table.assign(slope=np.nan, slope_lo=np.nan), "a") == ""
 
