@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from helpers.runs import GOOD, make_run, of_arm
+from markupsafe import escape
 from sklearn.metrics import fbeta_score, log_loss
 
 from glomfeat.bundle.card import make_card
@@ -137,9 +138,10 @@ def test_a_note_of_an_arm_is_whole_and_said_once_for_all_folds():
     content.names, content.next_study = plain_arms(results["arm"]), next_study_table(run)
     note = f"{few.format('36–37', '36–37')}; {'x' * 200}"
     page = section_html(section, content)
-    assert f'<span class="reason">{note}</span>' in page and 'class="note"' not in page, (
-        "side notes stand on the margin"
-    )
+    assert f'<span class="reason">{note}</span>' in page
+    assert 'class="note"' not in page, "side notes stand on the margin"
+    meaning = str(escape(table.METRICS["auroc"].said(2)))
+    assert page.count(meaning) == 1, "each heading says it, and no list again"
 
 
 @pytest.mark.parametrize("metric", [F2, LOSS, AREA], ids=lambda metric: metric.name)

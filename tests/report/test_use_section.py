@@ -63,7 +63,8 @@ def test_a_decision_curve_of_uncalibrated_scores_says_so(content):
         in (decision_curve.draw(content).caption)
     )
     bullets = Page(section_html(use, content)).said
-    assert "too timid (calibration slope" in bullets
+    assert "too timid (calibration slope" in bullets and "et of classes" not in bullets
+    assert section_html(use, content).count("<li>") == 4 and section_html(use, content).count("<table") == 2
     assert f"at each probability by itself). {good} are not calibrated: repeat the study with --calib" in bullets
     asked = replace(
         content, loaded=replace(content.loaded, identity=content.loaded.identity | {"calibration": "platt"})
