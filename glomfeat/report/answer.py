@@ -109,7 +109,7 @@ def found_in_words(run, results, names, comparisons):
         Sentences, the first about the best arm.
     """
     first, *ties = answer(run, results, names, detectable(comparisons).median())
-    more = equal_in_words(results, names), errors_in_words(results, len(run.manifest.classes))
+    more = equal_in_words(results, names), errors_in_words(results, names, len(run.manifest.classes))
     return [first, *filter(None, more), *ties]
 
 
@@ -151,19 +151,20 @@ def equal_in_words(results, names):
     return f"{who[0].upper()}{who[1:]} {reach} exactly the same AUROC; their order means nothing."
 
 
-def errors_in_words(results, classes):
+def errors_in_words(results, names, classes):
     """Say in a sentence why a best arm with an AUROC of 1.000 still calls images wrong; empty if it does not."""
     known = with_figure(finished_first(results))
     if known.empty or figure(known["auroc"].iloc[0]) != "1.000":
         return ""
     best = known.iloc[0]
+    arm = spelled(best["arm"], names)
     every = "every" if best["auroc"] == 1 else "nearly every"
     if classes > 2:
-        wrong = f"{100 * (1 - best['accuracy']):.2g} % of its calls are wrong" if best["accuracy"] < 1 else ""
+        wrong = f"{100 * (1 - best['accuracy']):.2g} % of the calls of {arm} are wrong" if best["accuracy"] < 1 else ""
         how = "a call takes the largest of the scores of an image, and AUROC does not compare these"
     else:
         missed, false = (f"{best[name]:.1f}".removesuffix(".0") for name in ("fn_t", "fp_t"))
-        wrong = f"its calls miss {missed} and falsely raise {false}" if best["fn_t"] + best["fp_t"] > 0 else ""
+        wrong = f"the calls of {arm} miss {missed} and falsely raise {false}" if best["fn_t"] + best["fp_t"] > 0 else ""
         how = "a call also needs a threshold, which is set without the images that it decides on"
     if not wrong:
         return ""

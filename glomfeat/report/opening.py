@@ -52,6 +52,8 @@ def banners(content):
     said += relabelled(loaded.run.manifest.said)
     if not loaded.run.manifest.by_case:
         known = next((line for line in loaded.run.manifest.said if line.startswith(WITHOUT_GROUPS)), "")
+        for name in loaded.run.manifest.classes:
+            known = known.replace(f"({name})", f"({plain_class(name)})")
         head, text = BY_IMAGE
         said.append(("bad", head, f"{text} {known[:1].upper()}{known[1:]}.".removesuffix(" .")))
     if not loaded.whole:

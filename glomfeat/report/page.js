@@ -14,7 +14,7 @@
   const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
   const search = document.getElementById("filter"), tied = document.getElementById("tied");
   const all = document.getElementById("all"), said = document.getElementById("said");
-  const less = new Set(["brier", "ece", "fn", "fp", "fn_t", "fp_t", "fit_s", "predict_ms", "peak_rss_mb", "peak_vram_mb", "parameters", "auroc_sd", "tied_with_best", "arm", "weights"]);
+  const less = new Set(["brier", "ece", "fn", "fp", "fn_t", "fp_t", "fit_s", "predict_ms", "peak_vram_mb", "parameters", "auroc_sd", "tied_with_best", "arm", "weights"]);
   const value = (row, k) => row.cells[k].dataset.v ?? "";
 
   function sort(key, direction) {

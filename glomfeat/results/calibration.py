@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from glomfeat.metrics.by_case import case_sums, ratio_by_case
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.recalibration import calibration_line, fit_logistic, fit_without_cases, logits
 from glomfeat.metrics.resampling import open_limits
@@ -60,6 +61,31 @@ def _line(y, score, units, holders):
     if not np.isfinite(found["slope_lo"]):
         found["note"] = "a class is held by fewer than two cases: no limits"
     return found
+
+
+def mean_gap_table(run, arms):
+    """How far scores are from the true share on average, with limits from leaving out each case.
+
+    Parameters
+    ----------
+    run : Run
+    arms : sequence of str
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``arm``, ``class``, and ``gap``, the mean score less the share of positives, with ``gap_lo`` and
+        ``gap_hi``; a row for each of these arms and, with more than two classes, for each class.
+    """
+    rows = []
+    for question in questions(run):
+        if question.arm in arms:
+            y, score, units = question.pooled()
+            held, local = np.unique(units, return_inverse=True)
+            sums = case_sums(np.column_stack([score - y, np.ones(len(y))]), local, len(held))
+            gap, without = ratio_by_case(*sums.T)
+            rows.append((question.arm, question.label, gap, *open_limits(gap, without)))
+    return pd.DataFrame(rows, columns=["arm", "class", "gap", "gap_lo", "gap_hi"])
 
 
 def calibration_curve_table(run):

@@ -82,7 +82,7 @@ def read_leak_price(out):
 
 
 def leak_cells(table):
-    """The table as text.
+    """The prices in AUROC as text, the best arm by case first, without the floor, which looks at no image.
 
     Parameters
     ----------
@@ -97,40 +97,34 @@ def leak_cells(table):
     Examples
     --------
     >>> row = dict.fromkeys(COLUMNS, 0.5) | {"arm": "a/none/svm", "status": "done", "auroc_price": -0.25}
-    >>> leak_cells(pd.DataFrame([row]))[1][:4]
+    >>> leak_cells(pd.DataFrame([row]))[1]
     ['a/none/svm', '0.500', '0.500', '-0.250 (+0.500 to +0.500)']
     """
-    head = ["arm"]
-    for name in ("AUROC", "balanced accuracy"):
-        head += [f"{name} by case", "by image", "price (95 % limits)"]
-    return [head, *(_cells(row) for row in table.to_dict("records"))]
+    shown = table[table["arm"] != FLOOR].sort_values("auroc_by_case", ascending=False, kind="stable")
+    head = ["arm", "AUROC by case", "by image", "price (95 % limits)"]
+    return [head, *(_cells(row) for row in shown.to_dict("records"))]
 
 
 def _cells(row):
-    found = [row["arm"] if row["status"] == "done" else f"{row['arm']} ({row['status']})"]
-    for name in PRICED:
-        if np.isnan(row[f"{name}_price"]):
-            found += ["", "", ""]
-            continue
-        found += [f"{row[f'{name}_by_case']:.3f}", f"{row[f'{name}_by_image']:.3f}", price_in_words(row, name)]
-    return found
+    if np.isnan(row["auroc_price"]):
+        return [row["arm"] if row["status"] == "done" else f"{row['arm']} ({row['status']})", "", "", ""]
+    return [row["arm"], f"{row['auroc_by_case']:.3f}", f"{row['auroc_by_image']:.3f}", price_in_words(row)]
 
 
-def price_in_words(row, name="auroc"):
-    """A price with its limits, if it has any.
+def price_in_words(row):
+    """A price in AUROC with its limits, if it has any.
 
     Parameters
     ----------
     row : dict
         A row of `leak_price_table`.
-    name : str
 
     Returns
     -------
     str
     """
-    price, low, high = (signed(row[f"{name}_price{end}"]) for end in ("", "_lo", "_hi"))
-    return price if np.isnan(row[f"{name}_price_lo"]) else f"{price} ({low} to {high})"
+    price, low, high = (signed(row[f"auroc_price{end}"]) for end in ("", "_lo", "_hi"))
+    return price if np.isnan(row["auroc_price_lo"]) else f"{price} ({low} to {high})"
 
 
 def print_leak_price(table, console):

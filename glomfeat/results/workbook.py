@@ -57,7 +57,8 @@ ERRORS = {
     "label in doubt": IMAGES["label in doubt"],
 }
 SCORE_OF, CALLED_OF, SHARE_OF = "score, {}", "called, {}", "called %, {}"
-OF_ARMS = "The same of an arm that is tied with the best one."
+OF_ARMS = "; ".join(of.format("ARM") for of in (SCORE_OF, CALLED_OF, SHARE_OF))
+OF_TIED = "The same of an arm that is tied with the best one."
 UNSEEING = "which looks at no image and has no columns here"
 SPLIT = "How images were split: what is split by image is optimistic."
 
@@ -232,9 +233,13 @@ def _meanings(finished, arms, more, tables):
         ("all", "names", NAMES[bool(finished.show_names)]),
         ("all", "split", f"{finished.manifest.split}. {SPLIT}"),
     ]
+    if len(arms) > 1:
+        rows.append(("all", OF_ARMS, OF_TIED))
     for title, (table, known) in tables.items():
         if len(table) > MOST_ROWS:
             rows.append((title, "rows", f"{len(table) - MOST_ROWS} rows are left out; predictions.parquet has all."))
-        of_sheet = dict.fromkeys(table.columns, OF_ARMS) | known | {"split": SPLIT}
-        rows += [(title, column, of_sheet[column].format(positive=positive)) for column in (*table.columns, "split")]
+        rows += [
+            (title, column, known[column].format(positive=positive)) for column in table.columns if column in known
+        ]
+        rows.append((title, "split", SPLIT))
     return pd.DataFrame(rows, columns=["sheet", "column", "meaning"])

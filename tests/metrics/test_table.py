@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from helpers.runs import GOOD, make_run, of_arm
+from markupsafe import escape
 from sklearn.metrics import fbeta_score, log_loss
 
 from glomfeat.bundle.card import make_card
@@ -14,6 +15,7 @@ from glomfeat.metrics.metric import Metric, Shown
 from glomfeat.metrics.scores import confusion
 from glomfeat.metrics.table import METRICS, limit_columns
 from glomfeat.report.arm_names import plain_arms
+from glomfeat.report.page import section_html
 from glomfeat.report.sections import table as section
 from glomfeat.report.sections.table import columns
 from glomfeat.results.comparisons import comparisons_table
@@ -22,10 +24,10 @@ from glomfeat.results.show import cells, to_markdown
 from glomfeat.results.tables import result_columns, results_table, taken_names, trials_table
 
 PAGE = """arm, auroc, auroc_case_weighted, tied_with_best, average_precision, sensitivity_t, specificity_t, fn_t, fp_t,
-brier, weights, fit_s, predict_ms, peak_rss_mb, sensitivity, specificity, accuracy, balanced_accuracy, f1, mcc, ece,
+brier, weights, fit_s, predict_ms, sensitivity, specificity, accuracy, balanced_accuracy, f1, mcc, ece,
 auroc_sd, auroc_procedure_lo, inner_auroc, threshold, peak_vram_mb, parameters""".replace("\n", " ").split(", ")
 PAGE_OF_MORE = """arm, auroc, auroc_case_weighted, tied_with_best, average_precision, sensitivity, specificity, fn,
-brier, weights, fit_s, predict_ms, peak_rss_mb, accuracy, balanced_accuracy, f1, mcc, ece, auroc_sd, auroc_procedure_lo,
+brier, weights, fit_s, predict_ms, accuracy, balanced_accuracy, f1, mcc, ece, auroc_sd, auroc_procedure_lo,
 inner_auroc, peak_vram_mb, parameters""".replace("\n", " ").split(", ")
 LIMITS = """accuracy, balanced_accuracy, sensitivity, specificity, precision, f1, mcc, brier, sensitivity_t,
 specificity_t, ece, fn, fp, fn_t, fp_t""".replace("\n", " ").split(", ")
@@ -127,6 +129,21 @@ def test_of_more_classes_each_column_says_that_it_is_a_mean_over_them_if_it_is()
         assert found == pytest.approx(np.mean(each))
 
 
+def test_a_note_of_an_arm_is_whole_and_said_once_for_all_folds():
+    run, few = make_run(), "ipca128 lowered to {}: the training rows allow no more; {} components are more than a fifth"
+    results = results_table(run)
+    notes = [few.format(37, 37), "x" * 200, few.format(36, 36)]
+    results.loc[0, "reason"] = "; ".join(notes)
+    content = SimpleNamespace(run=run, results=results, comparisons=comparisons_table(run))
+    content.names, content.next_study = plain_arms(results["arm"]), next_study_table(run)
+    note = f"{few.format('36–37', '36–37')}; {'x' * 200}"
+    page = section_html(section, content)
+    assert f'<span class="reason">{note}</span>' in page
+    assert 'class="note"' not in page, "side notes stand on the margin"
+    meaning = str(escape(table.METRICS["auroc"].said(2)))
+    assert page.count(meaning) == 1, "each heading says it, and no list again"
+
+
 @pytest.mark.parametrize("metric", [F2, LOSS, AREA], ids=lambda metric: metric.name)
 def test_one_more_row_is_one_more_metric_everywhere(monkeypatch, metric):
     before = results_table(make_run())
@@ -141,8 +158,7 @@ def test_one_more_row_is_one_more_metric_everywhere(monkeypatch, metric):
     shown = SimpleNamespace(run=run, results=results, comparisons=comparisons_table(run), names=names)
     shown.next_study = next_study_table(run)
     found = section.fill(shown)
-    assert metric.name in [column.key for column in found["columns"]]
-    assert [column.title for column in found["glossary"] if column.means == metric.meaning] == [metric.title]
+    assert [column.title for column in found["columns"] if column.means == metric.meaning] == [metric.title]
     shown = cells(results)
     assert ("F2" in shown[0]) == ("| F2 |" in to_markdown(results, "t")) == (metric is F2)
     said = f"| F2 score | {row[metric.name]:.3f} | {row[f'{metric.name}_lo']:.3f} to {row[f'{metric.name}_hi']:.3f} |"

@@ -6,11 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.pages import Page
 from helpers.reports import write_folder
 from helpers.runs import FOLDS, GOOD, REPEATS, WEAK, make_run, of_arm
 from matplotlib.collections import PathCollection
 from sklearn import metrics as sk
 
+from glomfeat.core.arms import FLOOR
 from glomfeat.report import checklists
 from glomfeat.report.checklists import BOTH, CHECKLISTS, DEVELOPED, EVALUATED, HERE, OPEN, PROBAST, STARD, answered
 from glomfeat.report.content import read_content
@@ -18,6 +20,7 @@ from glomfeat.report.drawing import to_chart
 from glomfeat.report.figures import agreement, case_scores, confusion, elsewhere, ranking
 from glomfeat.report.find import find_sections
 from glomfeat.report.page import section_html
+from glomfeat.report.sections import cases as by_case
 from glomfeat.results import curves
 from glomfeat.results.case_level import case_level_table
 
@@ -41,6 +44,21 @@ def of_two(tmp_path_factory):
     folds = run.folds.assign(case=run.folds["name"].map(dict(zip(table["name"], case, strict=True))))
     run = replace(run, folds=folds)
     return read_content(write_folder(tmp_path_factory.mktemp("two") / "out", run))
+
+
+def test_the_caption_counts_the_cases_between_the_limits_and_chance_has_no_row(tmp_path):
+    content = read_content(write_folder(tmp_path / "out", make_run()))
+    said = []
+    for arm in (GOOD, WEAK):
+        mine = content.cases[content.cases["arm"] == arm]
+        gaps = (mine["predicted_percent"] - mine["true_percent"]).to_numpy()
+        inside = (np.abs(gaps - gaps.mean()) <= 1.96 * gaps.std(ddof=1)).sum()
+        said.append(f"{inside} of 18 cases for {content.names[arm]}")
+    expected = f"dashed: bias ± 1.96 SD; {' and '.join(said)}.".replace("18 cases", "18 cases lie between", 1)
+    assert expected in agreement.draw(content).caption
+    found = Page(section_html(by_case, content)).said
+    assert "good + logistic regression 18" in found and "weak + logistic regression 18" in found
+    assert content.names[FLOOR] not in found and FLOOR in set(content.agreement["arm"])
 
 
 def legends(picture):
@@ -169,9 +187,7 @@ def test_checklists_say_of_every_item_where_it_is_answered(content):
     )
     for table in tables.values():
         for number, topic, who, where in table:
-            assert number and topic and who in checklists.KINDS and (where or who not in (HERE, checklists.PARTLY)), (
-                topic
-            )
+            assert number and topic and who in checklists.KINDS and (where or who == checklists.YOURS), topic
     parts = [row[0].partition(",")[0] for row in PROBAST]
     assert parts.count(BOTH) + parts.count(DEVELOPED) == 16 and parts.count(BOTH) + parts.count(EVALUATED) == 18
     items = {int(end) for row in STARD for end in row[0].rstrip("abcd-").replace("a-", "").split("-")}

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,9 @@ from PIL import Image
 from glomfeat.data.labels.corrections import CHANGED, digest_of_name
 from glomfeat.report.cards import why_no_pictures
 from glomfeat.report.content import read_content
+from glomfeat.report.page import section_html
+from glomfeat.report.sections import errors
+from glomfeat.report.sections.errors import how_many
 from glomfeat.report.write import write_report
 
 pytestmark = pytest.mark.usefixtures("without_figures", "without_large_pictures")
@@ -103,6 +107,33 @@ def test_errors_html_shows_doubts_first_and_what_its_download_needs(pages, out):
     assert f"--config {out / 'study.yaml'} --labels labels_corrected.csv --out {out}-corrected" in page.said
 
 
+@pytest.mark.parametrize(
+    ("total", "shown", "agreed", "arms", "of", "said"),
+    [
+        (100, 36, 50, 3, None, "100 images, 50 of them wrong in every arm; 36 are shown."),
+        (3, 3, 0, 2, None, "Three images, none of them wrong in every arm."),
+        (1, 1, 1, 2, None, "One image, wrong in every arm."),
+        (1, 1, 0, 2, None, "One image."),
+        (40, 36, 9, 2, 0, "40 images; 36 are shown."),
+        (40, 36, 40, 1, None, "40 images; 36 are shown."),
+        (0, 0, 0, 2, None, "None."),
+    ],
+)
+def test_how_many_errors_there_are_is_one_sentence(total, shown, agreed, arms, of, said):
+    wrong, tested = np.where(np.arange(100) < agreed, arms, 0), np.full(100, arms)
+    calls = SimpleNamespace(agreed=(wrong, tested), arms=["a", "b", "c"][:arms])
+    assert how_many(calls, np.ones(100, bool), range(shown), total, of) == said
+
+
+def test_a_section_without_doubts_speaks_of_errors_only(pages, tmp_path):
+    shows = "errors.html, beside this page, shows"
+    assert f"{shows} these and the errors large" in pages[0].said
+    content = read_content(write_folder(tmp_path / "out", make_run()))
+    content.tables.__dict__["doubt"] = replace(content.tables.doubt, rows=content.tables.doubt.rows[:0])
+    said = Page(section_html(errors, content)).said
+    assert "No label is in doubt" in said and f"{shows} the errors large" in said
+
+
 def test_names_are_shown_if_asked(out, tmp_path):
     shutil.copytree(out, tmp_path / "open")
     report = Page(write_report(tmp_path / "open", show_names=True).read_text(encoding="utf-8"))
@@ -129,11 +160,13 @@ def test_without_pictures_there_is_a_table_and_the_true_reason(tmp_path, kind):
     for name in ("report.html", "errors.html"):
         page = Page((out / name).read_text(encoding="utf-8"))
         assert f"There are no pictures: {why[kind]}" in page.said
+        assert "Look at the image, not" not in page.said
         assert ("feature table" in page.said[: page.said.index("Made by")].partition("There are no pictures")[2]) == (
             kind == "table"
         )
         assert not [a for a in page.of("figure") if "card" in a.get("class", "")] and not page.of("img")
         assert [a for n, a in page.tags if n == "table" and {"errors", "words"} & set(a.get("class", "").split())]
+    assert "open each image before you change its label, and never go by the score" in page.said
     assert why_no_pictures(read_content(out)).startswith(why[kind][:20])
 
 

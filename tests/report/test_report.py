@@ -26,10 +26,10 @@ from glomfeat.data.cases import pseudonyms
 from glomfeat.report import drawing
 from glomfeat.report.content import read_content
 from glomfeat.report.drawing import save_pngs
-from glomfeat.report.figures import abstention, confusion, forest, leak_price, learning
+from glomfeat.report.figures import confusion, forest, leak_price, learning
 from glomfeat.report.made import command
 from glomfeat.report.page import section_html
-from glomfeat.report.sections import audit
+from glomfeat.report.sections import audit, saliency
 from glomfeat.report.sections.methods import paragraph
 from glomfeat.report.write import write_report
 from glomfeat.results.calls import image_names
@@ -213,6 +213,17 @@ def test_maps_lie_beside_their_images_with_what_random_weights_show(page):
     assert left[0] - left[2] > 80 and np.ptp(right) < 30
 
 
+def test_maps_of_random_weights_are_said_to_show_nothing_before_anything_else(folder):
+    content = read_content(folder)
+    assert Page(section_html(saliency, content)).said.startswith("Next to each image, HiResCAM")
+    of_good = content.results["arm"] == GOOD
+    random = content.results.assign(weights=content.results["weights"].mask(of_good, "random (seed 0) sha256:00ff"))
+    said = Page(section_html(saliency, replace(content, results=random))).said
+    assert said.startswith("The weights of good + logistic regression are random, and only a classifier has learned.")
+    trained = replace(content, results=random.assign(kind="net"))  # all of a network learns
+    assert "are random" not in Page(section_html(saliency, trained)).said
+
+
 def test_methods_are_filled_in(page, folder):
     for part in (
         "144 images (",
@@ -327,10 +338,11 @@ def save_plain(path):
 
 def test_the_banner_of_a_split_by_image_says_what_names_would_have_given(tmp_path, one_figure):
     run = make_run(by_case=False)
-    line = "without --groups none there would be 6 cases, from names, and all 20 negatives (a) are of one case"
-    run = replace(run, manifest=replace(run.manifest, said=(*run.manifest.said, line)))
+    line = "without --groups none there would be 6 cases, from names, and all 20 negatives (non_b) are of one case"
+    said = (*run.manifest.said, line)
+    run = replace(run, manifest=replace(run.manifest, said=said, classes=("non_b", "b")))
     found = Page(write_report(write_folder(tmp_path / "out", run)).read_text(encoding="utf-8"))
-    assert f"W{line[1:]}." in found.said
+    assert f"W{line[1:]}.".replace("(non_b)", "(non-b)") in found.said
 
 
 def test_a_split_by_image_has_a_red_banner(tmp_path, text, one_figure):
@@ -343,7 +355,7 @@ def test_a_split_by_image_has_a_red_banner(tmp_path, text, one_figure):
 
 
 def test_without_cases_the_page_speaks_of_images(tmp_path, monkeypatch):
-    monkeypatch.setattr("glomfeat.report.write.find_figures", lambda: [abstention, confusion, learning])
+    monkeypatch.setattr("glomfeat.report.write.find_figures", lambda: [confusion, learning])
     out = write_folder(tmp_path / "out", make_run(by_case=False))
     curve = {"arm": GOOD, "share": [50, 100], "cases": [48, 96], "auroc": [0.8, 0.9]}
     pd.DataFrame(curve | {"auroc_lo": 0.7, "auroc_hi": 0.95}).to_csv(out / "learning_curve.csv", index=False)
@@ -361,9 +373,7 @@ def test_without_cases_the_page_speaks_of_images(tmp_path, monkeypatch):
     assert of_cases <= items_of_checklists
     for said in (
         "When images are drawn anew, good",
-        "every image counting once (Dunn",
         "What more images would bring",
-        "limits of the best arm, over images.",
         "The bar holds the 95 % limits, which count images.",
     ):
         assert said in found.said

@@ -1,10 +1,25 @@
 """What the report says of scores and calls, in words."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
+import pytest
+from helpers.pages import Page
+from helpers.reports import write_folder
+from helpers.runs import GOOD, make_run
 
-from glomfeat.report.sections.use import abstention_said, calibration_said, sets_said, useful, values_said
-from glomfeat.results.conformal import FEW, OLDER
+from glomfeat.report.content import read_content
+from glomfeat.report.figures import abstention, decision_curve, reliability
+from glomfeat.report.page import section_html
+from glomfeat.report.sections import use
+from glomfeat.report.sections.use import abstention_said, calibration_said, doubt_of_scores, useful, values_said
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    return read_content(write_folder(tmp_path_factory.mktemp("use") / "out", make_run()))
 
 
 def test_the_longest_stretch_of_use_is_named():
@@ -20,21 +35,79 @@ def test_the_longest_stretch_of_use_is_named():
 
 
 def test_a_slope_is_called_by_its_limits():
-    line = {"arm": "a", "class": "sclerotic", "slope": 1.5, "slope_lo": 1.2, "slope_hi": 1.9, "mean_score": 0.3}
-    table = pd.DataFrame([line | {"share": 0.2}])
+    line = {"arm": "a", "class": "sclerotic", "slope": 1.5, "slope_lo": 1.2, "slope_hi": 1.9, "mean_score": 0.373}
+    table = pd.DataFrame([line | {"share": 0.21, "gap_lo": 0.1, "gap_hi": 0.2}])
     assert calibration_said(table, "a") == (
-        "Its scores for sclerotic are too timid (calibration slope 1.50, 1.20 to 1.90); on average they are 0.300, "
-        "and the true share is 0.200."
+        "Its scores for sclerotic are too high on average (0.373, true 0.210) and too timid (calibration slope 1.50, "
+        "1.20 to 1.90)."
     )
-    said = calibration_said(table.assign(slope_lo=0.9), "a")
-    assert "are not shown to be too extreme or too timid by these cases (calibration slope" in said
-    assert "too timid by these images (" in calibration_said(table.assign(slope_lo=0.9), "a", "image")
+    assert "are too low on average (0.373, true 0.210) and" in calibration_said(
+        table.assign(gap_hi=-0.1, gap_lo=-1), "a"
+    )
+    assert calibration_said(table.assign(slope_lo=0.9), "a") == (
+        "Its scores for sclerotic are too high on average (0.373, true 0.210), but not shown by these cases to be too "
+        "extreme or too timid (calibration slope 1.50, 0.90 to 1.90)."
+    )
+    assert calibration_said(table.assign(slope_lo=0.9, gap_lo=-1), "a") == (
+        "Its scores for sclerotic are not shown by these cases to be too high or too low on average (0.373, true "
+        "0.210), or too extreme or too timid (calibration slope 1.50, 0.90 to 1.90)."
+    )
     assert calibration_said(table.assign(slope=np.nan, slope_lo=np.nan), "a") == ""
+
+
+def test_a_decision_curve_of_uncalibrated_scores_says_so(content):
+    # logits of GOOD are normal with means of -2 and 2 and a variance of 2, so that their true slope is 2
+    good = "Scores of good + logistic regression"
+    assert (
+        f"probabilities. {good} and weak + logistic regression are not calibrated: repeat the study with --calib"
+        in (decision_curve.draw(content).caption)
+    )
+    bullets = Page(section_html(use, content)).said
+    assert "too timid (calibration slope" in bullets and "et of classes" not in bullets
+    assert section_html(use, content).count("<li>") == 4 and section_html(use, content).count("<table") == 2
+    assert f"at each probability by itself). {good} are not calibrated: repeat the study with --calib" in bullets
+    asked = replace(
+        content, loaded=replace(content.loaded, identity=content.loaded.identity | {"calibration": "platt"})
+    )
+    assert (
+        doubt_of_scores(asked, [GOOD])
+        == f" {good} are not calibrated, despite --calibration platt: do not choose by this."
+    )
+    sound = pd.DataFrame([{"arm": GOOD, "slope_lo": 0.9, "slope_hi": 1.1, "intercept_lo": -0.1, "intercept_hi": 0.1}])
+    for change, off in (
+        ({}, False),
+        ({"slope_hi": 0.95}, True),
+        ({"intercept_hi": -0.01}, True),
+        ({"slope_lo": np.nan}, False),
+    ):
+        asked = replace(content, tables=SimpleNamespace(calibration=sound.assign(**change)))
+        assert bool(doubt_of_scores(asked, [GOOD])) == off
+
+
+@pytest.mark.parametrize("by_case", [True, False])
+def test_what_a_split_by_image_cannot_tell_is_left_out(tmp_path, by_case):
+    run = make_run(by_case=by_case)
+    if by_case:
+        run = replace(run, manifest=replace(run.manifest, torn=True))
+    found = read_content(write_folder(tmp_path / "out", run, torn=by_case))
+    assert Page(section_html(use, found)).said.startswith("This section is left out: images of one patient may be on")
+    assert "<li>" not in section_html(use, found)
+    assert decision_curve.draw(found) is None and abstention.draw(found) is None
+
+
+@pytest.mark.parametrize("n", [98, 100])
+def test_a_smooth_curve_of_calibration_takes_a_hundred_images(tmp_path, n):
+    found = read_content(write_folder(tmp_path / "out", make_run(n=n)))
+    picture = reliability.draw(found)
+    smooth = [line for line in picture.figure.axes[0].lines if len(line.get_xdata()) > 2]
+    assert len(smooth) == (2 if n >= 100 else 0) and ("smoothed" in picture.caption) == (n >= 100)
+    handles = picture.figure.axes[0].get_legend().legend_handles
+    assert len(handles) == 2 and all((line.get_linestyle() == "None") == (n < 100) for line in handles)
 
 
 def test_a_score_that_falls_where_the_class_is_commoner_is_not_called_extreme():
     line = {"arm": "a", "class": "sclerotic", "slope": -0.3, "slope_lo": -1.3, "slope_hi": 0.7, "mean_score": 0.3}
-    said = calibration_said(pd.DataFrame([line | {"share": 0.2}]), "a")
+    said = calibration_said(pd.DataFrame([line | {"share": 0.2, "gap_lo": 0.1, "gap_hi": 0.2}]), "a")
     assert said.startswith(
         "Its scores for sclerotic do not rise with the share of sclerotic (calibration slope -0.30, "
     )
@@ -53,7 +126,7 @@ def test_predictive_values_are_counted_out_of_a_hundred():
     assert values_said(pd.DataFrame([row | {"ppv": np.nan}])) == ""
 
 
-def test_what_is_handed_over_and_what_sets_hold_is_said():
+def test_what_is_handed_over_is_said():
     risks = {"handed_over": [0.0, 0.2], "risk": [0.08, 0.03], "risk_lo": [0.05, 0.01], "risk_hi": [0.1, 0.06]}
     assert abstention_said(pd.DataFrame(risks).assign(arm="a", by="image"), "a") == (
         "If a pathologist looks at the fifth of images that it is least sure of, 3.0 % (1.0 to 6.0) of calls on the "
@@ -61,19 +134,3 @@ def test_what_is_handed_over_and_what_sets_hold_is_said():
     )
     same = pd.DataFrame(risks | {"risk_lo": [0.08, 0.03], "risk_hi": [0.08, 0.03]}).assign(arm="a", by="image")
     assert "least sure of, 3.0 % of calls on the rest" in abstention_said(same, "a"), "limits of no width are none"
-    row = {
-        "arm": "a",
-        "class": "all",
-        "coverage": 0.91,
-        "coverage_lo": 0.88,
-        "coverage_hi": 0.93,
-        "one": 0.8,
-        "note": "",
-    }
-    assert sets_said(pd.DataFrame([row]), "a") == (
-        "Asked for a set of classes that holds the true one for 90 of 100 images of a new case, it gave sets that held "
-        "it for 91 (88 to 93); 80 % of them hold one class."
-    )
-    assert "for 90 of 100 new images, it gave sets" in sets_said(pd.DataFrame([row]), "a", "image")
-    assert sets_said(pd.DataFrame([row | {"note": FEW}]), "a") == f"Sets of classes: {FEW}."
-    assert sets_said(pd.DataFrame([row | {"coverage": np.nan, "note": OLDER}]), "a") == f"Sets of classes: {OLDER}."

@@ -1,20 +1,22 @@
 """The price of leaking: folds of images of the same sizes, the same arms, and a paired difference over cases."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
 from glomfeat.comparison.compare import compare
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
-from glomfeat.core.arms import StudyError
+from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.data.other_folds import make_image_folds
 from glomfeat.data.splits import fold_rows, make_folds
 from glomfeat.metrics.paired import paired_difference
-from glomfeat.results.leak_price import COLUMNS, SAID, leak_cells, leak_price_table
+from glomfeat.results.leak_price import COLUMNS, SAID, leak_cells, leak_price_table, print_leak_price
 from glomfeat.results.parts import trial_parts
 from glomfeat.results.run import Run
 from glomfeat.results.tables import MEASURED
@@ -107,7 +109,7 @@ def test_the_price_is_written_beside_the_study_and_changes_nothing_of_it(leaky_t
     floor = price.loc["none/none/dummy"]
     assert floor["auroc_price"] == floor["balanced_accuracy_price"] == 0
     assert floor[[name for name in price if name.endswith(("_lo", "_hi"))]].isna().all()
-    assert leak_cells(price.reset_index())[-1] == ["none/none/dummy", *["0.500", "0.500", "+0.000"] * 2]
+    assert [row[0] for row in leak_cells(price.reset_index())] == ["arm", svm.name]
     assert price["auroc_price"].is_monotonic_decreasing
 
 
@@ -139,6 +141,22 @@ def test_holdout_has_a_price_too(leaky_table, tmp_path):
     assert (trials["status"] == "done").all() and trials.groupby("repeat")["n_train"].nunique().eq(1).all()
     price = pd.read_csv(tmp_path / "out" / "leak_price.csv")
     assert price["auroc_price"].iloc[0] > 0.1
+
+
+def test_the_printed_table_has_the_best_arm_first_and_not_the_floor():
+    prices = {"arm": ["a/none/svm", FLOOR, "b/none/xgboost", "c/none/svm"], "status": ["done"] * 3 + ["partial"]}
+    prices |= {"auroc_by_case": [0.8, 0.5, 0.9, np.nan], "auroc_by_image": [0.95, 0.5, 0.92, np.nan]}
+    prices |= {"auroc_price": [0.15, 0.0, 0.02, np.nan], "auroc_price_lo": [0.1, np.nan, -0.01, np.nan]}
+    table = pd.DataFrame(prices | {"auroc_price_hi": [0.2, np.nan, 0.05, np.nan]}).reindex(columns=COLUMNS)
+    stream = io.StringIO()
+    print_leak_price(table, Console(file=stream, width=80))
+    assert leak_cells(table) == [
+        ["arm", "AUROC by case", "by image", "price (95 % limits)"],
+        ["b/none/xgboost", "0.900", "0.920", "+0.020 (-0.010 to +0.050)"],
+        ["a/none/svm", "0.800", "0.950", "+0.150 (+0.100 to +0.200)"],
+        ["c/none/svm (partial)", "", "", ""],
+    ]
+    assert all(cell in stream.getvalue() for row in leak_cells(table) for cell in row), "no cell is broken"
 
 
 def test_the_interval_is_of_leaving_each_case_out_on_both_sides(leaky_table, tmp_path):
@@ -176,7 +194,7 @@ def test_an_arm_that_did_not_finish_has_no_price(leaky_table, tmp_path):
     table = leak_price_table(run, leaking)
     row = table[table["arm"].str.endswith("svm")].iloc[0]
     assert row["status"] == "partial" and np.isnan(row["auroc_price"])
-    assert leak_cells(table)[-1] == [f"{row['arm']} (partial)", "", "", "", "", "", ""]
+    assert leak_cells(table)[-1] == [f"{row['arm']} (partial)", "", "", ""]
 
 
 def test_without_cases_there_is_no_price(leaky_table, tmp_path):

@@ -1,5 +1,6 @@
 """The figure on abstaining: how many wrong calls are left when the least sure images are handed over."""
 
+from glomfeat.data.cases import BY_CASE
 from glomfeat.report.drawing import Picture, look, make_figure
 from glomfeat.report.paper import points
 from glomfeat.results.words import count
@@ -17,8 +18,9 @@ def draw(content):
     Returns
     -------
     Picture or None
+        None if images of a case may lie on both sides of the split.
     """
-    if not content.shown:
+    if not content.shown or content.run.manifest.split != BY_CASE:
         return None
     table, names = content.tables.abstention, content.names
     table = table[table["arm"].isin(content.shown)]
@@ -44,17 +46,15 @@ def draw(content):
         axes.flat[0].set(ylim=(0, 1.3 * top))
         axes.flat[-1].legend(loc="upper right", fontsize=points(7))
 
-    by_case = content.run.manifest.by_case
-    unit, of_cases = ("case", ", and of a case if it is sure of its images on average") if by_case else ("image", "")
     several = len(content.run.manifest.classes) > 2
     sure = "largest score is high" if several else "score is far from the threshold"
     first = table[(table["arm"] == content.shown[0]) & (table["by"] == kinds[0])].set_index("handed_over")["risk"]
     return Picture(
         NAME,
         "Which errors are left when the least sure are handed over",
-        f"An arm is sure of an image if its {sure}{of_cases}. To the right, more is handed to the "
-        "pathologist. A line that falls fast says that the arm knows where it may be wrong. The band holds the 95 % "
-        f"limits of the best arm, over {unit}s.",
+        f"An arm is sure of an image if its {sure}, and of a case if it is sure of its images on average. To the "
+        "right, more is handed to the pathologist. A line that falls fast says that the arm knows where it may be "
+        "wrong. The band holds the 95 % limits of the best arm, over cases.",
         f"Risk and coverage of {count(len(content.shown), 'arm')}. {names[content.shown[0]]}: {100 * first[0]:.1f} % "
         f"wrong of all images, {100 * first[0.2]:.1f} % when a fifth is handed over.",
         make_figure(0.6 + 4.1 * len(kinds), 3.6, make, 1, len(kinds), squeeze=False, sharey=True),

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from glomfeat.core.words import joined
 from glomfeat.metrics.agreement import bland_altman
 from glomfeat.report.chosen import the_threshold
 from glomfeat.report.drawing import INK, MUTED, Picture, look, make_figure
@@ -61,8 +62,19 @@ def draw(content):
         f"The percentage of {positive} in each case",
         f"Each mark is one of {count(max(map(len, shown.values())), 'case')}; larger marks hold more images. Left: on "
         "the grey line the percentage is right. Right (Bland & Altman 1986): the error against the size of the "
-        "percentage; the solid line is the bias, and 95 % of cases are expected between the dashed ones. Calls are "
+        f"percentage; solid: bias; dashed: bias ± 1.96 SD; {_between(shown, limits, names)}. Calls are "
         f"{f'at {at}' if at else 'those of the largest score'}.",
         f"Scatter and Bland-Altman plots per case, in percentage points. {said}.",
         make_figure(9.2, 0.5 + 3.1 * len(shown), make, len(shown), 2),
     )
+
+
+def _between(shown, limits, names):
+    """Count the cases between the dashed lines of each arm."""
+    said = []
+    for arm, mine in shown.items():
+        _, low, high = limits[arm]
+        lie = "" if said else " lie between"
+        whose = f" for {names[arm]}" if len(shown) > 1 else ""
+        said.append(f"{mine['error'].between(low, high).sum():,} of {len(mine):,} cases{lie}{whose}")
+    return joined(said)

@@ -2,9 +2,10 @@
 
 import math
 
+from glomfeat.data.cases import BY_CASE
 from glomfeat.report.drawing import INK, MUTED, Picture, look, make_figure, put_legend_below
 from glomfeat.report.paper import points
-from glomfeat.report.sections.use import useful
+from glomfeat.report.sections.use import doubt_of_scores, useful
 from glomfeat.results.words import figure, plain_class
 
 NAME, SECTION, ORDER = "decision-curve", "use", 10
@@ -21,8 +22,9 @@ def draw(content):
     Returns
     -------
     Picture or None
+        None if images of a case may lie on both sides of the split.
     """
-    if not content.shown:
+    if not content.shown or content.run.manifest.split != BY_CASE:
         return None
     table, names = content.tables.decision_curve, content.names
     labels = list(dict.fromkeys(table["class"]))
@@ -51,7 +53,7 @@ def draw(content):
         "Whoever acts from a probability of 0.2 on accepts four false alarms for one find. Net benefit is the number "
         "of finds minus false alarms at that price, per image; the highest line at the probability from which you "
         "would act is the best choice. The grey line acts on every image, the black one on none. The band holds the "
-        "95 % limits of the best arm. Scores are taken as probabilities.",
+        f"95 % limits of the best arm. Scores are taken as probabilities.{doubt_of_scores(content, content.shown)}",
         f"Decision curves. {names[best]}: {said}; net benefit at 0.5: {', '.join(map(figure, heights))}.",
         make_figure(*size, make, rows, columns, squeeze=False),
     )

@@ -1,5 +1,6 @@
 """The section on agreement per case: how far the percentages of cases are off."""
 
+from glomfeat.core.arms import FLOOR
 from glomfeat.results.case_level import one_class_each
 from glomfeat.results.words import count, plain_class
 
@@ -16,13 +17,14 @@ def fill(content):
     Returns
     -------
     dict or None
-        None if every image is its own case, if each case is of one class, or if nothing is done yet.
+        None if every image is its own case, if each case is of one class, or if no arm but the floor is done yet.
     """
     manifest = content.run.manifest
-    if not manifest.by_case or one_class_each(manifest) or content.agreement.empty:
+    table = content.agreement[content.agreement["arm"] != FLOOR]
+    if not manifest.by_case or one_class_each(manifest) or table.empty:
         return None
     order = {arm: k for k, arm in enumerate(content.results["arm"])}
-    table = content.agreement.sort_values("arm", key=lambda arms: arms.map(order))
+    table = table.sort_values("arm", key=lambda arms: arms.map(order))
     reference, worst = table["reference"].iloc[0], int(table["worst_cases"].max())
     return {
         "rows": table.to_dict("records"),

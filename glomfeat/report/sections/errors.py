@@ -52,6 +52,7 @@ def fill(content):
         "how": f"{how} {ENLARGE}" if paths else how,
         "near": NEAR.format(arm=content.names[content.nearest.arm]) if near else "",
         "doubt": _on_doubt(content),
+        "doubts": len(content.tables.doubt.rows),
         "choices": _choices(content),
         "more": len(calls.arms) - ARMS,
         "parts": [_part(side, lists, content, called, paths, is_positive == side) for side, lists in chosen.items()],
@@ -94,7 +95,7 @@ def _part(side, lists, content, called, paths, mine):
     return {
         "title": titles[side],
         "said": [
-            _how_many(content.calls, mine, found, total, of=None if not place else place - 1)
+            how_many(content.calls, mine, found, total, of=None if not place else place - 1)
             for place, (found, total) in enumerate(lists)
         ],
         "lists": [list(map(int, found)) for found, _ in lists],
@@ -102,21 +103,33 @@ def _part(side, lists, content, called, paths, mine):
     }
 
 
-def _how_many(calls, mine, rows, total, of):
+def how_many(calls, mine, rows, total, of):
+    """Say how many errors there are, how many of them all arms make, and how many are shown.
+
+    Parameters
+    ----------
+    calls : glomfeat.results.calls.Calls
+    mine : ndarray of bool
+        Images of this side.
+    rows : sequence of int
+        Errors that are shown.
+    total : int
+        Errors of the chosen arm.
+    of : int or None
+        Place of that arm; None for the best arm or half of all arms, of which agreement is said.
+
+    Returns
+    -------
+    str
+    """
     if not total:
         return "None."
     agreed, tested = calls.agreed
     everyone = int((mine & (agreed == tested) & (tested > 0)).sum())
-    said = (
-        f"{count(total, 'image')}, {count(len(rows), 'is', 'are')} shown"
-        if len(rows) < total
-        else count(total, "image")
-    )
+    said = count(total, "image")
     if len(calls.arms) > 1 and of is None:
-        said += (
-            f"; {count(everyone, 'of them is', 'of them are')} wrong in every arm: look at these first, because the "
-            "label may be wrong"
-            if everyone
-            else "; none is wrong in every arm"
-        )
-    return said[0].upper() + said[1:] + "."
+        of_them = count(everyone, "of them", "of them") if everyone else "none of them"
+        said += f", {of_them} wrong in every arm" if total > 1 else ", wrong in every arm" if everyone else ""
+    if len(rows) < total:
+        said += f"; {count(len(rows), 'is', 'are')} shown"
+    return f"{said[0].upper()}{said[1:]}."

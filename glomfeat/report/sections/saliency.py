@@ -2,6 +2,7 @@
 
 from PIL import Image
 
+from glomfeat.core.words import joined
 from glomfeat.report.thumbnails import SIDE, as_uri, find_images, read_square
 from glomfeat.results.calls import image_names
 from glomfeat.results.maps import read_maps
@@ -21,7 +22,10 @@ SANE = (
     "map is compared with that of the same network with random weights: a likeness (rank correlation) near 1 says that "
     "it shows the image's edges and is no evidence; near 0, that it depends on what was learned."
 )
-UNTAUGHT = " The weights of this arm are random to begin with: only its classifier has learned."
+UNTAUGHT = (
+    "The weights of {whose} are random, and only a classifier has learned. Maps of random weights show how such maps "
+    "look, and nothing about these images."
+)
 
 
 def fill(content):
@@ -43,16 +47,16 @@ def fill(content):
     called = image_names(manifest, content.show_names)
     rows = sorted({row for arm in arms for row in inside[arm]["rows"]})
     paths = find_images(content.images, manifest.table["name"].iloc[rows].tolist())
-    weights = content.results.set_index("arm")["weights"]
-    parts = []
+    table, parts = content.results.set_index("arm"), []
+    untaught = [arm for arm in arms if table.at[arm, "kind"] != "net" and table.at[arm, "weights"].startswith("random")]
     for arm in arms:
         found = inside[arm]
         seen = zip(found["rows"], read_maps(found), strict=True)
         sane = f"Likeness to maps of random weights: {figure(found['likeness'], 2)}."
-        sane += UNTAUGHT if weights[arm].startswith("random") else ""
         cards = [_card(arm, row, its_map, content, called, paths) for row, its_map in seen]
         parts.append({"title": names[arm], "sane": sane, "cards": cards})
-    return {"how": HOW, "sane": SANE, "parts": parts, "side": SIDE}
+    warning = UNTAUGHT.format(whose=joined(names[arm] for arm in untaught)) if untaught else ""
+    return {"warning": warning, "how": HOW, "sane": SANE, "parts": parts, "side": SIDE}
 
 
 def _card(arm, row, seen, content, called, paths):

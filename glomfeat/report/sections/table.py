@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.table import METRICS, THRESHOLD
@@ -14,6 +16,7 @@ from glomfeat.results.tables import finished_first, own_columns, with_figure
 from glomfeat.results.words import between, figure, is_known, p_value, said_of
 
 NAME, TITLE, ORDER, TEMPLATE = "results", "Results", 10, "sections/table.html"
+NUMBER = re.compile(r"(?<![\w.])\d+(?![\w.])")  # whole, not part of a name
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,6 @@ OTHERS = (
     ),
     Column("fit_s", "train, s", "Seconds to train on one fold, without extracting features.", 2, place=7),
     Column("predict_ms", "ms/image", "Milliseconds to score an image, without extracting features.", 2, True, 7),
-    Column("peak_rss_mb", "MB", "Peak memory of the process.", 0, place=7),
     Column(
         "auroc_sd", "SD", "Standard deviation of the AUROC over folds. It says little about new cases.", 3, True, 10
     ),
@@ -118,7 +120,7 @@ def columns(classes, own=()):
 
 
 def fill(content):
-    """Collect the table with its buttons, and what its columns mean.
+    """Collect the table with its buttons; each heading says what its column means.
 
     Parameters
     ----------
@@ -145,7 +147,6 @@ def fill(content):
         "rows": [
             {"kind": _kind(row), "cells": [_cell(row, column, content.names, low) for column in shown]} for row in rows
         ],
-        "glossary": known,
         "notes": _notes(content),
     }
 
@@ -208,8 +209,27 @@ def _arm_cell(row, names):
         why = reason or "not run yet"
         cell["status"] = f"{row['status']}: {why if len(why) < 160 else why[:157] + '...'}"
     elif row["reason"]:
-        cell["note"] = reason[:200]
+        cell["note"] = of_all_folds(reason)
     return cell
+
+
+def of_all_folds(reason):
+    """Join notes of folds that differ in numbers only: each is said once, with the range of each number.
+
+    Examples
+    --------
+    >>> of_all_folds("pca99 lowered to 37: no more rows; pca99 by gram; pca99 lowered to 36: no more rows")
+    'pca99 lowered to 36–37: no more rows; pca99 by gram'
+    """
+    found = {}
+    for note in reason.split("; "):
+        words, numbers = NUMBER.split(note), list(map(int, NUMBER.findall(note)))
+        found.setdefault(tuple(words), []).append(numbers)
+    said = []
+    for words, folds in found.items():
+        ranges = [f"{min(of)}–{max(of)}" if min(of) < max(of) else str(of[0]) for of in zip(*folds, strict=True)]
+        said.append("".join(part for pair in zip_longest(words, ranges, fillvalue="") for part in pair))
+    return "; ".join(said)
 
 
 def _standing(row):

@@ -1,12 +1,19 @@
-"""The section on the use of scores and calls: probabilities, decisions, predictive values, abstaining, sets."""
+"""The section on the use of scores and calls: probabilities, decisions, predictive values, abstaining."""
 
+from glomfeat.core.words import joined
+from glomfeat.data.cases import BY_CASE
 from glomfeat.metrics.table import limits_of
-from glomfeat.results.conformal import ALL
+from glomfeat.results.calibration import mean_gap_table
 from glomfeat.results.predictive_values import ASKED, OF_DATA
-from glomfeat.results.words import between, figure, is_known, plain_class, said_of
+from glomfeat.results.words import between, figure, is_known, plain_class
 
 NAME, TITLE, ORDER, TEMPLATE = "use", "Probabilities and use", 22, "sections/use.html"
 FIFTH = 0.2
+LEFT_OUT = (
+    "This section is left out: images of one patient may be on both sides of this split, so it cannot tell what scores "
+    "and calls are good for in a new patient. calibration.csv, decision_curve.csv, predictive_values.csv and "
+    "abstention.csv hold the figures."
+)
 
 
 def fill(content):
@@ -23,19 +30,21 @@ def fill(content):
     """
     if not content.shown:
         return None
+    if content.run.manifest.split != BY_CASE:
+        return {"left_out": LEFT_OUT}
     tables, names, best = content.tables, content.names, content.shown[0]
     several = len(content.run.manifest.classes) > 2
-    of = {name: _of(getattr(tables, name), content.shown) for name in ("calibration", "predictive_values", "conformal")}
-    at, unit = "largest score" if several else "threshold", content.run.manifest.unit
+    of = {name: _of(getattr(tables, name), content.shown) for name in ("calibration", "predictive_values")}
+    at = "largest score" if several else "threshold"
     values = of["predictive_values"][of["predictive_values"]["at"] == at]
     said = [
-        calibration_said(of["calibration"], best, unit),
-        decisions_said(tables.decision_curve, best),
+        calibration_said(of["calibration"].merge(mean_gap_table(content.run, [best])), best),
+        decisions_said(tables.decision_curve, best, doubt_of_scores(content, [best])),
         values_said(values[values["arm"] == best]),
         abstention_said(tables.abstention, best),
-        sets_said(of["conformal"], best, unit),
     ]
     return {
+        "left_out": "",
         "best": names[best],
         "said": [sentence for sentence in said if sentence],
         "names": names,
@@ -43,7 +52,6 @@ def fill(content):
         "several": several,
         "lines": of["calibration"].to_dict("records"),
         "values": values.to_dict("records"),
-        "sets": of["conformal"][of["conformal"]["class"] == ALL].to_dict("records"),
         "known": is_known,
     }
 
@@ -54,32 +62,73 @@ def _of(table, arms):
     return mine.sort_values("arm", key=lambda column: column.map(arms.index), kind="stable")
 
 
-def calibration_said(lines, arm, unit="case"):
+def calibration_said(lines, arm):
     """Say whether scores of an arm can be read as probabilities.
+
+    Parameters
+    ----------
+    lines : pandas.DataFrame
+        Rows of `glomfeat.results.calibration.calibration_table` with those of `mean_gap_table`.
+    arm : str
+
+    Returns
+    -------
+    str
 
     Examples
     --------
     >>> import pandas as pd
-    >>> line = {"arm": "a", "class": "1", "slope": 0.6, "slope_lo": 0.5, "slope_hi": 0.7, "mean_score": 0.2}
-    >>> calibration_said(pd.DataFrame([line | {"share": 0.2}]), "a")
-    'Its scores for class 1 are too extreme (calibration slope 0.60, 0.50 to 0.70); on average they are 0.200, and the
-    true share is 0.200.'
+    >>> line = {"arm": "a", "class": "1", "slope": 0.6, "slope_lo": 0.5, "slope_hi": 0.7, "mean_score": 0.3}
+    >>> line |= {"share": 0.2, "gap_lo": 0.05, "gap_hi": 0.15}
+    >>> calibration_said(pd.DataFrame([line]), "a")
+    'Its scores for class 1 are too high on average (0.300, true 0.200) and too extreme (calibration slope 0.60, 0.50 to
+    0.70).'
     """
     found = []
     for row in lines[lines["arm"] == arm].to_dict("records"):
         if not is_known(row["slope_lo"]):
             continue
-        slope = f"calibration slope {figure(row['slope'], 2)}, {between(row['slope_lo'], row['slope_hi'], 2)}"
-        how = f"are not shown to be too extreme or too timid by these {unit}s"
+        ends = between(row["slope_lo"], row["slope_hi"], 2)
+        slope = f"(calibration slope {figure(row['slope'], 2)}, {ends})"
+        mean = f"on average ({figure(row['mean_score'])}, true {figure(row['share'])})"
+        high = "high" if row["gap_lo"] > 0 else "low" if row["gap_hi"] < 0 else ""
+        wide = "extreme" if row["slope_hi"] < 1 else "timid" if row["slope_lo"] > 1 else ""
+        known = [f"too {high} {mean}"] * bool(high) + [f"too {wide} {slope}"] * bool(wide)
+        unknown = [f"too high or too low {mean}"] * (not high) + [f"too extreme or too timid {slope}"] * (not wide)
+        said = [" and ".join(known)] if known else []
+        said += [f"not shown by these cases to be {', or '.join(unknown)}"] if unknown else []
+        how = f"are {', but '.join(said)}"
         if row["slope"] <= 0:
-            how = f"do not rise with the share of {plain_class(row['class'])}"
-        elif row["slope_hi"] < 1:
-            how = "are too extreme"
-        elif row["slope_lo"] > 1:
-            how = "are too timid"
-        mean = f"on average they are {figure(row['mean_score'])}, and the true share is {figure(row['share'])}"
-        found.append(f"Its scores for {plain_class(row['class'])} {how} ({slope}); {mean}.")
+            how = f"do not rise with the share of {plain_class(row['class'])} {slope}"
+        found.append(f"Its scores for {plain_class(row['class'])} {how}.")
     return " ".join(found)
+
+
+def doubt_of_scores(content, arms):
+    """Say which arms have scores that differ from probabilities by more than chance, and what to do about it.
+
+    Parameters
+    ----------
+    content : glomfeat.report.content.Content
+    arms : list of str
+
+    Returns
+    -------
+    str
+        A sentence after a blank; empty if slope and intercept of all these arms may be those of probabilities.
+    """
+    lines = content.tables.calibration
+    off = (lines["slope_lo"] > 1) | (lines["slope_hi"] < 1) | (lines["intercept_lo"] > 0) | (lines["intercept_hi"] < 0)
+    whose = [content.names[arm] for arm in arms if arm in set(lines["arm"][off])]
+    if not whose:
+        return ""
+    asked = content.loaded.identity.get("calibration", "none")
+    if asked != "none":
+        return f" Scores of {joined(whose)} are not calibrated, despite --calibration {asked}: do not choose by this."
+    return (
+        f" Scores of {joined(whose)} are not calibrated: repeat the study with --calibration platt before you choose "
+        "by this."
+    )
 
 
 def useful(table, arm, label):
@@ -108,12 +157,14 @@ def useful(table, arm, label):
     return f"better than acting on all images or on none {where}"
 
 
-def decisions_said(table, arm):
-    """Say in a sentence where acting on the scores of an arm does good."""
+def decisions_said(table, arm, doubt=""):
+    """Say in a sentence where acting on the scores of an arm does good, and what is doubted."""
     labels = dict.fromkeys(table[table["arm"] == arm]["class"])
     found = (f"for {plain_class(label)} it is {useful(table, arm, label)}" for label in labels)
     said = "; ".join(found)
-    return f"Used for decisions, {said} (by the 95 % limits of the gain at each probability by itself)." if said else ""
+    if not said:
+        return ""
+    return f"Used for decisions, {said} (by the 95 % limits of the gain at each probability by itself).{doubt}"
 
 
 def values_said(rows):
@@ -144,19 +195,4 @@ def abstention_said(table, arm):
     return (
         f"If a pathologist looks at the fifth of images that it is least sure of, {100 * rest['risk']:.1f} %"
         f"{_ends(rest, 'risk', 1)} of calls on the rest are wrong, instead of {100 * whole['risk']:.1f} % of all."
-    )
-
-
-def sets_said(table, arm, unit="case"):
-    """Say in a sentence how often sets of classes hold the true class."""
-    mine = table[(table["arm"] == arm) & (table["class"] == ALL)]
-    if mine.empty:
-        return ""
-    row = mine.iloc[0]
-    if row["note"]:
-        return f"Sets of classes: {said_of(row['note'], unit)}."
-    new = "images of a new case" if unit == "case" else "new images"
-    return (
-        f"Asked for a set of classes that holds the true one for 90 of 100 {new}, it gave sets that held it for "
-        f"{100 * row['coverage']:.0f}{_ends(row, 'coverage')}; {100 * row['one']:.0f} % of them hold one class."
     )
