@@ -319,6 +319,10 @@ def test_eva_manifest_that_does_not_fit(tmp_path):
     rows[:1].to_csv(tmp_path / "manifest.csv", index=False)
     with pytest.raises(FeatureError, match=r"manifest\.csv does not name 1 of the files: c$"):
         Table(str(tmp_path)).rows(["a.png"])
+    rows = pd.DataFrame({"origin": [*"xyz"], "embeddings": ["a.pt", "c.pt", "a"], "target": [0, 1, 1]})
+    rows.to_csv(tmp_path / "manifest.csv", index=False)
+    with pytest.raises(TableError, match=r"manifest\.csv: 1 name has several rows: a\b"):
+        names_of(tmp_path)
 
 
 def test_the_digest_of_a_folder_covers_names_and_content(tmp_path):
