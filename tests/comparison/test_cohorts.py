@@ -367,6 +367,20 @@ def test_tables_must_have_the_same_columns(places, tmp_path):
     )
 
 
+def test_a_cohort_may_lack_a_text_of_data_and_have_none_of_its_own(places, tmp_path):
+    home, north = pd.read_csv(places.home), pd.read_csv(places.north)
+    home.assign(stain=[*"HP"] * (len(home) // 2)).to_csv(tmp_path / "home.csv", index=False)
+    north.assign(stain="P").to_csv(tmp_path / "one.csv", index=False)
+    here, columns = SimpleNamespace(home=tmp_path / "home.csv"), {"columns": ("x*", "stain")}
+    prepared, _ = ask(here, tmp_path, tmp_path / "one.csv", **columns)
+    (table,) = prepared.cohorts[0].features.values()
+    expected = np.column_stack([north[COLUMNS], np.zeros(len(north)), np.ones(len(north))]).astype(np.float32)
+    np.testing.assert_array_equal(table.rows(north["name"]), expected)
+    north.assign(stain=["M", *"P" * (len(north) - 1)]).to_csv(tmp_path / "other.csv", index=False)
+    with pytest.raises(FeatureError, match=r"home\.csv: it has besides stain \(1 text\); use the same"):
+        ask(here, tmp_path, tmp_path / "other.csv", **columns)
+
+
 @pytest.fixture
 def other_table(places, tmp_path):
     """Numbers of another network for the images of DATA, in columns of the same names, which tell classes otherwise."""
