@@ -138,9 +138,12 @@ def main(arguments):
 
 def _extract(options, cache, say):
     """Extract and store the features of the images."""
+    from types import SimpleNamespace
+
     import joblib
 
     from glomfeat.comparison.budget import free_bytes
+    from glomfeat.comparison.no_effect import OF_FEATURES, lines_on_no_effect
     from glomfeat.comparison.own_table import without_own_features
     from glomfeat.core.cache import Store
     from glomfeat.core.memory import budget_bytes
@@ -164,6 +167,9 @@ def _extract(options, cache, say):
     asked = options.layer, options.device, options.precision, options.asked, manifest.table["name"], options.size
     features = [make_feature(name, weights, *asked) for name in names]
     refuse_blind(manifest, features, data)
+    found = SimpleNamespace(manifest=manifest, features=features, nets={})
+    for line in lines_on_no_effect(found, options, OF_FEATURES):
+        say(line)
     for feature in features:
         if feature.weights:
             say(f"{feature.name}: weights {feature.weights}")

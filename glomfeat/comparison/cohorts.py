@@ -7,6 +7,7 @@ from pathlib import Path
 
 from glomfeat.comparison.fold_stains import whole_drawn
 from glomfeat.comparison.joined import Joining, lines_on_cohort
+from glomfeat.comparison.own_table import is_source
 from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.core.cache import digest_of
 from glomfeat.core.plugins import did_you_mean
@@ -16,7 +17,7 @@ from glomfeat.data.embeddings.files import stem_of
 from glomfeat.data.files import FolderError
 from glomfeat.data.joined import JoinedError
 from glomfeat.data.labels.classes import Known, spelling
-from glomfeat.data.locate import holds_features, path_of
+from glomfeat.data.locate import FORCED, holds_features, path_of
 from glomfeat.data.manifest import read_manifest
 from glomfeat.data.problems import SHOWN, ManifestError
 from glomfeat.data.tables.read import TableError, listed
@@ -195,7 +196,7 @@ def _read(study, manifest, features, name, place, called, seen, say):
         say(f"cohort {name}: {line}")
     _refuse_shared(name, theirs, manifest)
     _warn_of_cases(name, theirs, manifest, study.show_names, say)
-    return Other(name, theirs, _describe(study, theirs, features, name, say))
+    return Other(name, theirs, _describe(manifest, theirs, features, name, say))
 
 
 def _refuse_other_kind(study, manifest, name, place):
@@ -254,19 +255,29 @@ def _warn_of_cases(name, theirs, manifest, show_names, say):
         )
 
 
-def _describe(study, theirs, features, name, say):
+def _describe(manifest, theirs, features, name, say):
     """The features that describe the images of a cohort, by the name of the feature of DATA."""
-    found = {}
+    found, stood_for = {}, _stood_for(manifest, features) if theirs.source else None
     for feature in features:
         if not isinstance(feature, Table):
             found[feature.name] = feature
-        elif theirs.source:
+        elif feature is stood_for:
             table = Alike(theirs.source, feature.asked, tuple(theirs.table["name"]), feature)
             table.open()
             found[feature.name] = table
+            if not is_source(FORCED + feature.path, manifest):
+                stands = f"{theirs.source} stands for {feature.path}"
+                say(f"cohort {name}: {stands}: arms that read it are scored on these rows")
         else:
             say(f"cohort {name}: {feature.name} is a table of images of DATA: no arm that reads it is scored there")
     return found
+
+
+def _stood_for(manifest, features):
+    """The table for which the table of a cohort stands: DATA itself, else the only one; None if there are several."""
+    tables = [feature for feature in features if isinstance(feature, Table)]
+    own = [table for table in tables if is_source(FORCED + table.path, manifest)]
+    return (own or (tables if len(tables) == 1 else [None]))[0]
 
 
 def places_of(prepared):

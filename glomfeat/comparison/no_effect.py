@@ -1,7 +1,6 @@
 """Options that were asked for and change nothing in a study as it is: lines that say so, and empty texts."""
 
 from glomfeat.comparison.folder import journal_of
-from glomfeat.comparison.options import Study
 from glomfeat.core.arms import StudyError
 from glomfeat.core.plugins import name_of
 from glomfeat.core.words import joined
@@ -29,14 +28,17 @@ def refuse_empty(given):
         raise StudyError(f"--{empty[0]} is empty: write a value there, or leave the option out")
 
 
-def lines_on_no_effect(prepared, given):
+def lines_on_no_effect(prepared, given, needs=None):
     """Lines for the user on options that change nothing.
 
     Parameters
     ----------
     prepared : glomfeat.comparison.prepare.Prepared
-    given : Study
+        Or what has its ``manifest``, ``features`` and ``nets``, if `needs` is `OF_FEATURES`.
+    given : Study or dataclass
         As the user gave it, with nothing filled in.
+    needs : dict of str to callable
+        The options that are looked at, and why one has no effect: `NEEDS`, or those `OF_FEATURES` alone.
 
     Returns
     -------
@@ -46,14 +48,15 @@ def lines_on_no_effect(prepared, given):
     Examples
     --------
     >>> from types import SimpleNamespace
+    >>> from glomfeat.comparison.options import Study
     >>> given = Study(compile=True)
-    >>> lines_on_no_effect(SimpleNamespace(study=given, features=[]), given)
+    >>> lines_on_no_effect(SimpleNamespace(nets={}, features=[]), given)
     ['--compile changes nothing: it is for networks, and there are none']
     """
     empty, idle = _empty(given), {}
-    for option, lacks in NEEDS.items():
+    for option, lacks in (needs or NEEDS).items():
         value = getattr(given, option)
-        asked = value != getattr(Study, option) and option not in empty
+        asked = value != getattr(type(given), option) and option not in empty
         if asked and (why := lacks(prepared, given)):
             idle.setdefault(why, []).append(_written(option, value))
     return [f"--{name} is empty, which counts as left out" for name in empty] + [
@@ -62,7 +65,7 @@ def lines_on_no_effect(prepared, given):
 
 
 def _empty(given):
-    return [name for name in TEXTS if (text := getattr(given, name)) is not None and not text.strip()]
+    return [name for name in TEXTS if (text := getattr(given, name, None)) is not None and not text.strip()]
 
 
 def _written(option, value):
@@ -71,7 +74,7 @@ def _written(option, value):
 
 
 def _no_network(prepared, given):
-    found = prepared.study.nets or any(feature.is_deep for feature in prepared.features)
+    found = prepared.nets or any(feature.is_deep for feature in prepared.features)
     return "" if found else "it is for networks, and there are none"
 
 
@@ -121,15 +124,19 @@ def _nothing_to_map(prepared, given):
 
 
 # options whose default asks for nothing, with a function that says why one has no effect; empty if it has one
+OF_FEATURES = {
+    **dict.fromkeys(("layout", "size", "padding", "icc"), _no_images),
+    "layer": _no_deep_feature,
+    "weights": no_pretrained,
+    "precision": _no_network,
+}
 NEEDS = {
     "folds": _own_folds,
     "jobs": _workers_decide,
     "inside": _nothing_to_map,
     "threshold": _no_threshold,
-    **dict.fromkeys(("layout", "size", "padding", "icc"), _no_images),
-    "layer": _no_deep_feature,
-    "weights": no_pretrained,
-    **dict.fromkeys(("precision", "compile"), _no_network),
+    **OF_FEATURES,
+    "compile": _no_network,
     **dict.fromkeys(("preset", "epochs", "batch", "lr", "class_weight"), _nothing_trained),
     "include_weights": _no_bundles,
 }

@@ -40,7 +40,7 @@ def without_own_features(manifest, features):
     Manifest
         Unchanged if the table is among the features, or if it is no table.
     """
-    if not manifest.source or not all(map(is_forced, features)) or any(_is_source(name, manifest) for name in features):
+    if not manifest.source or not all(map(is_forced, features)) or any(is_source(name, manifest) for name in features):
         return manifest
     name = Path(manifest.source).name
     rest = [line for line in manifest.said if not isinstance(line, OfColumns)]
@@ -66,7 +66,7 @@ def written(prepared):
     """
     study, manifest = prepared.study, prepared.manifest
     given = prepared.as_given or study
-    own = manifest.source and len(study.features) == 1 and _is_source(study.features[0], manifest)
+    own = manifest.source and len(study.features) == 1 and is_source(study.features[0], manifest)
     left_open = {
         "features": own and type(study).features == DEFAULT_FEATURES,
         "folds": study.split.column,
@@ -76,5 +76,6 @@ def written(prepared):
     return study.plain() | {name: None for name, left in left_open.items() if left}
 
 
-def _is_source(feature, manifest):
-    return is_forced(feature) and path_of(feature).resolve() == Path(manifest.source).resolve()
+def is_source(name, manifest):
+    """Whether the name of a feature, ``file:PATH``, names the table that a study is about."""
+    return is_forced(name) and path_of(name).resolve() == Path(manifest.source).resolve()

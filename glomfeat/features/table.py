@@ -342,10 +342,13 @@ class Alike(Table):
         if self.kind != self.like.kind:
             kinds = [kind or "a row a file" for kind in (self.kind, self.like.kind)]
             raise FeatureError(f"{self.path}: its files are read as {kinds[0]}, those of DATA as {kinds[1]}")
-        ours, theirs = [[*map(str, named.columns)] for named in (self.like._open(), opened)]
-        lacks, more = ([c for c in one if c not in set(other)] for one, other in ((ours, theirs), (theirs, ours)))
+        like = self.like._open()
+        ours, theirs = ([*map(str, named.columns)] for named in (like, opened))
+        texts = {name for column in opened.levels for name in level_names(column, like.levels.get(column, ()))}
+        known = {*theirs} | texts  # a text may be absent from a column that is there
+        lacks, more = ([c for c in one if c not in other] for one, other in ((ours, known), (theirs, {*ours})))
         if lacks or more:
-            parts = {"lacks": (lacks, self.like._open()), "has besides": (more, opened)}.items()
+            parts = {"lacks": (lacks, like), "has besides": (more, opened)}.items()
             several = {what: without_texts(columns, of.levels) for what, (columns, of) in parts}
             said = " and ".join(f"{what} {listed(columns, 5)}" for what, columns in several.items() if columns)
             raise FeatureError(
@@ -354,8 +357,12 @@ class Alike(Table):
             )
         if ours == theirs:
             return opened
-        order = [theirs.index(column) for column in ours]
-        return Named(opened.names, ours, lambda places: np.asarray(opened.read(places))[:, order], opened.left)
+        order = [theirs.index(column) if column in theirs else len(theirs) for column in ours]
+
+        def read(places):
+            return np.pad(np.asarray(opened.read(places)), ((0, 0), (0, 1)))[:, order]  # absent texts are 0
+
+        return Named(opened.names, ours, read, opened.left)
 
     def read(self, opened, places):
         matrix = super().read(opened, places)

@@ -367,6 +367,57 @@ def test_tables_must_have_the_same_columns(places, tmp_path):
     )
 
 
+def test_a_cohort_may_lack_a_text_of_data_and_have_none_of_its_own(places, tmp_path):
+    home, north = pd.read_csv(places.home), pd.read_csv(places.north)
+    home.assign(stain=[*"HP"] * (len(home) // 2)).to_csv(tmp_path / "home.csv", index=False)
+    north.assign(stain="P").to_csv(tmp_path / "one.csv", index=False)
+    here, columns = SimpleNamespace(home=tmp_path / "home.csv"), {"columns": ("x*", "stain")}
+    prepared, _ = ask(here, tmp_path, tmp_path / "one.csv", **columns)
+    (table,) = prepared.cohorts[0].features.values()
+    expected = np.column_stack([north[COLUMNS], np.zeros(len(north)), np.ones(len(north))]).astype(np.float32)
+    np.testing.assert_array_equal(table.rows(north["name"]), expected)
+    north.assign(stain=["M", *"P" * (len(north) - 1)]).to_csv(tmp_path / "other.csv", index=False)
+    with pytest.raises(FeatureError, match=r"home\.csv: it has besides stain \(1 text\); use the same"):
+        ask(here, tmp_path, tmp_path / "other.csv", **columns)
+
+
+@pytest.fixture
+def other_table(places, tmp_path):
+    """Numbers of another network for the images of DATA, in columns of the same names, which tell classes otherwise."""
+    frame = pd.read_csv(places.home)
+    frame.assign(x0=frame["x2"], x2=-frame["x0"]).to_csv(tmp_path / "other.csv", index=False)
+    return tmp_path / "other.csv"
+
+
+def test_a_table_of_the_cohort_stands_for_data_and_for_no_other_table(places, study, other_table, tmp_path):
+    features = f"file:{places.home}", f"file:{other_table}"
+    test = (f"north={places.north}",)
+    *_, said = run_study(tmp_path, data=str(places.home), features=features, test=test, **OPTIONS)
+    rows = pd.read_csv(tmp_path / "out" / "external.csv").set_index("arm")
+    own, other = f"{study.feature}/none/logreg", next(arm for arm in rows.index if arm.startswith("other."))
+    assert rows.loc[other, "status"] == "skipped" and np.isnan(rows.loc[other, "auroc"])
+    assert rows.loc[other, "reason"] == "it reads a table of images of DATA, without rows of the cohort's"
+    first = study.external.set_index(["cohort", "arm"]).loc[("north", own)]
+    assert rows.loc[own, "status"] == "done" and rows.loc[own, "auroc"] == first["auroc"]
+    line = f"cohort north: {other.partition('/')[0]} is a table of images of DATA: no arm that reads it is scored there"
+    assert line in said and not any("stands for" in one for one in said)
+    pd.read_csv(other_table).rename(columns={"x3": "y3"}).to_csv(tmp_path / "named.csv", index=False)
+    prepared, _ = ask(places, tmp_path, *test, features=(features[0], f"file:{tmp_path / 'named.csv'}"))
+    assert [one.path for one in prepared.cohorts[0].features.values()] == [str(places.north)]
+
+
+def test_beside_a_table_of_labels_the_cohort_stands_for_the_only_other_table(places, other_table, tmp_path):
+    pd.read_csv(places.home)[["name", "label"]].assign(mm=1.0).to_csv(tmp_path / "labels.csv", index=False)
+    named = SimpleNamespace(home=tmp_path / "labels.csv")
+    prepared, said = ask(named, tmp_path, f"north={places.north}", features=(f"file:{other_table}",))
+    line = f"cohort north: {places.north} stands for {other_table}: arms that read it are scored on these rows"
+    assert line in said and [one.path for one in prepared.cohorts[0].features.values()] == [str(places.north)]
+    both = tuple(f"file:{path}" for path in (other_table, places.home))
+    prepared, said = ask(named, tmp_path, f"north={places.north}", features=both)
+    assert not prepared.cohorts[0].features
+    assert len([line for line in said if "no arm that reads it is scored there" in line]) == 2
+
+
 def test_missing_values_are_filled_with_medians_of_data(tmp_path):
     home, north = put(tmp_path / "home.csv", 0, 24, missing=0.2), put(tmp_path / "north.csv", 1, 12, 50, missing=0.4)
     run_study(tmp_path, data=str(home), test=(str(north),), missing="impute", **OPTIONS)

@@ -80,6 +80,11 @@ def test_what_a_study_asks_for_is_part_of_the_features_key(table):
             r"^--columns 'name_of_lot' cannot be taken: it holds 12 different texts, and at most 10 become columns of "
             "0 and 1: write coarser ones$",
         ),
+        (
+            Asked(keep=("area", "stain"), but=("stain",), uses=(("stain", "--with joins it"),)),
+            r"^--columns 'stain' cannot be taken: --with joins it$",
+        ),
+        (Asked(keep=("area", "stain"), groups="stain"), r"^--columns 'stain' cannot be taken: the case, by --groups$"),
         (Asked(keep=("label",)), r"^--columns: label names the rows or their classes and cannot describe them$"),
     ],
 )

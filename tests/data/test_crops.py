@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from helpers.outlines import NEW, OLD, feature
 from helpers.slides import box, make_slide
 from PIL import Image
 
+from glomfeat.core.errors import InputError
 from glomfeat.data.manifest import read_manifest
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.slides import crops
@@ -120,7 +122,7 @@ def test_other_settings_are_other_crops(data):
         assert crop.size == (24, 24) and crop.getpixel((0, 0)) == (255, 255, 255)
 
 
-def test_crops_of_older_versions_are_kept_but_for_those_in_which_holes_hid_islands(data):
+def test_crops_of_older_versions_are_kept_but_for_those_that_are_white_outside(data):
     path, one = next((data / "slides").iterdir()), box(0, 0, 20, 20)
     several = Outline("GS", one.polygons * 2)
 
@@ -129,9 +131,9 @@ def test_crops_of_older_versions_are_kept_but_for_those_in_which_holes_hid_islan
         about = json.dumps([path.stat().st_size, rings, cut.mpp, cut.margin, cut.mask])
         return f"s_{hashlib.sha256(about.encode()).hexdigest()[:16]}.png"
 
-    for outline, cut in ((one, Cut(0.5)), (one, Cut(mask="white")), (several, Cut())):
-        assert name_of(path, "s", outline, cut) == name_before(outline, cut)
-    assert name_of(path, "s", several, Cut(mask="white")) != name_before(several, Cut(mask="white"))
+    for outline in (one, several):
+        assert name_of(path, "s", outline, Cut(0.5)) == name_before(outline, Cut(0.5))
+        assert name_of(path, "s", outline, Cut(mask="white")) != name_before(outline, Cut(mask="white"))
 
 
 def test_crops_of_a_slide_that_was_replaced_are_cut_again(data):
@@ -191,6 +193,11 @@ def test_one_file_each_need_no_common_name(data):
     found = list(crops_of(slide, "s", annotations, Cut(), (), data / "out"))
     assert [crop.label for crop in found] == ["GS", "nonGS"]
     assert all((data / "out" / crop.name).is_file() for crop in found)
+    for folder, name in (("other", annotations), ("another", slide)):
+        (data / folder).mkdir()
+        shutil.copy(name, data / folder)
+    with pytest.raises(InputError, match=r"name them alike, such as a\.svs and a\.geojson$"):
+        pair_up(data / "another", data / "other")
 
 
 def message(capsys, *arguments):

@@ -99,6 +99,16 @@ def test_hdf5_of_a_matrix_and_names(tmp_path, matrix, names):
     assert Table(str(tmp_path / "t.h5")).name == f"t.{digest[:8]}"
 
 
+def test_names_and_labels_of_hdf5_are_those_of_the_groups_own(tmp_path):
+    """``uni`` holds the same images in another order, in no dataset whose name is known."""
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file["conch/features"], file["conch/ids"], file["labels"] = X, NAMES, [*"abababab"]
+        file["uni/rows"], file["uni/names"], file["uni/labels"] = X[::-1], NAMES[::-1], [*"babababa"]
+    np.testing.assert_array_equal(Table(str(tmp_path / "t.h5")).rows(NAMES), X)
+    found = names_of(tmp_path / "t.h5")
+    assert found["name"].tolist() == NAMES and found["label"].tolist() == [*"abababab"]
+
+
 @pytest.mark.parametrize("coords", [np.arange(16).reshape(8, 2), np.arange(16).reshape(1, 8, 2)])
 def test_hdf5_of_one_slide_in_a_batch(tmp_path, coords):
     (tmp_path / "slides").mkdir()
@@ -146,8 +156,10 @@ def test_places_in_micrometres_keep_their_fraction(tmp_path):
     [
         ({"coords": np.zeros((4, 2), np.int64)}, r"holds coords \(4, 2\) int64: rows are .* and here is no matrix of "),
         ({}, r"^t\.h5 holds no dataset: rows are a dataset features or feats or .* of shape \(n, d\)"),
-        ({"a": X, "b": X}, r"holds a \(8, 3\) float32, b \(8, 3\) float32: .* and here is several \(a, b\)$"),
-        ({"features": X, "feats": X}, r"and here is several \(features, feats\)$"),
+        ({"a": X, "b": X}, r"holds a \(8, 3\) float32, b \(8, 3\) float32: .* is several \(a, b\): write each to a "),
+        ({"feats": X, "features": X}, r"and here is several \(feats, features\): write each to a file of its own$"),
+        ({"test/features": X, "train/features": X}, r"here is several \(test/features, train/features\): write "),
+        ({"a/features": X, "b/whatever": X, "b/names": NAMES}, r"holds a/features .* does not say what its rows are"),
         ({"features": np.stack([X, X])}, r"holds features \(2, 8, 3\) float32: .* no matrix of numbers$"),
         (
             {"features": X},
@@ -307,6 +319,10 @@ def test_eva_manifest_that_does_not_fit(tmp_path):
     rows[:1].to_csv(tmp_path / "manifest.csv", index=False)
     with pytest.raises(FeatureError, match=r"manifest\.csv does not name 1 of the files: c$"):
         Table(str(tmp_path)).rows(["a.png"])
+    rows = pd.DataFrame({"origin": [*"xyz"], "embeddings": ["a.pt", "c.pt", "a"], "target": [0, 1, 1]})
+    rows.to_csv(tmp_path / "manifest.csv", index=False)
+    with pytest.raises(TableError, match=r"manifest\.csv: 1 name has several rows: a\b"):
+        names_of(tmp_path)
 
 
 def test_the_digest_of_a_folder_covers_names_and_content(tmp_path):

@@ -215,6 +215,16 @@ def test_a_profile_is_applied_unless_it_is_to_be_kept(kind):
         assert not has_profile(data)
 
 
+def test_a_profile_of_linear_light_is_applied_whatever_it_is_called():
+    data = bytearray(profile("sRGB"))
+    curve = data.index(b"para\0\0\0\0")
+    data[curve + 8 : curve + 10], data[curve + 12 : curve + 16] = b"\0\0", b"\0\1\0\0"  # the power of 1
+    named = ImageCms.ImageCmsProfile(io.BytesIO(data)).profile.profile_description
+    found = np.asarray(decode(encode(np.full((8, 8, 3), 128, np.uint8), "PNG", icc_profile=bytes(data)))).astype(int)
+    expected = 255 * (1.055 * (128 / 255) ** (1 / 2.4) - 0.055)  # IEC 61966-2-1
+    assert "sRGB" in named and np.abs(found - expected).max() <= 1
+
+
 def test_a_profile_leaves_what_is_clear_and_what_it_is_not_for():
     image = noise(6, 6, 4)
     image[..., 3] = np.arange(36).reshape(6, 6) * 7

@@ -73,6 +73,26 @@ def test_rows_of_a_patient_without_files_are_not_given_to_a_patient_without_rows
     assert find_rows(files, rows) == (None, ["P7/1.png", "P7/2.png"])
 
 
+@pytest.mark.parametrize(
+    ("known", "places"),
+    [
+        (["P1.png", "redo/P1.png", "P2.png"], [1, 2]),
+        (["P1", "redo/P1", "P2"], [1, 2]),
+        (["P1.HE", "P2", "P1"], [2, 1]),
+        (["P1.7", "P2", "P1.8"], None),
+    ],
+)
+def test_an_image_has_the_row_that_fits_it_best_or_none(known, places):
+    found, missing = find_rows(["GS/redo/P1.png", "GS/P2.png"], known)
+    assert missing == [] and found.tolist() == places if places else found is None and missing == ["GS/redo/P1.png"]
+
+
+def test_what_follows_a_dot_may_be_part_of_a_name():
+    assert find_rows(["S1.1", "S2.1"], ["S1", "S2", "S1.2"]) == (None, ["S1.1", "S2.1"])
+    assert find_rows(["a/P1.HE.png", "a/P2.PAS.png"], ["P2.PAS", "P1.HE"])[0].tolist() == [1, 0]
+    assert find_rows(["a/P1.HE.png", "a/P1.PAS.png"], ["P1.HE", "P2.PAS"]) == (None, ["a/P1.PAS.png"])
+
+
 def test_a_name_that_only_two_patients_have_is_not_given_from_one_to_the_other():
     assert find_names_among(["P1/1.png", "P2/1.png", "P3/9.png"], ["P1/1.png", "P2/1.png", "P7/9.png"])[0] == {
         "P1/1.png": 0,

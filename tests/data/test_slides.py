@@ -70,8 +70,21 @@ def test_a_crop_ends_where_the_slide_ends(slide):
 def test_white_outside_the_outline_and_in_its_holes(slide):
     hole = [[120, 60], [140, 60], [140, 80], [120, 80], [120, 60]]
     found = cut_out(slide, box(100, 50, 200, 90, hole), Cut(margin=0.1, mask="white"))
-    assert (found[:9] == 255).all() and (found[:, :9] == 255).all() and (found[25:35, 35:45] == 255).all()
-    np.testing.assert_array_equal(found[12:18, 12:100], pixels()[52:58, 102:190])
+    expected = np.full((60, 120, 3), 255, np.uint8)
+    expected[10:50, 10:110] = pixels()[50:90, 100:200]
+    expected[20:40, 30:50] = 255
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_pixel_is_kept_if_its_centre_lies_in_the_outline(slide):
+    x, y = np.mgrid[:64, :64][::-1] + 0.5
+    corner = Outline("GS", ((np.array([[100, 50], [163.75, 50], [100, 113.75]]),),))
+    found = cut_out(slide, corner, Cut(margin=0, mask="white"))
+    np.testing.assert_array_equal((found < 255).any(axis=2), x + y < 63.75)
+    small = cut_out(slide, corner, Cut(mpp=1.0, margin=0, mask="white"))
+    np.testing.assert_array_equal((small < 255).any(axis=2), (x + y < 63.75 / 4)[:16, :16])
+    with pytest.raises(SlideError, match=r"^it is smaller than a pixel of the crop, of which --mask white leaves noth"):
+        cut_out(slide, box(100.6, 50.6, 101.4, 51.4), Cut(margin=0, mask="white"))
 
 
 @pytest.mark.parametrize("order", [1, -1])

@@ -209,6 +209,24 @@ def test_the_command_turns_a_table_into_another_format(feature_table, tmp_path):
     np.testing.assert_array_equal(last.iloc[:, 3:].to_numpy(), values)
 
 
+def test_the_command_says_which_options_change_nothing(feature_table, phantom_folder, tmp_path, capsys):
+    to = ["--to", str(tmp_path / "a.h5"), "--cache", str(tmp_path / "cache"), "--jobs", "1"]
+    of_networks = ["--layer", "layer4", "--weights", "none"]
+    of_images = ["--size", "99", "--padding", "zero", "--icc", "keep"]
+    none = "changes nothing: it is for features of networks, and there are none"
+    pretrained = "--weights none changes nothing: it is for pretrained networks, and there are none"
+    assert main([str(feature_table), *of_images, *of_networks, *to]) == 0
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert "--size 99, --padding zero and --icc keep change nothing: DATA is a feature table, without images" in said
+    assert f"--layer layer4 {none}" in said and pretrained in said
+    to[1] = str(tmp_path / "b.h5")
+    assert main([str(phantom_folder), *of_images, *of_networks, "--features", "shortcut", *to]) == 0
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert f"--layer layer4 {none}" in said and pretrained in said and "without images" not in said
+    to[1] = str(tmp_path / "c.h5")
+    assert main([str(feature_table), *to]) == 0 and "nothing" not in capsys.readouterr().out
+
+
 def test_the_command_takes_the_columns_that_options_name(feature_table, phantom_folder, tmp_path):
     table = pd.read_csv(feature_table)
     other = table["label"].map(dict(zip(*[sorted(set(table["label"]))[::step] for step in (1, -1)], strict=True)))

@@ -45,7 +45,9 @@ def names_of_folder(folder, files):
         names = short if len(set(short)) == len(short) else relative
         refuse_twice(names, folder)
         return pd.DataFrame({"name": names})
-    rows = {str(text).removesuffix(".pt"): row for row, text in enumerate(manifest["embeddings"])}
+    named = [str(text).removesuffix(".pt") for text in manifest["embeddings"]]
+    refuse_twice(named, f"{folder}/{MANIFEST}")
+    rows = {name: row for row, name in enumerate(named)}
     lost = sorted(set(rows) - set(relative))
     if lost:
         those = number_of(len(lost), "file that is", "files that are")

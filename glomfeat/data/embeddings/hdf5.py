@@ -7,7 +7,7 @@ writes one file per slide. Slide encoders write ``features`` or ``feats`` of sha
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -81,30 +81,35 @@ def look(file):
     Raises
     ------
     TableError
-        There is no matrix of numbers, or more than one that could be meant; all datasets are listed.
+        There is no matrix of numbers, or more than one that could be meant, as in a file with a group for each split or
+        network; all datasets are listed.
     """
     import h5py
 
     found, name = {}, Path(file.filename).name
     file.visititems(lambda key, item: found.update({key: item}) if isinstance(item, h5py.Dataset) else None)
-    short = {key.rpartition("/")[2].lower(): key for key in found}
     numbers = {key: item for key, item in found.items() if item.dtype.kind in "fiu" and _is_matrix(item)}
-    known = [short[key] for key in MATRICES if short.get(key) in numbers]
+    known = [key for key in numbers if PurePosixPath(key).name.lower() in MATRICES]
     floats = [key for key, item in numbers.items() if item.dtype.kind == "f" and not key.lower().endswith("coords")]
     matrices = known or floats
     if len(matrices) != 1:
         listed = ", ".join(f"{key} {item.shape} {item.dtype}" for key, item in found.items()) or "no dataset"
-        what = "no matrix of numbers" if not matrices else f"several ({', '.join(matrices)})"
+        several = f"several ({', '.join(matrices)}): write each to a file of its own"
+        what = several if matrices else "no matrix of numbers"
         raise TableError(
             f"{name} holds {listed}: rows are a dataset {' or '.join(MATRICES)} of shape (n, d), and here is {what}"
         )
     item = found[matrices[0]]
     shape = item.shape[-2:] if item.ndim > 1 else (1, *item.shape)
+    own = _group_of(matrices[0])
+    above = sorted((key for key in found if own.is_relative_to(_group_of(key))), key=lambda key: key.count("/"))
+    short = {PurePosixPath(key).name.lower(): key for key in above}  # what lies nearest to the matrix is taken
 
     def one_a_row(key):
         return key in short and _rows_of(found[short[key]]).shape[:1] == shape[:1]
 
-    texts = [key for key, other in found.items() if _is_text(other) and other.shape == shape[:1]]
+    near = [key for key in found if key in above or _group_of(key).is_relative_to(own)]  # not of a group beside
+    texts = [key for key in near if _is_text(found[key]) and found[key].shape == shape[:1]]
     named = [short[key] for key in NAMES if one_a_row(key) and short[key] in texts]
     facts = {key: short[form] for key in FACTS for form in (f"{key}s", key) if one_a_row(form)}
     others = [key for key in texts if key not in (*facts.values(), short.get("columns"))]
@@ -113,6 +118,10 @@ def look(file):
     columns = short.get("columns")
     has_columns = columns and _is_text(found[columns]) and found[columns].shape == shape[1:]
     return Layout(matrices[0], shape, names, coords, columns if has_columns else None, facts)
+
+
+def _group_of(key):
+    return PurePosixPath("/", key).parent
 
 
 def _is_matrix(dataset):

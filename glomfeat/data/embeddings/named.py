@@ -124,18 +124,13 @@ def find_rows(wanted, known):
     >>> find_rows(["sick/a.png", "well/a.png"], ["a", "b"])
     (None, [])
     """
-    place, fewest = {name: row for row, name in enumerate(known)}, None
-    for form in FORMS:
-        found = [place.get(form(name)) for name in wanted]
-        missing = [name for name, row in zip(wanted, found, strict=True) if row is None]
-        if not missing and len(set(found)) == len(set(wanted)):
-            return np.array(found, np.int64), []
-        if fewest is None or len(missing) < len(fewest):
-            fewest = missing
+    place = {name: row for row, name in enumerate(known)}
+    if place.keys() >= {*wanted}:
+        return np.array([place[name] for name in wanted], np.int64), []
     found, unclear = find_names_among(wanted, known)
     if len(found) == len(set(wanted)):
         return np.array([found[name] for name in wanted], np.int64), []
-    return None, sorted(set(fewest) - set(found) - set(unclear))
+    return None, sorted({*wanted} - {*found, *unclear})
 
 
 def any_found(wanted, known):

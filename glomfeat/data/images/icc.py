@@ -3,10 +3,12 @@
 import io
 from functools import lru_cache
 
-from PIL import ImageCms
+from PIL import Image, ImageChops, ImageCms
 
 MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # the pixel mode for a profile of each colour space
 FITS = {"RGB": ("P", "PA", "RGBA", "RGBX", "RGB"), "L": ("L", "LA"), "CMYK": ("CMYK",)}  # and what can become so
+GREYS = Image.frombytes("RGB", (256, 1), bytes(level for level in range(256) for _ in "RGB"))
+ROUNDED = 2  # levels by which files that describe sRGB move greys
 
 
 @lru_cache(maxsize=64)
@@ -15,18 +17,25 @@ def _transform(profile):
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         mode = MODES.get(opened.profile.xcolor_space)
-        if mode is None or (mode == "RGB" and _is_srgb(opened)):
+        if mode is None:
             return None
         how = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
-        return mode, ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), mode, "RGB", *how)
+        transform = ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), mode, "RGB", *how)
+        return None if mode == "RGB" and _is_srgb(opened, transform) else (mode, transform)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):  # a damaged profile says nothing
         return None
 
 
-def _is_srgb(profile):
-    """Whether a profile is one of the many files that describe sRGB, whose last bits differ."""
+def _is_srgb(profile, transform):
+    """Whether a profile is one of the many files that describe sRGB, whose last bits differ.
+
+    Profiles of linear light may be called so, too: they move greys by far more than a rounding.
+    """
     said = profile.profile.profile_description or ""
-    return "srgb" in said.lower() or "61966-2" in said
+    if "srgb" not in said.lower() and "61966-2" not in said:
+        return False
+    moved = ImageChops.difference(GREYS, ImageCms.applyTransform(GREYS, transform))
+    return max(most for _, most in moved.getextrema()) <= ROUNDED
 
 
 def is_converted(mode, profile):

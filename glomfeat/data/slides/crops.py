@@ -161,8 +161,8 @@ def name_of(path, slide, outline, cut):
     str
     """
     rings = [[ring.tolist() for ring in rings] for rings in outline.polygons]
-    # older versions hid islands in holes: their crops are not kept
-    mask = "white.v2" if cut.mask == "white" and len(rings) > 1 else cut.mask
+    # older versions kept pixels beyond the outline, and hid islands in holes: their crops are not kept
+    mask = "white.v3" if cut.mask == "white" else cut.mask
     about = json.dumps([path.stat().st_size, rings, cut.mpp, cut.margin, mask])
     return f"{slide}_{hashlib.sha256(about.encode()).hexdigest()[:16]}.png"
 

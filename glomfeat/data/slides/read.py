@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw
+from PIL import Image
 
 from glomfeat.core.errors import InputError, UserError
 from glomfeat.data.images.decode import MAX_PIXELS
@@ -154,12 +154,25 @@ def _region(slide, low, high, scale, shape):
 
 
 def _inside(outline, low, high, shape):
-    """A mask of the crop: 255 where a pixel lies in the outline."""
-    mask, factor = Image.new("L", shape), np.array(shape) / (high - low)
-    for outer, *holes in outline.polygons:  # each on its own, for one may lie in a hole of another
-        polygon = Image.new("L", shape)
-        for ring, fill in ((outer, 255), *((hole, 0) for hole in holes)):
-            corners = [tuple(corner) for corner in ((ring - low) * factor).tolist()]
-            ImageDraw.Draw(polygon).polygon(corners, fill=fill)
-        mask = ImageChops.lighter(mask, polygon)
-    return mask
+    """A mask of the crop: 255 where the centre of a pixel lies in the outline."""
+    mask, factor = np.zeros(shape[::-1], bool), np.array(shape) / (high - low)
+    for rings in outline.polygons:  # each on its own, for one may lie in a hole of another
+        outer, *holes = (_filled((ring - low) * factor, shape) for ring in rings)
+        for hole in holes:
+            outer &= ~hole
+        mask |= outer
+    if not mask.any():
+        raise SlideError("it is smaller than a pixel of the crop, of which --mask white leaves nothing")
+    return Image.fromarray(mask.astype(np.uint8) * 255)
+
+
+def _filled(ring, shape):
+    """Where the centres of pixels lie in a ring: those with an odd number of its sides on their left."""
+    crossed = np.zeros((shape[1], shape[0] + 1), bool)
+    for (x, y), (next_x, next_y) in zip(ring.tolist(), np.roll(ring, -1, axis=0).tolist(), strict=True):
+        first, last = sorted((math.ceil(y - 0.5), math.ceil(next_y - 0.5)))
+        rows = np.arange(max(first, 0), min(last, shape[1]))
+        if len(rows):
+            at = x + (rows + 0.5 - y) * (next_x - x) / (next_y - y)
+            crossed[rows, np.clip(np.ceil(at - 0.5), 0, shape[0]).astype(int)] ^= True
+    return np.logical_xor.accumulate(crossed, axis=1)[:, :-1]

@@ -209,7 +209,7 @@ def sort_columns(frame, asked, where="the table", texts=None):
         used = [column for column, reason in left.items() if reason == PLACE and plain(column) in ("x", "y", "z")]
         left = {column: reason for column, reason in left.items() if column not in used}
     if asked.keep:
-        used, left = _kept(frame, used, left, asked.keep, named)
+        used, left = _kept(frame, used, left, asked.keep, named, uses)
     kept = set(used)
     refuse_unclear(frame, used, ", or leave the column out with --drop {!r}")
     left = {c: "; ".join(filter(None, (why, *uses.get(plain(c), ())))) for c, why in left.items()}
@@ -251,12 +251,13 @@ def matching(columns, patterns, option):
     return found
 
 
-def _kept(frame, used, left, patterns, named):
+def _kept(frame, used, left, patterns, named, uses):
     for pattern in patterns:
         fit = [c for c in used if c == pattern or fnmatchcase(str(c), pattern)]
         if not fit:
             if pattern in named:
-                raise TableError(f"--columns {pattern!r} cannot be taken: {left[pattern]}")
+                why = left.get(pattern) or "; ".join(uses.get(plain(pattern), ["another option uses it"]))
+                raise TableError(f"--columns {pattern!r} cannot be taken: {why}")
             others = {c: why for c, why in left.items() if fnmatchcase(str(c), pattern)}
             if others:
                 shown = listed((f"{c} ({why})" for c, why in others.items()), MOST_SHOWN)

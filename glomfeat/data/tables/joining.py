@@ -83,10 +83,11 @@ def find_names_among(wanted, known, again=False):
     wanted = list(dict.fromkeys(wanted))
     places = {name: rows[name] for name in wanted if name in rows}
     left, unclear, both = [name for name in wanted if name not in places], [], _Both(wanted, known)
-    for form in (str, without_suffix):
+    # the names of some lists have no suffix, and what follows a dot in them is part of the name
+    for form, of_known in ((str, str), (without_suffix, str), (without_suffix, without_suffix)):
         if not left:
             break
-        ends, used = _Ends.of(known, form), {*places.values()}
+        ends, used = _Ends.of(known, of_known), {*places.values()}
         found = {name: _best(name, form, ends, both) for name in left}
         fit = Counter(best[0] for best in found.values() if len(best) == 1)
         for name, best in found.items():
