@@ -126,6 +126,14 @@ def _as_arguments(cls, path, as_written):
     return last + found
 
 
+def at_least(options, **least):
+    """Refuse options below the least value that is allowed for each, unless they are None."""
+    for name, bound in least.items():
+        value = getattr(options, name)
+        if value is not None and value < bound:
+            raise InputError(f"--{name} is {value}: at least {bound}")
+
+
 def open_console():
     """A console as wide as the terminal, or 160 columns for a file, which prints no control characters of names."""
     from rich.console import Console

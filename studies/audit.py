@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from glomfeat.core.errors import InputError
-from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
+from studies._cli import DONE, INCOMPLETE, at_least, open_console, parse_options, run_main
 
 
 @dataclass(frozen=True)
@@ -89,10 +88,7 @@ class Options:
         InputError
             Names the option, and what is allowed.
         """
-        for name, least in (("size", 32), ("folds", 2), ("jobs", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise InputError(f"--{name} is {value}: at least {least}")
+        at_least(self, size=32, folds=2, jobs=1)
 
 
 def main(arguments):

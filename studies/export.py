@@ -7,7 +7,7 @@ import tyro
 
 from glomfeat.core.errors import InputError
 from glomfeat.core.words import printable
-from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
+from studies._cli import DONE, INCOMPLETE, at_least, open_console, parse_options, run_main
 
 DEFAULT_FEATURES = ("classical",)
 
@@ -91,10 +91,7 @@ class Options:
         InputError
             Names the option, and what is allowed.
         """
-        for name in ("size", "jobs"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"--{name} is {value}: at least 1")
+        at_least(self, size=1, jobs=1)
         if not self.features or len(set(self.features)) < len(self.features):
             raise InputError(f"--features is {' '.join(self.features) or 'empty'}: give each name once")
 
