@@ -137,27 +137,14 @@ def with_error(rows, columns, n):
 
 def repeat(one, need, name, options, say=None):
     """Results of a simulation for each number; says how long all of them took, if `say` is given."""
-    start, n, jobs = perf_counter(), options.simulations, options.jobs or joblib.cpu_count()
-    ended = side_by_side(one, [Call(number, need) for number in range(n)], name, jobs, budget_bytes())
-    found = found_by(ended, n)
+    start, n, jobs, found = perf_counter(), options.simulations, options.jobs or joblib.cpu_count(), {}
+    calls = [Call(number, need) for number in range(n)]
+    for ended in side_by_side(one, calls, name, jobs, budget_bytes()):
+        if ended.lost:
+            raise MemoryError(ended.lost)
+        found[ended.item] = ended.found
     if say:
         say(f"{name}: {n} simulations in {perf_counter() - start:.0f} s")
-    return found
-
-
-def found_by(ended, n):
-    """Results of the calls with numbers 0 to n - 1, in order.
-
-    Raises
-    ------
-    MemoryError
-        A call was lost.
-    """
-    found = {}
-    for call in ended:
-        if call.lost:
-            raise MemoryError(call.lost)
-        found[call.item] = call.found
     return [found[number] for number in range(n)]
 
 
