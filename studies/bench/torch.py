@@ -4,7 +4,7 @@ Networks have random parameters. Some passes or steps come before the timing, be
 """
 
 import warnings
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
@@ -72,7 +72,7 @@ def describe(data, model, device, precision, batch, workers):
     first = torch.stack([data[0][0]] * batch).to(device)
     with _autocast(device, precision):
         for _ in range(WARM):
-            net(first)
+            net(first).cpu()
         yield
         rows = [net(images.to(device, non_blocking=True)).float().cpu() for images, _ in loader]
     yield torch.cat(rows).numpy()[:FIRST]
@@ -87,7 +87,7 @@ def forward(n, size, model, device, precision, batch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit is deprecated, but still faster on a CPU
         net = torch.compile(net) if _on_cuda(device) else torch.jit.freeze(torch.jit.trace(net, images))
-    for count in (WARM * batch, n):
+    for count in (WARM * batch + n % batch, n):  # the last batch may have a shape of its own
         for start in range(0, count, batch):
             net(images[: count - start])
         _wait_for(device)
@@ -117,9 +117,8 @@ def _steps(epochs, model, device):
         loss.backward()
         optimiser.step()
 
-    for batches in ([islice(epochs[0], WARM)], epochs):
-        for epoch in batches:
-            for images, y in epoch:
-                step(images, y)
+    for part in ([islice(epochs[0], WARM)], epochs):
+        for images, y in chain.from_iterable(part):
+            step(images, y)
         _wait_for(device)
         yield
