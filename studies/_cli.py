@@ -126,6 +126,27 @@ def _as_arguments(cls, path, as_written):
     return last + found
 
 
+class ReadsTables:
+    """Options of a command that reads tables; those without a text of their own have that of `studies.compare`."""
+
+    @property
+    def asked(self):
+        """The user's choices about columns of tables, as `glomfeat.data.tables.columns.Asked`."""
+        from glomfeat.comparison.option_checks import name_tables
+        from glomfeat.data.tables.columns import Asked
+
+        words = self.name_column or "", self.label_column or "", self.columns, self.drop
+        return Asked(*words, groups=self.groups, others=name_tables(self.features))
+
+
+def at_least(options, **least):
+    """Refuse options below the least value that is allowed for each, unless they are None."""
+    for name, bound in least.items():
+        value = getattr(options, name)
+        if value is not None and value < bound:
+            raise InputError(f"--{name} is {value}: at least {bound}")
+
+
 def open_console():
     """A console as wide as the terminal, or 160 columns for a file, which prints no control characters of names."""
     from rich.console import Console

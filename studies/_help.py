@@ -79,7 +79,7 @@ def parser_of(cls, values):
     Parameters
     ----------
     cls : type
-        A dataclass of options.
+        A dataclass of options. One without a text below it has that of the same option of `studies.compare`.
     values : dict of str to object
         Defaults that replace those of `cls`.
 
@@ -91,6 +91,10 @@ def parser_of(cls, values):
     import tyro
 
     texts, hints, titles = texts_of(cls), get_type_hints(cls, include_extras=True), {}
+    if not texts.keys() >= hints.keys():
+        from glomfeat.comparison.options import Study
+
+        texts = texts_of(Study) | texts
     order = "; DATA stands before the options" if "data" in hints else ""
     options = {one.name: _option(one, hints[one.name], texts.get(one.name), values, order) for one in fields(cls)}
     for title, names in _in_groups(cls).items():

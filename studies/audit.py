@@ -5,33 +5,24 @@ from typing import Annotated, Literal
 
 import tyro
 
-from glomfeat.core.errors import InputError
-from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
+from studies._cli import DONE, INCOMPLETE, ReadsTables, at_least, open_console, parse_options, run_main
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(ReadsTables):
     """Look for everything that could be wrong with a data set, before anything is trained on it.
 
     Nothing stops at the first problem. Exit status: 0 nothing severe, 1 severe findings, 2 bad usage or no data.
     """
 
     data: Annotated[str | None, tyro.conf.Positional] = None
-    """A folder, zip or tar with a sub-folder for each class or with a CSV of labels; a CSV; or a feature table
-    (file:PATH). Default: the built-in phantom."""
     labels: str | None = None
     """CSV of labels (name,ground truth). A CSV inside DATA is found without this option."""
     positive: str | None = None
-    """Name of the positive class. Default: globally_sclerotic..., or else 1, or else the last class in order."""
     groups: str = "auto"
-    """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
     layout: str | None = None
-    """What each level of folders means, from the top: class, case, slide, split, site or ignore, and image at the end,
-    such as class/case/image. Default: read from the names of the folders."""
     name_column: str | None = None
-    """The column of a table that names images or objects. Default: found by its header."""
     label_column: str | None = None
-    """The column of a table that holds the classes. Default: found by its header."""
     columns: tuple[str, ...] = ()
     """Columns of a feature table to use as features, by name or pattern. Default: all numbers except row numbers, ids,
     places, sites and splits."""
@@ -41,9 +32,7 @@ class Options:
     """Side in pixels of the square to which images are resized. Default: 224, or for a pretrained embedding the size
     that its weights were made for."""
     padding: Literal["white", "zero", "edge", "reflect"] = "white"
-    """What fills the square around an image."""
     icc: Literal["srgb", "keep"] = "srgb"
-    """Whether images with an embedded ICC profile are converted to sRGB, or keep the numbers in the file."""
     embedding: str | None = None
     """A feature, such as classical or squeezenet1_1, that helps to find more near-duplicates."""
     features: tuple[str, ...] = ()
@@ -57,9 +46,7 @@ class Options:
     folds: int = 5
     """Number of folds, for the test of shortcuts and for counting pairs that folds by image would separate."""
     seed: int = 0
-    """The seed that all others are derived from."""
     memory: str | None = None
-    """Memory for all processes together, such as 4GB. Default: 80 % of what the process may use."""
     jobs: int | None = None
     """How many images, or pairs, to work on at once. Default: one for each core."""
     device: str = "auto"
@@ -68,18 +55,8 @@ class Options:
     """Output folder for audit.html, audit.txt, audit.json, files.csv, pairs.csv, pairs.png, sites.csv, study.yaml.
     Earlier ones are replaced."""
     cache: str | None = None
-    """Folder of the feature cache. Default: your user's cache folder."""
     show_names: bool = False
     """Show the real names of cases instead of pseudonyms, and the names of files in audit.html."""
-
-    @property
-    def asked(self):
-        """The user's choices about columns of tables, as `glomfeat.data.tables.columns.Asked`."""
-        from glomfeat.comparison.option_checks import name_tables
-        from glomfeat.data.tables.columns import Asked
-
-        words = self.name_column or "", self.label_column or "", self.columns, self.drop
-        return Asked(*words, groups=self.groups, others=name_tables(self.features))
 
     def check(self):
         """Refuse values that no audit can have.
@@ -89,10 +66,7 @@ class Options:
         InputError
             Names the option, and what is allowed.
         """
-        for name, least in (("size", 32), ("folds", 2), ("jobs", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise InputError(f"--{name} is {value}: at least {least}")
+        at_least(self, size=32, folds=2, jobs=1)
 
 
 def main(arguments):

@@ -8,7 +8,7 @@ import tyro
 
 from glomfeat.core.errors import InputError
 from glomfeat.core.words import number_of
-from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
+from studies._cli import DONE, INCOMPLETE, at_least, open_console, parse_options, run_main
 
 RUNS = Path("runs")
 
@@ -113,10 +113,7 @@ def _evaluate(options, bundle, place, given, out, say):
 
 
 def _check(options):
-    for name in ("batch", "jobs"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise InputError(f"--{name} is {value}: at least 1")
+    at_least(options, batch=1, jobs=1)
     if Path(options.out).suffix != ".csv":
         raise InputError(f"--out is {options.out!r}: write a name that ends in .csv")
     if options.labels and not Path(options.labels).is_file():

@@ -7,13 +7,13 @@ import tyro
 
 from glomfeat.core.errors import InputError
 from glomfeat.core.words import printable
-from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
+from studies._cli import DONE, INCOMPLETE, ReadsTables, at_least, open_console, parse_options, run_main
 
 DEFAULT_FEATURES = ("classical",)
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(ReadsTables):
     """Write the features of images to a file, one row for each image. What is stored already is not computed again.
 
     Rows have the file names of images, so that other tables can be joined to them: treat the file as you treat the
@@ -21,39 +21,26 @@ class Options:
     """
 
     data: Annotated[str | None, tyro.conf.Positional] = None
-    """A folder, zip or tar with a sub-folder for each class or with a CSV of labels; a CSV; or a feature table
-    (file:PATH). Default: the built-in phantom."""
     to: str = "runs/features.parquet"
     """The file to write, FILE.parquet or FILE.h5. Several features are written to one file each, with their names in
     the file's name."""
     features: tuple[str, ...] = DEFAULT_FEATURES
-    """Numbers that describe an image: pixels, classical, shortcut, any torchvision model, timm:NAME, file:PATH,
-    module:function. If DATA is a feature table, it is its own feature."""
     labels: str | None = None
     """CSV of labels (name,ground truth). A CSV inside DATA is found without this option."""
     groups: str = "auto"
-    """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
     layout: str | None = None
-    """What each level of folders means, from the top: class, case, slide, split, site or ignore, and image at the end,
-    such as class/case/image. Default: read from the names of the folders."""
     name_column: str | None = None
-    """The column of a table that names images or objects. Default: found by its header."""
     label_column: str | None = None
-    """The column of a table that holds the classes. Default: found by its header."""
     columns: tuple[str, ...] = ()
     """Columns of feature tables to use as features, by name or pattern. Default: all numbers except row numbers, ids,
     places, sites and splits."""
     drop: tuple[str, ...] = ()
-    """Columns of feature tables not to use as features, by name or pattern."""
     size: int | None = None
     """Side in pixels of the square to which all images are resized, with a Lanczos filter. Default: pretrained
     backbones use the size and filter that their weights were made for, without cropping; everything else uses 224."""
     padding: Literal["white", "zero", "edge", "reflect"] = "white"
-    """What fills the square around an image."""
     icc: Literal["srgb", "keep"] = "srgb"
-    """Whether images with an embedded ICC profile are converted to sRGB, or keep the numbers in the file."""
     layer: str | None = None
-    """Layer from which deep features are read. Default: the one before the classes."""
     weights: str | None = None
     """Weights of networks: imagenet, auto, none (random), or a folder or file of checkpoints. Default: imagenet, or
     auto for the phantom."""
@@ -61,27 +48,15 @@ class Options:
     """Arithmetic of deep features. All but float32 need a GPU; bfloat16 also works on a processor that computes in
     it."""
     memory: str | None = None
-    """Memory for all processes together, such as 4GB. Default: 80 % of what the process may use."""
     jobs: int | None = None
     """How many images to work on at once. Default: one for each core."""
     device: str = "auto"
-    """The device that computes: auto, cpu, cuda, cuda:1, mps."""
     cache: str | None = None
-    """Folder of the feature cache. Default: your user's cache folder."""
     on_error: Literal["skip", "stop"] = "skip"
     """Whether an image that cannot be read is left out, or stops the export."""
     show_names: bool = False
     """Write the real names of cases instead of pseudonyms. Folds depend on these names: a study on a file with
     pseudonyms has the same cases, but other folds."""
-
-    @property
-    def asked(self):
-        """The user's choices about columns of tables, as `glomfeat.data.tables.columns.Asked`."""
-        from glomfeat.comparison.option_checks import name_tables
-        from glomfeat.data.tables.columns import Asked
-
-        words = self.name_column or "", self.label_column or "", self.columns, self.drop
-        return Asked(*words, groups=self.groups, others=name_tables(self.features))
 
     def check(self):
         """Refuse values that no export can have.
@@ -91,10 +66,7 @@ class Options:
         InputError
             Names the option, and what is allowed.
         """
-        for name in ("size", "jobs"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"--{name} is {value}: at least 1")
+        at_least(self, size=1, jobs=1)
         if not self.features or len(set(self.features)) < len(self.features):
             raise InputError(f"--features is {' '.join(self.features) or 'empty'}: give each name once")
 

@@ -11,8 +11,7 @@ ROOT = Path(__file__).parents[1]
 MODULES = sorted([*(ROOT / "glomfeat").rglob("*.py"), *(ROOT / "studies").rglob("*.py")])
 OF_TORCH = ("glomfeat/features/deep/", "glomfeat/models/nets/")
 OF_ARRAYS = ("glomfeat/bundle/", "glomfeat/comparison/starts.py")  # safetensors of NumPy, without torch
-OF_BENCH = ("studies/bench/torch.py", "studies/bench/card.py")
-TORCH_MAY_BE = ("glomfeat/data/embeddings/tensors.py", "glomfeat/comparison/track.py", *OF_BENCH)
+TORCH_MAY_BE = ("glomfeat/data/embeddings/tensors.py", "glomfeat/comparison/track.py", "studies/bench/torch.py")
 
 
 def imported(path):

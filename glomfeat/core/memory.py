@@ -211,16 +211,20 @@ def held_bytes(process):
         return 0
 
 
-def tree_bytes():
-    """What this process and all below it hold together, in bytes.
+def tree_bytes(process=None):
+    """What a process, by default this one, and all below it hold together, in bytes.
 
     Examples
     --------
     >>> tree_bytes() > 10_000_000
     True
     """
-    here = psutil.Process()
-    return sum(map(held_bytes, [here, *_all_below(here)]))
+    return sum(map(held_bytes, process_tree(process or psutil.Process())))
+
+
+def process_tree(process):
+    """List a process and all below it."""
+    return [process, *_all_below(process)]
 
 
 def _all_below(process):
@@ -233,9 +237,10 @@ def _all_below(process):
         ]
     except OSError:  # it has ended in the meantime
         return []
-    if not below and not Path(f"/proc/{process.pid}/task/{process.pid}/children").exists():
-        return process.children(recursive=True)
     found = []
+    if not below and not Path(f"/proc/{process.pid}/task/{process.pid}/children").exists():
+        with suppress(psutil.NoSuchProcess):
+            found = process.children(recursive=True)
     for child in below:
         with suppress(psutil.NoSuchProcess):
             one = psutil.Process(child)

@@ -46,6 +46,32 @@ def as_seen(text):
     return text if text.isascii() else "".join(one for one in text if unicodedata.category(one) != "Cf")
 
 
+def markdown_table(rows, align="l"):
+    r"""A table in Markdown.
+
+    Parameters
+    ----------
+    rows : list of list of str
+        Its cells, starting with the headings.
+    align : str
+        Where the texts of the first columns stand, l for left and r for right; those of further ones stand right.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> print(markdown_table([["arm", "AUROC"], ["a|b", "0.9"]]))
+    | arm | AUROC |
+    |---|---:|
+    | a\|b | 0.9 |
+    """
+    head, *rest = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    rule = "".join("|---" if side == "l" else "|---:" for side in align.ljust(len(rows[0]), "r"))
+    return "\n".join([head, f"{rule}|", *rest])
+
+
 def for_spreadsheets(table):
     r"""Guard the texts of a table from spreadsheets: those that begin like a formula get an apostrophe in front.
 

@@ -5,6 +5,7 @@ import math
 from html import escape as html
 
 from glomfeat.core.arms import FLOOR
+from glomfeat.core.words import markdown_table
 from glomfeat.data.cases import IMAGE_LEVEL, TORN
 from glomfeat.metrics.table import METRICS, limits_of, shown_in
 from glomfeat.results.doubts import best_may_be_chance, doubts
@@ -115,11 +116,9 @@ def to_markdown(results, title):
     -------
     str
     """
-    (head, *rows), (*said, legend) = cells(results), remarks(results)
+    *said, legend = remarks(results)
     lines = [f"# {title}", ""] + [f"> {line}" for one in said for line in (one, "")]
-    lines += ["", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
-    lines += ["| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows]
-    return "\n".join([*lines, "", legend, ""])
+    return "\n".join([*lines, "", markdown_table(cells(results)), "", legend, ""])
 
 
 def to_html(results, title):

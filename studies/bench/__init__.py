@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from glomfeat.core.errors import InputError
-from studies._cli import DONE, INCOMPLETE, open_console, parse_options
+from studies._cli import DONE, INCOMPLETE, at_least, open_console, parse_options
 
 Part = Literal["decode", "extraction", "reducers", "harness", "memory", "statistics", "backends"]
 
@@ -27,13 +27,13 @@ class Bench:
     repeats: int = 3
     """How often each side is measured, at most. What takes long is measured less often."""
     jobs: int | None = None
-    """Processes and threads of glomfeat, and workers of the peers. Default: one for each core. With --minutes, only
-    those of glomfeat; the default is then eight, and the peers always have eight workers."""
+    """Processes and threads of glomfeat, and workers of the peers. Default: one for each core, or eight with
+    --minutes."""
     device: str = "auto"
     """The device that computes: auto, cpu, cuda, cuda:1, mps."""
     minutes: float | None = None
     """Only measure features and training on --device, and take at most this many minutes. Each is compared with a plain
-    loop and with the network's passes alone."""
+    loop and with the network's passes or steps alone."""
     seed: int = 0
     """The seed that all others are derived from."""
     memory: str | None = None
@@ -57,10 +57,7 @@ class Bench:
             raise InputError("--only is empty: name parts to measure, or leave it out")
         if self.minutes is not None and not 0 < self.minutes < 1e4:
             raise InputError(f"--minutes is {self.minutes:g}: a number above 0, such as 8")
-        for name in ("repeats", "jobs"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"--{name} is {value}: at least 1")
+        at_least(self, repeats=1, jobs=1)
 
 
 def main(arguments):

@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import psutil
 
-from glomfeat.core.memory import PeakMemory, format_bytes, held_bytes
+from glomfeat.core.memory import PeakMemory, format_bytes, process_tree, tree_bytes
 
 LOOK_S = 0.1
 ROOT = Path(__file__).parents[2]
@@ -27,8 +28,8 @@ class Side:
 
     what: str  # who does it, for the table
     work: Callable  # the work, which can be pickled, and is done as `studies.bench.child` says
-    times: float = 1.0  # how many times the measured work makes the whole
-    of: str = ""  # which part was measured if not the whole, such as "2 of 25 folds"
+    folds: int = 1  # how many folds are measured
+    of_folds: int = 1  # how many folds the whole has
     units: int = 1  # seconds are compared per unit
     need: int = 0  # bytes that it is known to take; it is skipped if the budget is smaller
     rest: int = 0  # pause between two looks at its memory, in multiples of a look's time, if it keeps all cores busy
@@ -46,31 +47,33 @@ class Measured:
     reason: str = ""
 
 
-def measure(sides, folder, repeats, patience_s, memory):
+def measure(sides, folder, repeats, patience_s, memory, ends):
     """Measure a list of `Side` in turn, each round in the opposite order of the one before.
 
     There are at most `repeats` rounds, and no further round is started if all would then take longer than `patience_s`
-    seconds. `memory` is in bytes: a side that needs more is not tried. Returns a dict of `Side` to `Measured`.
+    seconds. `memory` is in bytes: a side that needs more is not tried. What has not ended when `time.perf_counter`
+    reaches `ends` is given up. Returns a dict of `Side` to `Measured`.
     """
     rounds, start = {side: [] for side in sides}, time.perf_counter()
     for k in range(repeats):
         for side in sides[:: (-1) ** k]:
             if not rounds[side] or rounds[side][-1].status == "done":
-                rounds[side].append(_run(side, folder, memory))
+                rounds[side].append(_run(side, folder, memory, ends))
         if (time.perf_counter() - start) * (k + 2) / (k + 1) > patience_s:
             break
     return {side: _middle(side, of) for side, of in rounds.items()}
 
 
 def _middle(side, rounds):
-    if rounds[-1].status != "done":
+    done, times = [one for one in rounds if one.status == "done"], side.of_folds / side.folds
+    if not done or rounds[-1].status == "failed":
         return rounds[-1]
-    process_s = median(one.process_s + (side.times - 1) * one.work_s for one in rounds)  # the whole starts only once
-    work_s = median(one.work_s * side.times for one in rounds)
-    return Measured(process_s, work_s, max(one.peak_bytes for one in rounds), rounds[-1].kept)
+    process_s = median(one.process_s + (times - 1) * one.work_s for one in done)  # the whole starts only once
+    work_s = median(one.work_s * times for one in done)
+    return Measured(process_s, work_s, max(one.peak_bytes for one in done), done[-1].kept)
 
 
-def _run(side, folder, memory):
+def _run(side, folder, memory, ends):
     """Measure a side once, in a new process that starts in an empty folder."""
     if side.need > memory:
         return Measured(status="skipped", reason=f"needs {format_bytes(side.need)} of {format_bytes(memory)}")
@@ -79,17 +82,17 @@ def _run(side, folder, memory):
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     command, answer, log = [sys.executable, "-m", "studies.bench.child"], folder / "answer.pickle", folder / "log.txt"
     given, start = pickle.dumps((side.work, answer)), time.perf_counter()
-    with log.open("w") as out:
-        outer = {"stdin": subprocess.PIPE, "stdout": out, "stderr": out, "env": os.environ | {"PYTHONPATH": path}}
-        child = psutil.Popen(command, cwd=folder, **outer)
+    outer = {"cwd": folder, "stdin": subprocess.PIPE, "env": os.environ | {"PYTHONPATH": path}}
+    with log.open("w") as out, psutil.Popen(command, stdout=out, stderr=out, **outer) as child:
         try:
-            with PeakMemory(lambda: sum(map(held_bytes, _tree(child))), LOOK_S, rest=side.rest) as watch:
-                child.communicate(given)
+            with PeakMemory(partial(tree_bytes, child), LOOK_S, rest=side.rest) as watch:
+                child.communicate(given, max(0.0, ends - time.perf_counter()))
+        except subprocess.TimeoutExpired:
+            return Measured(status="skipped", reason="no time was left for it")
         finally:
-            for one in _tree(child):
+            for one in process_tree(child):
                 with suppress(psutil.NoSuchProcess):
                     one.kill()
-            child.wait()
     process_s = time.perf_counter() - start
     found = pickle.loads(answer.read_bytes()) if answer.exists() else _why_ended(child.returncode, log)
     shutil.rmtree(folder, ignore_errors=True)
@@ -104,10 +107,3 @@ def _why_ended(status, log):
         return "the process was killed, most likely because memory ran out"
     last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
     return f"the process ended with status {status}: {last}"
-
-
-def _tree(process):
-    try:
-        return [process, *process.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []

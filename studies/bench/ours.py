@@ -6,7 +6,7 @@ torch, and whatever a comparison can do without, is imported where it is used.
 import contextlib
 import hashlib
 from functools import partial
-from itertools import count, product
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -55,10 +55,10 @@ def decode(images, size, jobs):
     yield first
 
 
-def read_pixels(images, size, jobs, folder="store0"):
-    """Read a manifest, and decode and store the pixels of its images; return both."""
+def read_pixels(images, size, jobs, folder):
+    """Decode and store the pixels of images; return them and their labels."""
     manifest, view = read_manifest(images), Preprocess(size)
-    return manifest, extract(manifest, [], view, Store(str(folder)), jobs, also=[view]).pixels[view]
+    return extract(manifest, [], view, Store(str(folder)), jobs, also=[view]).pixels[view], manifest.labels
 
 
 def network(model, size, device, precision="float32"):
@@ -75,39 +75,39 @@ def _repeated(width, image, size):
     return np.resize(image, width)
 
 
-def describe(images, size, jobs, make, stored=False, folder="store"):
-    """Extract the feature of `make` into an empty store each time; if `stored`, the pixels are in the first one."""
-    if stored:
-        read_pixels(images, size, jobs, f"{folder}0")
-    manifest, feature = read_manifest(images), make()
-    feature.transform(np.zeros((FIRST, size, size, 3), np.uint8), np.full((FIRST, 2), size))
+def describe(images, size, jobs, make):
+    """Extract the feature that `make` returns from image files into an empty store."""
+    manifest, feature = read_manifest(images), _warmed(make(), size)
     yield
-    for number in count():
-        found = extract(manifest, [feature], Preprocess(size), Store(f"{folder}{number}"), jobs)
-        if found.failed:
-            raise RuntimeError(found.failed[feature.name])
-        yield found.matrices[feature.name][np.arange(min(FIRST, len(manifest)))]
+    found = extract(manifest, [feature], Preprocess(size), Store("store"), jobs)
+    if found.failed:
+        raise RuntimeError(found.failed[feature.name])
+    yield found.matrices[feature.name][np.arange(min(FIRST, len(manifest)))]
 
 
 def stream(pixels, passes, size, jobs, make):
     """Run stored pixels through the network that `make` returns, `passes` times, and store nothing."""
-    feature, shards = make(), pixels.shards()
+    feature = _warmed(make(), size)
     yield
-    while True:
-        flow = feature.stream(size, jobs)
-        for shard in passes * shards:
-            flow.add(shard, len)
-        flow.finish()
-        yield
+    flow = feature.stream(size, jobs)
+    for shard in passes * pixels.shards():
+        flow.add(shard, len)
+    flow.finish()
+    yield
 
 
-def fine_tune(pixels, labels, model, **settings):
-    """Train all layers of a network, without inner-valid rows."""
+def _warmed(feature, size):
+    feature.transform(np.zeros((FIRST, size, size, 3), np.uint8), np.full((FIRST, 2), size))
+    return feature
+
+
+def train(name, pixels, labels, epochs, **settings):
+    """Train a network on stored pixels, without inner-valid rows."""
     from glomfeat.models.nets.make import make_net
 
-    yield
-    while True:
-        make_net(f"{model}:finetune", weights="none", **settings).fit(pixels, labels)
+    few = np.unique(labels, return_index=True)[1]  # an image of each class, to warm up
+    for rows, times in ((few, 1), (None, epochs)):
+        make_net(name, weights="none", epochs=times, **settings).fit(pixels, labels, train=rows)
         yield
 
 
@@ -184,20 +184,6 @@ def fit_head(name, n, width, seed):
     yield
     chosen = fit_chosen(make_head(name, seed), X, labels, train, inner, 2, "balanced")
     scores_of(chosen.estimator, X[part == 0], 2)
-    yield
-
-
-def train(images, size, device, jobs, seed):
-    """Train a network for two epochs on stored pixels, evaluate each epoch, and score the test rows."""
-    from glomfeat.models.nets.run import train_and_score
-
-    manifest, pixels = read_pixels(images, size, jobs)
-    part = deal(manifest.labels, manifest.cases, [0.2, 0.1, 0.7], seed)
-    test, valid, fit = (np.flatnonzero(part == number) for number in range(3))
-    settings = {"side": size, "epochs": 2, "device": device, "seed": seed}
-    yield
-    rows = np.union1d(fit, valid), [(fit, valid)], test
-    train_and_score("compact", settings, pixels, manifest.labels, *rows, "balanced")
     yield
 
 

@@ -22,31 +22,52 @@ from studies.bench.table import Row, aurocs, relative, variances
 REPEATS = 5
 SLOW, SLOWEST = 2, 1  # how many folds are measured for reducers that take long
 NET_PX, DECODED_PX = 16, 64
-BATCH, WARM = 32, 4  # for the peer's network: images in a batch, and passes to warm up before the timing
 QUICK_HEAD = "studies.bench.ours:quick_head"
 AUDITED = 5  # one image of this many is audited
 NARROW = ((600, 25_088, "float32"), (400, 150_528, "uint8"))
 
-# images of the phantom, and their side in pixels; matrices for reducers, with components k
+# images of the phantom, their side in pixels, and in a batch; matrices for reducers, with components k
 # table: rows, columns of both, folds and repeats for the harness; growth: few rows, many rows, columns
 # trials: rows, columns, folds and repeats for backends; statistics: rows, few arms, many arms and repeats
 DEFAULT = SimpleNamespace(
-    images=240, side=224, matrices=NARROW, k=128, patience_s=20.0,
+    images=240, side=224, batch=32, matrices=NARROW, k=128, patience_s=20.0,
     table=(1000, (512, 4096), 5, 1), growth=(1000, 10_000, 512), trials=(4500, 256, 5, 2), statistics=(1000, 3, 10, 2),
 )  # fmt: skip
 FULL = SimpleNamespace(
-    images=2000, side=224, matrices=[(5758, *rest) for _, *rest in NARROW], k=128, patience_s=600.0,
+    images=2000, side=224, batch=32, matrices=[(5758, *rest) for _, *rest in NARROW], k=128, patience_s=600.0,
     table=(5758, (512, 4096), 5, 5), growth=(5000, 50_000, 4096), trials=(5758, 512, 5, 5), statistics=(5758, 3, 30, 5),
 )  # fmt: skip
 QUICK = SimpleNamespace(
-    images=12, side=64, matrices=((120, 40, "float32"), (60, 400, "uint8")), k=8, patience_s=0.0,
+    images=12, side=64, batch=4, matrices=((120, 40, "float32"), (60, 400, "uint8")), k=8, patience_s=0.0,
     table=(160, (24, 40), 2, 1), growth=(60, 120, 32), trials=(160, 8, 2, 2), statistics=(160, 1, 2, 1),
+    nets=("squeezenet1_1",), passes=1, epochs=1,
+)  # fmt: skip
+CARD = SimpleNamespace(
+    images=2048, side=224, batch=256, nets=("resnet18", "vgg16", "vit_l_16"), passes=4, epochs=5, patience_s=90.0,
 )  # fmt: skip
 
 
 def _phantom(at, folder):
     spec = Phantom(images=at.images, cases=max(4, at.images // 25), seed=at.seed)
     return str(make_phantom(folder / "images", spec, at.jobs))
+
+
+def _of_files(at, images, model):
+    """Make the sides that extract a network's features from image files: ours, and a DataLoader's."""
+    net = {"model": model, "device": at.device, "precision": at.precision}
+    described = partial(ours.describe, images, at.side, at.jobs, partial(ours.network, size=at.side, **net))
+    loop = partial(torch.describe, torch.images_in(images, at.side), batch=at.batch, workers=at.jobs, **net)
+    eager = f"DataLoader, {at.jobs} workers, eager network"
+    return Side("extract from PNG", described, units=at.images), Side(eager, loop, units=at.images)
+
+
+def _of_pixels(at, pixels, model, passes=1):
+    """Make the sides that run all images through a network `passes` times: ours, and the passes alone."""
+    net, n = {"model": model, "device": at.device, "precision": at.precision}, passes * at.images
+    stream = partial(ours.stream, pixels, passes, at.side, at.jobs, partial(ours.network, size=at.side, **net))
+    how = "compiled" if at.device.startswith("cuda") else "traced, frozen"
+    bare = partial(torch.forward, n, at.side, batch=at.batch, **net)
+    return Side("from stored pixels", stream, units=n), Side(f"bare {how} forward pass", bare, units=n)
 
 
 def decode(at, folder):
@@ -59,16 +80,29 @@ def decode(at, folder):
 
 def extraction(at, folder):
     """Compare features of a network: from files with a DataLoader's, from pixels with the network's passes alone."""
-    images, size = _phantom(at, folder), f"resnet18, {at.images:,} images of {at.side} px"
-    net = {"model": "resnet18", "device": at.device, "precision": "float32"}
-    described = partial(ours.describe, images, at.side, at.jobs, partial(ours.network, size=at.side, **net))
-    how = "compiled" if at.device.startswith("cuda") else "traced, frozen"
-    loop = partial(torch.describe, torch.images_in(images, at.side), batch=BATCH, workers=at.jobs, warm=WARM, **net)
-    passes = partial(torch.forward, at.images, at.side, batch=BATCH, warm=WARM, **net)
-    stored = Side("extract from stored pixels", partial(described, stored=True))
-    eager = Side(f"DataLoader, {at.jobs} workers, eager network", loop)
-    png, bare = Side("extract from PNG", described), Side(f"bare {how} forward pass", passes)
-    yield [Row(png, eager, size, agreement=relative), Row(stored, bare, size)]
+    images, net = _phantom(at, folder), "resnet18"
+    pixels, _ = ours.read_pixels(images, at.side, at.jobs, folder / "pixels")
+    size = f"{net}, {at.images:,} images of {at.side} px"
+    yield [Row(*_of_files(at, images, net), size, agreement=relative), Row(*_of_pixels(at, pixels, net), size)]
+
+
+def card(at, folder):
+    """Compare features and training on a GPU with plain loops, and with the passes or steps alone."""
+    images = _phantom(at, folder)
+    rows = ours.read_pixels(images, at.side, at.jobs, folder / "pixels")
+    on, net, n = {"device": at.device, "batch": at.batch}, at.nets[0], at.epochs * at.images
+    for model in at.nets:
+        described, bare = _of_pixels(at, rows[0], model, at.passes)
+        loop = partial(torch.describe, torch.Stored(*rows), model, precision=at.precision, workers=at.jobs, **on)
+        size = f"{model}, {at.precision}, stored pixels"
+        others = Side("plain loop", loop, units=at.images), bare
+        yield [Row(described, other, size, per_s=True) for other in others]
+    fit = Side("train", partial(ours.train, f"{net}:finetune", *rows, at.epochs, side=at.side, **on), units=n)
+    loop = partial(torch.train, torch.Stored(*rows), at.epochs, net, workers=at.jobs, **on)
+    steps = Side("steps alone", partial(torch.steps, n, at.side, net, **on), units=n)
+    others = Side("plain loop", loop, units=n), steps
+    yield [Row(fit, other, f"{net}:finetune, {at.epochs} epochs", per_s=True) for other in others]
+    yield [Row(*_of_files(at, images, net), f"{net}, {at.precision}, from PNG", per_s=True)]
 
 
 def reducers(at, folder):
@@ -76,8 +110,7 @@ def reducers(at, folder):
     k, every = at.k, FOLDS * REPEATS
 
     def side(what, function, measured, need=0, **given):
-        work = partial(function, table, measured=measured, **given)
-        return Side(what, work, every / measured, f"{measured} of {every} folds" if measured < every else "", need=need)
+        return Side(what, partial(function, table, measured=measured, **given), measured, every, need=need)
 
     for n, width, dtype in at.matrices:
         table = write_table(folder / "rows.npy", n, width, at.seed, dtype)
@@ -111,9 +144,9 @@ def harness(at, folder):
     ]
     every, given = folds * repeats, {"k": k, "heads": heads, "measured": 1, "jobs": at.jobs, "seed": at.seed}
     search = partial(peers.compare, tables, *folds_of(tables[0], folds, repeats, at.seed), **given)
-    name, of = f"GridSearchCV(Pipeline(IncrementalPCA({k}), head{{}}))", f"1 of {every} outer folds"
-    cached = Side(name.format(", memory=FOLDER"), partial(search, cached=True), every, of)
-    plain = Side(name.format(""), partial(search, cached=False), every, of)
+    name = f"GridSearchCV(Pipeline(IncrementalPCA({k}), head{{}}))"
+    cached = Side(name.format(", memory=FOLDER"), partial(search, cached=True), 1, every)
+    plain = Side(name.format(""), partial(search, cached=False), 1, every)
     pca, ipca = (
         Side(f"compare, {name}", partial(ours.compare, **_study(at, tables, heads, folds, repeats, name)))
         for name in (f"pca{k}", f"ipca{k}")
@@ -132,7 +165,7 @@ def memory(at, folder):
         return {f"{name}, {k} columns": partial(ours.fit_head, name, n, k, seed) for name in names}
 
     def of_rows(n):
-        table, limits = write_table(folder / str(n) / "rows.npy", n, width, seed), (1, jobs, at.memory, seed)
+        table, limits = write_table(folder / f"rows{n}" / "rows.npy", n, width, seed), (1, jobs, at.memory, seed)
         return {
             f"ipca{k}, folds: 1": partial(ours.reduce, table, f"ipca{k}", 1, *limits),
             f"pca{k}, folds: {FOLDS}": partial(ours.reduce, table, f"pca{k}", FOLDS, *limits),
@@ -140,22 +173,24 @@ def memory(at, folder):
         }
 
     def of_images(n):
-        images = write_tiny_images(folder / str(n), n, seed)
+        images = write_tiny_images(folder / f"images{n}", n, seed)
         described = partial(ours.describe, images, NET_PX, jobs, partial(ours.numbers, width))
+        stored = ours.read_pixels(images, NET_PX, jobs, folder / f"pixels{n}")
+        on = {"side": NET_PX, "device": at.device, "seed": seed}
         return {
             "manifest with digests": partial(read_manifest, images, scheme=CrossValidation(FOLDS)),
             f"decode to {DECODED_PX} px": partial(ours.decode, images, DECODED_PX, jobs),
             f"extract {width:,} columns": described,
             f"{FOLDS} folds and splits inside them": partial(ours.split, images, seed),
-            f"net:compact of {NET_PX} px, 2 epochs": partial(ours.train, images, NET_PX, at.device, jobs, seed),
+            f"net:compact of {NET_PX} px, 2 epochs": partial(ours.train, "compact", *stored, 2, **on),
         }
 
     def of_studies(n):
-        done, again = _done(at, folder / str(n), n, ("logreg",), 2, 1)
+        done, again = _done(at, folder / f"studies{n}", n, ("logreg",), 2, 1)
         return {"compare, its trials done": again, "report": partial(write_report, done)}
 
     def of_audits(n):
-        options = Audit(data=write_tiny_images(folder / str(n), n, seed), groups="none", size=32, seed=seed)
+        options = Audit(data=write_tiny_images(folder / f"audits{n}", n, seed), groups="none", size=32, seed=seed)
         return {"audit": partial(audit, options, Path("store"), jobs, free_bytes(at.memory, torch=False))}
 
     yield _grown(of_rows, few, many, f"rows x {width:,}")

@@ -6,18 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from glomfeat.core.memory import format_bytes
+from glomfeat.core.words import markdown_table
 from studies.bench.measure import Side
 
 LEGEND = (
     "Seconds are medians, of the whole process (p: its start, imports and reading included) or of the work alone (w); "
     "ratio: the peer's seconds by ours, by row or arm where numbers differ; of several processes beside one, with its "
     "share of their number. Peak: the largest proportional set size of a process and all below it, looked at ten "
-    "times a second, of backends less often. ~: extrapolated from what stands in brackets."
+    "times a second, of backends less often. ~: extrapolated from what stands in brackets. /s: images a second."
 )
 QUICK = "QUICK: sizes of seconds, to see that it works; the figures mean nothing"
-WAYS = "ours", "plain loop", "passes alone"  # what a row for a GPU compares
 COLUMNS = ("part", "ours", "peer", "size", "ours s", "peer s", "ratio", "peak, ours / peer", "agreement")
-COLUMNS_OF_CARD = ("what", *(f"{way}, images/s" for way in WAYS), "of the loop", "of passes", "peak MB")
 VERSIONS = ("torch", "torchvision", "scikit-learn", "numpy", "pillow")
 
 
@@ -31,6 +30,7 @@ class Row:
     basis: str = "work"  # or "process": which seconds make the ratio
     agreement: Callable | None = None  # how far the results that both kept differ; the report shows its docstring
     processes: int = 1  # of our side, if the peer is a single process and the ratio a speed-up
+    per_s: bool = False  # whether to show units a second, too
 
 
 def relative(ours, peer):
@@ -62,7 +62,11 @@ def row_of(part, row, measured):
     for who, side in sides.items():
         one = measured[side]
         found |= {f"{who}_{name}": getattr(one, name) for name in ("process_s", "work_s", "peak_bytes")}
-        found |= {f"{who}_s": found[f"{who}_{row.basis}_s"], f"{who}_of": side.of}
+        found |= {f"{who}_s": found[f"{who}_{row.basis}_s"], f"{who}_of": ""}
+        if side.folds < side.of_folds:
+            found[f"{who}_of"] = f"{side.folds} of {side.of_folds} folds"
+        if row.per_s:
+            found[f"{who}_per_s"] = side.units / found[f"{who}_s"]
     found["ratio"] = row.ours.units / row.peer.units * found["peer_s"] / found["ours_s"]
     if row.processes > 1:
         found["efficiency"] = found["ratio"] / row.processes
@@ -75,6 +79,7 @@ def row_of(part, row, measured):
 def _seconds(row, who):
     value, of = row[f"{who}_s"], row[f"{who}_of"]
     text = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    text += f" ({row[f'{who}_per_s']:,.0f}/s)" if f"{who}_per_s" in row else ""
     return f"~{text} ({of})" if of else text
 
 
@@ -89,14 +94,6 @@ def cells(row):
     return found | ({"agreement": f"{row['agreement']:.2g}"} if "agreement" in row else {})
 
 
-def cells_of_card(row):
-    """Write the cells of a row for a GPU as text, by `COLUMNS_OF_CARD`."""
-    found = {"what": row["what"]} | {f"{way}, images/s": f"{row[way]:,.0f}" for way in WAYS if way in row}
-    for way, name in (("plain loop", "of the loop"), ("passes alone", "of passes")):
-        found |= {name: f"{row['ours'] / row[way]:.2f}"} if {"ours", way} <= {*row} else {}
-    return found | ({"peak MB": f"{row['ours, MB']:,.0f}"} if "ours, MB" in row else {})
-
-
 def to_markdown(report):
     """Write a report as Markdown: what was measured where, the table, and the notes that its reader needs."""
     rows, machine = report["rows"], report["environment"]
@@ -104,13 +101,9 @@ def to_markdown(report):
     where[1:1] = [f"{machine['gpu']}, CUDA {machine['cuda']}"] if machine.get("gpu") else []
     where += [f"budget {format_bytes(report['memory_bytes'])}", f"glomfeat {machine['glomfeat']}"]
     where += [f"Python {machine['python']}", *(f"{name} {machine['packages'].get(name)}" for name in VERSIONS)]
-    columns, shown = (COLUMNS_OF_CARD, cells_of_card) if "what" in rows[0] else (COLUMNS, cells)
-    table = [columns, ["---"] * len(columns)]
-    table += [[found.get(name, "") for name in columns] for found in map(shown, rows)]
+    table = [COLUMNS, *([found.get(name, "") for name in COLUMNS] for found in map(cells, rows))]
     said = [QUICK] if report["options"]["quick"] else []
-    said += [f"{row['status']}: {row['reason']}" for row in rows if "reason" in row]
+    said += [f"{row['status']}: {row['reason']} ({row['size']})" for row in rows if "reason" in row]
     said += [f"Agreement of {row['part']}: {row['agreement_of']}" for row in rows if "agreement_of" in row]
-    said += [LEGEND] if columns == COLUMNS else []
-    text = "\n".join("| " + " | ".join(line) + " |" for line in table)
     head = f"`{report['command']}`: {report['date'][:10]}, {', '.join(where)}"
-    return "\n\n".join([head, text, *dict.fromkeys(said)]) + "\n"
+    return "\n\n".join([head, markdown_table(table), *dict.fromkeys(said), LEGEND]) + "\n"

@@ -6,6 +6,7 @@ from time import perf_counter
 import numpy as np
 
 from glomfeat.core.seeds import seed_for
+from glomfeat.core.words import markdown_table
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights
 from glomfeat.results.parts import Part, find_limits, measure
 from studies.coverage.run import repeat, with_error
@@ -134,13 +135,9 @@ def few_to_markdown(frame):
     lines = ["# Studies of few cases", ""]
     for held, group in frame.groupby("structure", sort=False):
         lines += [f"{HELD[held]}: 95 % limits that hold the truth, in %, by cases with positive images", ""]
-        lines += [
-            f"| scenario | metric | limits of | {' | '.join(map(str, CASES))} |",
-            "|---|---|---|" + "---:|" * len(CASES),
-        ]
-        for (scenario, metric, method), part in group.groupby(["scenario", "metric", "method"], sort=False):
-            rates = " | ".join(f"{100 * rate:.1f}" for rate in part["rate"])
-            lines.append(f"| {scenario} | {metric} | {method} | {rates} |")
-        lines.append("")
+        rows = [["scenario", "metric", "limits of", *map(str, CASES)]]
+        for named, part in group.groupby(["scenario", "metric", "method"], sort=False):
+            rows.append([*named, *(f"{100 * rate:.1f}" for rate in part["rate"])])
+        lines += [markdown_table(rows, "lll"), ""]
     lines.append(f"Monte-Carlo error at most {100 * frame['error'].max():.1f}")
     return "\n".join(lines)

@@ -11,6 +11,7 @@ import pandas as pd
 from glomfeat.core.errors import InputError
 from glomfeat.core.memory import budget_bytes
 from glomfeat.core.seeds import seed_for
+from glomfeat.core.words import markdown_table
 from glomfeat.core.workers import Call, side_by_side
 from glomfeat.data.cases import find_cases
 from glomfeat.data.splits import deal
@@ -136,27 +137,14 @@ def with_error(rows, columns, n):
 
 def repeat(one, need, name, options, say=None):
     """Results of a simulation for each number; says how long all of them took, if `say` is given."""
-    start, n, jobs = perf_counter(), options.simulations, options.jobs or joblib.cpu_count()
-    ended = side_by_side(one, [Call(number, need) for number in range(n)], name, jobs, budget_bytes())
-    found = found_by(ended, n)
+    start, n, jobs, found = perf_counter(), options.simulations, options.jobs or joblib.cpu_count(), {}
+    calls = [Call(number, need) for number in range(n)]
+    for ended in side_by_side(one, calls, name, jobs, budget_bytes()):
+        if ended.lost:
+            raise MemoryError(ended.lost)
+        found[ended.item] = ended.found
     if say:
         say(f"{name}: {n} simulations in {perf_counter() - start:.0f} s")
-    return found
-
-
-def found_by(ended, n):
-    """Results of the calls with numbers 0 to n - 1, in order.
-
-    Raises
-    ------
-    MemoryError
-        A call was lost.
-    """
-    found = {}
-    for call in ended:
-        if call.lost:
-            raise MemoryError(call.lost)
-        found[call.item] = call.found
     return [found[number] for number in range(n)]
 
 
@@ -173,16 +161,23 @@ def to_markdown(frame, title):
         rows = frame[frame["question"] == question]
         if rows.empty:
             continue
-        scenarios, largest = list(dict.fromkeys(rows["scenario"])), rows["error"].max()
-        lines += [f"{said} (Monte-Carlo error at most {100 * largest:.1f})", ""]
-        lines += ["| metric | method | " + " | ".join(scenarios) + " |", "|---|---|" + "---:|" * len(scenarios)]
-        for (metric, method), group in rows.groupby(["metric", "method"], sort=False):
-            rates = group.set_index("scenario")["rate"]
-            lines.append(
-                f"| {metric} | {method} | " + " | ".join(f"{100 * rates[name]:.1f}" for name in scenarios) + " |"
-            )
-        lines.append("")
+        lines += [f"{said} (Monte-Carlo error at most {100 * rows['error'].max():.1f})", ""]
+        lines += [_by_scenario(rows, ["metric", "method"], "rate", _per_cent, "ll"), ""]
     return "\n".join(lines)
+
+
+def _by_scenario(rows, keys, column, shown, align):
+    """A table in Markdown with a row for each value of `keys`, and a column for each scenario."""
+    scenarios = list(dict.fromkeys(rows["scenario"]))
+    cells = [[*keys, *scenarios]]
+    for named, group in rows.groupby(keys, sort=False):
+        values = group.set_index("scenario")[column]
+        cells.append([*map(str, named), *(shown(values[name]) for name in scenarios)])
+    return markdown_table(cells, align)
+
+
+def _per_cent(rate):
+    return f"{100 * rate:.1f}"
 
 
 def best_to_markdown(frame, title):
@@ -193,20 +188,13 @@ def best_to_markdown(frame, title):
     str
     """
     lines, tests = [f"# {title}", ""], frame["method"].isin([MAX_T, HOLM])
-    scenarios = list(dict.fromkeys(frame["scenario"]))
-    asked = {
-        "bias": ("AUROC of the best less the mean of all arms", ~tests, lambda value: f"{value:+.4f}"),
-        "rate": ("95 % limits that hold the truth, in %", ~tests, lambda value: f"{100 * value:.1f}"),
-        "width": ("their mean width", ~tests, lambda value: f"{value:.3f}"),
-        "": ("some of the equal arms is called worse than the best at 5 %, in %", tests, lambda v: f"{100 * v:.1f}"),
-    }
-    for column, (said, which, shown) in asked.items():
-        largest = f" (Monte-Carlo error at most {frame.loc[~tests, 'error'].max():.4f})" if column == "bias" else ""
-        lines += [f"{said}{largest}", "", "| arms | method | " + " | ".join(scenarios) + " |"]
-        lines.append("|---:|---|" + "---:|" * len(scenarios))
-        known = frame[which & frame[column or "rate"].notna()]
-        for (arms, method), group in known.groupby(["arms", "method"], sort=False):
-            values = group.set_index("scenario")[column or "rate"]
-            lines.append(f"| {arms} | {method} | " + " | ".join(shown(values[name]) for name in scenarios) + " |")
-        lines.append("")
+    error = f"(Monte-Carlo error at most {frame.loc[~tests, 'error'].max():.4f})"
+    for said, which, column, shown in (
+        (f"AUROC of the best less the mean of all arms {error}", ~tests, "bias", "{:+.4f}".format),
+        ("95 % limits that hold the truth, in %", ~tests, "rate", _per_cent),
+        ("their mean width", ~tests, "width", "{:.3f}".format),
+        ("some of the equal arms is called worse than the best at 5 %, in %", tests, "rate", _per_cent),
+    ):
+        known = frame[which & frame[column].notna()]
+        lines += [said, "", _by_scenario(known, ["arms", "method"], column, shown, "rl"), ""]
     return "\n".join(lines)

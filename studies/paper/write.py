@@ -7,6 +7,7 @@ from glomfeat.core.arms import FLOOR
 from glomfeat.core.atomic import write_text
 from glomfeat.core.csvs import read_csv
 from glomfeat.core.disk import writing
+from glomfeat.core.words import markdown_table
 from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.drawing import STYLE
 from glomfeat.report.paper import Paper, save_figures
@@ -218,7 +219,8 @@ def write_all(steps, out, quick):
     found = {name: read(steps) for name, (read, _) in TABLES.items()}
     for name, (_, as_text) in TABLES.items():
         save_table(found[name], out / f"{name}.csv")
-        write_text(out / f"{name}.md", f"{to_markdown(as_text(found[name]))}\n\n{said}\n")
+        cells = as_text(found[name])
+        write_text(out / f"{name}.md", f"{markdown_table(cells, 'l' * len(cells[0]))}\n\n{said}\n")
     save_figures([draw(found[name]) for name, draw in FIGURES.items()], out / "figures", Paper(KINDS), STYLE)
     files = [f"{name}.csv and {name}.md" for name in TABLES]
     drawn = [f"figures/{name}.{kind}" for name in FIGURES for kind in KINDS]
@@ -237,20 +239,6 @@ def _by_scenario(table, questions, otherwise=()):
 
 def _per_cent(rate):
     return f"{100 * rate:.1f} %"
-
-
-def to_markdown(cells):
-    """Format cells as a Markdown table.
-
-    Examples
-    --------
-    >>> print(to_markdown([["arm", "AUROC"], ["a + SVM", "0.9"]]))
-    | arm | AUROC |
-    |---|---|
-    | a + SVM | 0.9 |
-    """
-    lines = ["| " + " | ".join(row) + " |" for row in cells]
-    return "\n".join([lines[0], "|---" * len(cells[0]) + "|", *lines[1:]])
 
 
 def plain(arm):

@@ -3,20 +3,22 @@
 import json
 import subprocess
 import sys
+import time
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 
 from studies import bench
 from studies._cli import run_main
-from studies.bench import card
+from studies.bench import parts
 from studies.bench.data import write_table
 from studies.bench.measure import Measured, Side, measure
 from studies.bench.table import Row, aurocs, cells, relative, row_of, to_markdown, variances
 
-PRECISIONS = ("bfloat16", "tf32", "float32")
 WITH_PEERS = ("decode", "extraction", "reducers", "harness")
 GROWING = (
     *("ipca8, folds: 1", "pca8, folds: 5", "logreg, 8 columns", "svm, 8 columns", "xgboost, 8 columns"),
@@ -29,6 +31,7 @@ GROWING = (
         "audit",
     ),
 )
+LATE = time.perf_counter() + 1e5
 SIDES = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
@@ -50,6 +53,9 @@ def bad():
 def killed():
     yield
     os.kill(os.getpid(), signal.SIGKILL)
+
+def sleeps():
+    time.sleep(600)
 
 def heavy(ended):
     try:
@@ -101,8 +107,8 @@ def test_quick_measures_every_part_and_says_that_it_is_quick(quick):
     text = (out / "bench.md").read_text()
     assert "QUICK: sizes of seconds" in text
     table = [line for line in text.splitlines() if line.startswith("| ")]
-    assert len(table) == 2 + len(report["rows"]) and len({line.count("|") for line in table}) == 1
-    for line, row in zip(table[2:], report["rows"], strict=True):
+    assert len(table) == 1 + len(report["rows"]) and len({line.count("|") for line in table}) == 1
+    for line, row in zip(table[1:], report["rows"], strict=True):
         assert row["part"] in line and row["peer"] in line and row["size"] in line
 
 
@@ -131,7 +137,7 @@ def test_what_was_extrapolated_says_so(quick):
     assert rows["reducers", "pca8", "IncrementalPCA(8) per fold"] == ("", "2 of 25 folds")
     assert rows["reducers", "ipca8", "IncrementalPCA(8) per fold"] == ("2 of 25 folds", "2 of 25 folds")
     search = "GridSearchCV(Pipeline(IncrementalPCA(8), head))"
-    assert rows["harness", "compare, ipca8", search] == ("", "1 of 2 outer folds")
+    assert rows["harness", "compare, ipca8", search] == ("", "1 of 2 folds")
     assert not any(any(of) for (part, _, _), of in rows.items() if part not in ("reducers", "harness"))
 
 
@@ -176,73 +182,42 @@ def test_backends_give_the_scores_of_one_process(tmp_path):
 
 @pytest.mark.slow
 def test_minutes_measures_a_device_beside_a_plain_loop_and_passes_alone(tmp_path, capsys):
-    how = ["--quick", "--device", "cpu", "--minutes", "1.5", "--jobs", "1", "--out", str(tmp_path)]
+    how = ["--quick", "--device", "cpu", "--minutes", "60", "--jobs", "1", "--out", str(tmp_path)]
     assert bench.main(how) == 0
     report = json.loads((tmp_path / "card.json").read_text())
+    assert len(report["rows"]) == 5 and all(row["status"] == "done" for row in report["rows"])
     for row in report["rows"]:
-        assert row["status"] == "done" and row["ours"] > 0 and row["plain loop"] > 0
-        assert ("passes alone" in row) != row["what"].endswith("from PNG")
+        assert row["ours_per_s"] == pytest.approx(12 / row["ours_s"]) and row["peer_per_s"] > 0
+        assert row["ratio"] == pytest.approx(row["ours_per_s"] / row["peer_per_s"])
     text = (tmp_path / "card.md").read_text()
     assert report["date"][:10] in text and "torch 2." in text and "QUICK: sizes of seconds" in text
-    assert len([line for line in text.splitlines() if line.startswith("| squeezenet")]) == 3
+    assert f"({report['rows'][0]['ours_per_s']:,.0f}/s)" in text
     assert "from PNG" in capsys.readouterr().out
 
 
-def test_a_gpu_is_measured_in_each_precision_beside_a_loop_and_passes(monkeypatch):
-    monkeypatch.setattr(card.peers, "images_in", lambda folder, size: [])
-    given = {"jobs": 8, "home": "", "folder": "", "pixels": [], "manifest": SimpleNamespace(labels=[0])}
-    rows = dict(card._rows(SimpleNamespace(**card.SIZES, **given, device="cuda:1")))
-    stored = [[f"{net}, {how}, stored pixels" for net in ("resnet18", "vgg16", "vit_l_16")] for how in PRECISIONS]
-    tuned = "resnet18:finetune, 5 epochs", "resnet18:finetune, compiled, 5 epochs"
-    others = [tuned[0], "resnet18, bfloat16, from PNG", tuned[1]]
-    assert list(rows) == [*stored[0], *others, *stored[1], *stored[2]]
-    assert [len(sides) for sides in rows.values()] == [3, 3, 3, 3, 2, 1, 3, 3, 3, 3, 3, 3]
-    assert all(images > 0 for sides in rows.values() for images, _ in sides)
-    loops = [make.keywords for sides in rows.values() for _, make in sides[1:2]]
+def test_a_gpu_is_measured_beside_a_loop_and_passes(monkeypatch):
+    monkeypatch.setattr(parts, "_phantom", lambda at, folder: "")
+    monkeypatch.setattr(parts.ours, "read_pixels", lambda *_: ([], [0]))
+    monkeypatch.setattr(parts.torch, "images_in", lambda folder, size: [])
+    at = SimpleNamespace(**vars(parts.CARD), jobs=8, device="cuda:1", precision="bfloat16")
+    rows = [row for rows in parts.card(at, Path()) for row in rows]
+    alone = {"plain loop", "bare compiled forward pass"}
+    for net in ("resnet18", "vgg16", "vit_l_16"):
+        assert {row.peer.what for row in rows if row.size == f"{net}, bfloat16, stored pixels"} == alone
+    tuned = {row.peer.what for row in rows if row.size == "resnet18:finetune, 5 epochs"}
+    assert tuned == {"plain loop", "steps alone"}
+    assert rows[-1].size == "resnet18, bfloat16, from PNG" and len(rows) == 9
+    loops = [row.peer.work.keywords for row in rows if row.peer.what.endswith(("loop", "eager network"))]
+    assert len(loops) == 5
     assert {(loop["workers"], loop["batch"], loop["device"]) for loop in loops} == {(8, 256, "cuda:1")}
 
 
-def test_rounds_on_a_gpu_wait_for_it_and_give_their_peak(monkeypatch):
-    said = []
-    for name in ("reset_peak_memory_stats", "synchronize", "max_memory_allocated"):
-        monkeypatch.setattr(card.torch.cuda, name, lambda device, name=name: said.append(f"{name} {device}") or 3e6)
-
-    def side():
-        said.append("prepare")
-        yield
-        while True:
-            said.append("work")
-            yield
-
-    found = card._measured([(4, side)], 0.0, "cuda:1")
-    rounds = ["work", "synchronize cuda:1"] * 2  # the first warms up
-    assert said == ["reset_peak_memory_stats cuda:1", "prepare", *rounds, "max_memory_allocated cuda:1"]
-    assert found["ours"] > 0 and found["ours, MB"] == 3.0
-
-
-def test_what_fails_or_finds_no_time_is_a_line_and_costs_no_other_row(tmp_path, monkeypatch):
-    clock = [0.0]
-
-    def side(*seconds):
-        for of_round in (0.0, *seconds):
-            clock[0] += of_round
-            yield
-
-    def broken():
-        raise RuntimeError("no such network")
-
-    ours, loop = (6, lambda: side(0.6, 0.3)), (3, lambda: side(0.6, 0.6))
-    rows = [("a", [(1, broken)]), ("b", [ours, loop]), ("c", [(1, broken)])]
-    monkeypatch.setattr(card, "_rows", lambda at: iter(rows))
-    monkeypatch.setattr(card, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
-    monkeypatch.setattr(card, "make_phantom", lambda *_: "")
-    monkeypatch.setattr(card.ours, "read_pixels", lambda *_: (None, None))
-    options = ["--quick", "--device", "cpu", "--minutes", "0.02", "--out", str(tmp_path)]
-    assert bench.main(options) == 1
-    text = (tmp_path / "card.md").read_text()
-    assert "| b | 20 | 5 |  | 4.00 |  |  |" in text  # the first round warms up
-    assert "failed: a: RuntimeError: no such network" in text
-    assert "skipped: c: no time was left for it" in text
+def test_what_takes_longer_than_the_time_that_is_left_is_given_up_and_ended(sides, tmp_path):
+    long, late = sides("sleeps"), sides("called")
+    ends = time.perf_counter() + 1
+    found = measure([long, late], tmp_path / "here", repeats=2, patience_s=1e9, memory=0, ends=ends)
+    assert {(one.status, one.reason) for one in found.values()} == {("skipped", "no time was left for it")}
+    assert not [child for child in psutil.Process().children() if "studies.bench.child" in child.cmdline()]
 
 
 @pytest.mark.parametrize(
@@ -283,8 +258,8 @@ def test_peers_load_nothing_of_ours_that_would_weigh():
 
 def test_rounds_alternate_and_what_is_extrapolated_is_the_work_alone(sides, tmp_path):
     order = tmp_path / "order.txt"
-    a, b = sides("prepared", 1.0, "a", order, times=1e5), sides("prepared", 2.0, "b", order)
-    found = measure([a, b], tmp_path / "here", repeats=2, patience_s=1e9, memory=0)
+    a, b = sides("prepared", 1.0, "a", order, folds=1, of_folds=100_000), sides("prepared", 2.0, "b", order)
+    found = measure([a, b], tmp_path / "here", repeats=2, patience_s=1e9, memory=0, ends=LATE)
     assert order.read_text().split() == ["a", "b", "b", "a"]
     assert (found[a].work_s, found[b].work_s) == (1e5, 2.0)
     assert found[a].process_s == pytest.approx(1e5, abs=99)  # its start is not taken so often
@@ -293,14 +268,15 @@ def test_rounds_alternate_and_what_is_extrapolated_is_the_work_alone(sides, tmp_
 
 def test_peak_memory_is_of_the_process_and_all_below_it_and_what_was_started_ends(sides, tmp_path):
     side = sides("heavy", tmp_path / "ended.txt")
-    found = measure([side], tmp_path / "here", repeats=9, patience_s=0.0, memory=0)[side]
+    found = measure([side], tmp_path / "here", repeats=9, patience_s=0.0, memory=0, ends=LATE)[side]
     assert found.peak_bytes > 300_000_000 and found.kept is None  # what sides do not agree by stays where it is
     assert (tmp_path / "ended.txt").read_text() == "ended\n"  # once: it took long
 
 
 def test_a_side_that_cannot_be_measured_is_a_row_with_its_reason(sides, tmp_path):
     good, bad, killed, large = sides("called"), sides("bad"), sides("killed"), sides("called", need=2_000_000)
-    found = measure([good, bad, killed, large], tmp_path / "here", repeats=2, patience_s=0.0, memory=1_000_000)
+    limits = {"repeats": 2, "patience_s": 0.0, "memory": 1_000_000, "ends": LATE}
+    found = measure([good, bad, killed, large], tmp_path / "here", **limits)
     assert found[good].kept == {"there": ["log.txt"]} and 0 < found[good].work_s < found[good].process_s
     assert found[bad].reason == "ValueError: there is no such thing"
     assert found[killed].reason == "the process was killed, most likely because memory ran out"

@@ -8,7 +8,7 @@ from glomfeat.comparison.trial import fit_again
 from glomfeat.core.memory import format_bytes
 from glomfeat.features.seen import plain
 from glomfeat.models.heads.built_in import is_linear
-from glomfeat.models.nets.look import _look
+from glomfeat.models.nets.look import look_into
 from glomfeat.models.nets.saliency import inside_feature
 from glomfeat.models.selection import COMPONENTS
 
@@ -90,4 +90,4 @@ def _look_along(task, record, deep, pixels, each, free):
     direction = direction_of(matrix[task.train], decision)
     inside = partial(inside_feature, deep[task.trial.arm.feature], direction)
     scores = np.asarray(record["scores"])
-    return _look(inside, pixels[task.trial.arm.feature], task.test, task.labels, scores, each)
+    return look_into(inside, pixels[task.trial.arm.feature], task.test, task.labels, scores, each)

@@ -1,17 +1,16 @@
-"""Look into a trained network: where in some of its test images it found evidence."""
-
-from functools import partial
+"""Look into a network: where in some of its test images it found evidence."""
 
 from glomfeat.models.nets.choose import choose_rows
-from glomfeat.models.nets.saliency import InsideError, inside_net
+from glomfeat.models.nets.saliency import InsideError
 
 
-def look_into_net(net, pixels, test, labels, scores, each):
-    """Make maps of where a trained network looked in some of its test images.
+def look_into(inside, pixels, test, labels, scores, each):
+    """Make maps of where a network looked in some of its test images.
 
     Parameters
     ----------
-    net : NetClassifier
+    inside : callable
+        ``inside(pixels)``: a `glomfeat.models.nets.saliency.Maps` of these images.
     pixels : Matrix or ndarray of uint8, shape (n, side, side, 3)
     test : ndarray of int64
         Rows that were scored.
@@ -26,10 +25,6 @@ def look_into_net(net, pixels, test, labels, scores, each):
     dict
         ``each, rows, shape, maps, likeness`` as plain data, or only ``why``, which says why there are no maps.
     """
-    return _look(partial(inside_net, net), pixels, test, labels, scores, each)
-
-
-def _look(inside, pixels, test, labels, scores, each):
     rows = test[choose_rows(labels[test], scores, each)]
     try:
         maps = inside(pixels[rows])

@@ -1,6 +1,7 @@
 """A network's trial: train on some rows, choose threshold and calibration, score others, and say what it cost."""
 
 import time
+from functools import partial
 
 import numpy as np
 import torch
@@ -113,9 +114,10 @@ def train_and_score(
         scores = net.predict_proba(pixels, rows=test)
         predict_s = time.perf_counter() - start
         if inside and scores.shape[1] == 2:
-            from glomfeat.models.nets.look import look_into_net  # captum takes half a second to import
+            from glomfeat.models.nets.look import look_into  # captum takes half a second to import
+            from glomfeat.models.nets.saliency import inside_net
 
-            seen = look_into_net(net, pixels, test, labels, scores[:, 1], inside)
+            seen = look_into(partial(inside_net, net), pixels, test, labels, scores[:, 1], inside)
     about = {
         "n_train": net.n_learnt_,
         "parameters": net.n_parameters_,
