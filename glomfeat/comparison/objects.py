@@ -200,7 +200,7 @@ def _head(where, name, part):
 
 def _reducer(where, name, part):
     if hasattr(part, "get_params"):
-        part = Fresh(part)
+        part = Fresh(clone(part))
     _must_be_callable(part, where, "a transformer of scikit-learn, or a function that makes one", "reducers")
     made = part()
     if not (hasattr(made, "fit") and hasattr(made, "transform")):

@@ -21,6 +21,7 @@ from sklearn import config_context, get_config
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
@@ -144,6 +145,18 @@ def test_seeds_are_the_trials_own_wherever_an_estimator_takes_one():
     assert made.grid == {"randomforestclassifier__max_depth": [2]} and made.estimator[-1] is not forest[-1]
     reducers = own_names("reducers", {"open": PCA(2), "given": PCA(2, random_state=7)})
     assert [reducer.brings().random_state for reducer in reducers] == [0, 7]
+
+
+def test_what_is_fitted_anew_may_come_fitted_and_what_is_used_as_it_is_counts():
+    def digests(rows):
+        pca = PCA(2).fit(rows)
+        parts = {"fitted": ("reducers", pca), "frozen": ("reducers", make_pipeline(FrozenEstimator(pca)))}
+        parts["used"] = ("features", lambda image, size: pca.transform(image[0])[0])
+        parts["head"] = ("heads", LogisticRegression().fit(rows, [0, 1] * 3))
+        return {name: own_names(kind, {name: part})[0].full for name, (kind, part) in parts.items()}
+
+    one, other = (digests(np.random.default_rng(seed).normal(size=(6, 3))) for seed in (0, 1))
+    assert {name for name in one if one[name] != other[name]} == {"frozen", "used"}
 
 
 def test_a_run_is_resumed_if_its_parts_are_the_same(phantom_folder, tmp_path, seen, monkeypatch):
