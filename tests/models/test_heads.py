@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.metrics import recall_score, roc_auc_score
-from sklearn.model_selection import ParameterGrid
+from sklearn.model_selection import GridSearchCV, ParameterGrid
+from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
@@ -227,6 +228,18 @@ def test_the_kernels_of_parts_score_as_each_fit_alone(monkeypatch, classes):
     data = head.estimator, settings, X[:n], y[:n], X[n:], classes
     for one, other in zip(head.path(*data), one_by_one(*data), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("wrap", [make_pipeline, lambda svc: GridSearchCV(make_pipeline(svc), {"svc__C": [1.0]})])
+def test_decisions_of_pairs_are_no_scores_of_classes(wrap):
+    """Of three classes there are three pairs: a matrix of the right shape."""
+    X, y = blobs([30] * 3)
+    with pytest.raises(MisfitError, match=r'two classes at a time.*: set decision_function_shape="ovr"$'):
+        scores_of(wrap(SVC(decision_function_shape="ovo")).fit(X, y), X, 3)
+    model = wrap(SVC()).fit(X, y)
+    assert (decide(scores_of(model, X, 3)) == model.predict(X)).all()
+    two = SVC(decision_function_shape="ovo").fit(X[y < 2], y[y < 2])
+    np.testing.assert_allclose(scores_of(two, X, 2), expit(two.decision_function(X)))
 
 
 def test_classes_not_seen_in_training_score_zero():
