@@ -36,6 +36,7 @@ from glomfeat.core import workers
 from glomfeat.core.arms import StudyError
 from glomfeat.core.plugins import Own, PluginError
 from glomfeat.data.manifest import ManifestError
+from glomfeat.data.tables.columns import Asked
 from glomfeat.features.make import make_feature
 from glomfeat.models.heads.built_in import Head
 from glomfeat.results.show import to_html
@@ -511,12 +512,28 @@ def test_a_manifest_of_a_table_is_data_and_has_been_read(phantom_folder, feature
     assert tabular.table["feature"].str.startswith("table.").any()
     manifest = glomfeat.read_manifest(phantom_folder)
     with pytest.raises(
-        StudyError, match=r"^groups: the manifest has been read already; give them to glomfeat.read_mani"
+        StudyError, match=r"^groups, label_column: the manifest has been read already; give the path that it was read f"
     ):
-        glomfeat.compare(manifest, groups="none", **seen)
+        glomfeat.compare(manifest, groups="none", label_column="crescent", **seen)
     few = replace(manifest, table=manifest.table.assign(case=manifest.table["label"].map(str)))
     with pytest.raises(ManifestError, match=r"are of case C00[12]: folds by case are impossible"):
         glomfeat.compare(few, **seen)
+
+
+def test_the_class_of_a_manifest_is_never_a_feature(tmp_path, small):
+    """A table with two columns of classes, of which the manifest was read by the second one."""
+    draw, path = np.random.default_rng(0), tmp_path / "two.csv"
+    frame = pd.DataFrame({"name": [f"{k // 5}_{k}" for k in range(40)], "case": [f"P{k // 5}" for k in range(40)]})
+    frame = frame.assign(label=draw.integers(0, 2, 40), grade=np.tile([0, 1], 20), tone=draw.normal(size=40))
+    frame.to_csv(path, index=False)
+    manifest = glomfeat.read_manifest(path, asked=Asked(label="grade"))
+    assert manifest.labels.sum() == 20
+    found = glomfeat.compare(manifest, heads=["logreg"], label_column="grade", **small).predictions
+    for data, options in ((manifest, {}), (path, {"label_column": "grade"})):
+        same = glomfeat.compare(data, heads=["logreg"], **small | options).predictions
+        pd.testing.assert_frame_equal(same, found)
+    with pytest.raises(StudyError, match=r"^label_column: the manifest has been read already; give the path"):
+        glomfeat.compare(manifest, label_column="label", **small)
 
 
 def test_the_temporary_folder_goes_with_the_result(feature_table, small):
