@@ -1,13 +1,14 @@
 import tracemalloc
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from sklearn.decomposition import PCA, IncrementalPCA
+from sklearn.decomposition import PCA, IncrementalPCA, MiniBatchDictionaryLearning
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from glomfeat.core.plugins import PluginError
+from glomfeat.core.plugins import Own, PluginError
 from glomfeat.models.reducers.fit import leaves_as_is, parse_reducer, reduce_rows, reducer_bytes
 
 
@@ -231,3 +232,15 @@ def test_a_reducer_of_your_own_sees_training_rows_only(tmp_path, monkeypatch):
     np.testing.assert_array_equal(found, np.c_[X[:, 4], np.full(300, 200)])
     with pytest.raises(PluginError, match="has no function 'wide'; did you mean 'widest'"):
         reduce_rows("my_reducers_of_test:wide", X, np.arange(200), standardise=False)
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+def test_a_reducer_of_your_own_is_fitted_by_its_fit(standardise):
+    """Its partial_fit sees the same rows and makes another dictionary of them."""
+    X, train = data(600, 6), np.arange(550)
+    whole = X if not standardise else StandardScaler().fit(X[train].astype(float)).transform(X).astype(np.float32)
+    make = partial(MiniBatchDictionaryLearning, 3, random_state=0)
+    found = reduce_rows(Own("dict", make, "1a2b"), X, train, standardise)["rows"]
+    np.testing.assert_allclose(found, make().fit(whole[train]).transform(whole), atol=1e-4)
+    sliced = make().partial_fit(whole[train[:256]]).partial_fit(whole[train[256:512]]).partial_fit(whole[train[512:]])
+    assert np.abs(sliced.transform(whole) - found).max() > 0.01

@@ -81,7 +81,7 @@ def reduce_rows(name, matrix, train, standardise, statistics=None):
     name : str
         ``pcaK``: exact principal components, see `glomfeat.models.reducers.pca`. ``ipcaK``: scikit-learn's
         IncrementalPCA (Ross et al. 2008), fed with slices. ``module:function``: a function without arguments that
-        returns a scikit-learn transformer, fed with slices if it has ``partial_fit``.
+        returns a scikit-learn transformer, whose ``fit`` reads all training rows at once.
     matrix : Matrix or ndarray, shape (n, width)
     train : ndarray of int64
         The only rows that fitting reads.
@@ -119,7 +119,7 @@ def reduce_rows(name, matrix, train, standardise, statistics=None):
 
 
 def fit_sliced(kind, k, matrix, train, standardise):
-    """Fit a reducer slice by slice.
+    """Fit a reducer slice by slice, or one of the user's own on all training rows.
 
     Parameters
     ----------
@@ -137,34 +137,34 @@ def fit_sliced(kind, k, matrix, train, standardise):
     """
     if k:
         k = min(k, len(train), matrix.shape[1])
-        reducer = IncrementalPCA(n_components=k)
-    else:
-        factory = resolve(kind, {}, "reducer")
-        with calling("reducer", kind, factory):
-            reducer = factory()
     slices = _slices(train, max(k, 1))
     scaler = StandardScaler() if standardise else None
     if scaler:
         for rows in slices:
             scaler.partial_fit(_read(matrix, rows))
-    with calling("reducer", kind, definition_of(kind)):
-        _fit_one(reducer, slices, matrix, train, scaler)
-    return scaler, reducer, explaining(reducer.explained_variance_) if k else slice(None)
+    if not k:
+        return scaler, _fit_own(kind, _read(matrix, train, scaler)), slice(None)
+    reducer = IncrementalPCA(n_components=k)
+    for rows in slices:
+        with warnings.catch_warnings():
+            # constant rows have no variance to explain, but scikit-learn divides by it all the same
+            warnings.filterwarnings("ignore", "invalid value encountered in (scalar )?divide", RuntimeWarning)
+            reducer.partial_fit(_read(matrix, rows, scaler))
+    return scaler, reducer, explaining(reducer.explained_variance_)
 
 
-def _fit_one(reducer, slices, matrix, train, scaler):
-    if hasattr(reducer, "partial_fit"):
-        for rows in slices:
-            with warnings.catch_warnings():
-                # constant rows have no variance to explain, but scikit-learn divides by it all the same
-                warnings.filterwarnings("ignore", "invalid value encountered in (scalar )?divide", RuntimeWarning)
-                reducer.partial_fit(_read(matrix, rows, scaler))
-    else:
-        reducer.fit(_read(matrix, train, scaler))
+def _fit_own(name, rows):
+    """Fit the user's own reducer by ``fit``, because ``partial_fit`` may be another algorithm."""
+    factory = resolve(name, {}, "reducer")
+    with calling("reducer", name, factory):
+        reducer = factory()
+    with calling("reducer", name, definition_of(name)):
+        reducer.fit(rows)
+    return reducer
 
 
 def _sliced(kind, k, matrix, train, standardise):
-    """Fit slice by slice; return a function that projects row numbers, and which of its columns to keep."""
+    """Fit as `fit_sliced`; return a function that projects row numbers, and which of its columns to keep."""
     scaler, reducer, kept = fit_sliced(kind, k, matrix, train, standardise)
     if not is_own(kind):
         return lambda rows: reducer.transform(_read(matrix, rows, scaler)), kept
