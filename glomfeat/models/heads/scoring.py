@@ -64,7 +64,8 @@ def fit_clone(estimator, setting, X, y):
     """
     from sklearn.base import clone
 
-    new = clone(estimator).set_params(**setting)
+    new = clone(estimator)
+    new.set_params(**setting)  # what it returns may be None
     made = new.fit(X, y)
     if not gives_scores(made):
         raise MisfitError(f"fit returned {shown(made)}: return self", new.fit)

@@ -6,11 +6,13 @@ import warnings
 
 import numpy as np
 from sklearn.decomposition import IncrementalPCA
+from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
 from glomfeat.core.part_errors import MisfitError, calling, rows_of
 from glomfeat.core.plugins import PluginError, definition_of, did_you_mean, is_own, resolve
+from glomfeat.models.random_states import closed
 from glomfeat.models.reducers.pca import (
     SIGNED,
     components_of,
@@ -81,7 +83,8 @@ def reduce_rows(name, matrix, train, standardise, statistics=None):
     name : str
         ``pcaK``: exact principal components, see `glomfeat.models.reducers.pca`. ``ipcaK``: scikit-learn's
         IncrementalPCA (Ross et al. 2008), fed with slices. ``module:function``: a function without arguments that
-        returns a scikit-learn transformer, whose ``fit`` reads all training rows at once.
+        returns a scikit-learn transformer, whose ``fit`` reads all training rows at once. A random state that it leaves
+        at None becomes 0.
     matrix : Matrix or ndarray, shape (n, width)
     train : ndarray of int64
         The only rows that fitting reads.
@@ -157,9 +160,10 @@ def _fit_own(name, rows):
     """Fit the user's own reducer by ``fit``, because ``partial_fit`` may be another algorithm."""
     factory = resolve(name, {}, "reducer")
     with calling("reducer", name, factory):
-        reducer = factory()
+        reducer = closed(factory(), 0)
     with calling("reducer", name, definition_of(name)):
-        reducer.fit(rows)
+        if not isinstance(reducer, FrozenEstimator):  # its fit does nothing, but asks for labels
+            reducer.fit(rows)
     return reducer
 
 
