@@ -23,7 +23,7 @@ ONCE = "once-"  # precedes a random digest for parts that cannot be compared wit
 EXAMPLES = {
     "features": 'features={"redness": function} or features=[Handcrafted("redness.v1", function)]',
     "heads": 'heads={"lda": LinearDiscriminantAnalysis()}',
-    "reducers": 'reducers={"best20": SelectKBest(k=20)}',
+    "reducers": 'reducers={"svd20": TruncatedSVD(20)}',
     "nets": 'nets={"mine": "C16-MP-F-D64-out"} or nets={"mine": function}',
 }
 

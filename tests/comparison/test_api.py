@@ -39,6 +39,7 @@ from glomfeat.data.manifest import ManifestError
 from glomfeat.data.tables.columns import Asked
 from glomfeat.features.make import make_feature
 from glomfeat.models.heads.built_in import Head
+from glomfeat.models.reducers.fit import reduce_rows
 from glomfeat.results.show import to_html
 from glomfeat.results.tables import MEASURED
 
@@ -298,6 +299,16 @@ REFUSED = [
 def test_parts_that_cannot_be_used_are_refused(kind, parts, said):
     with pytest.raises(OwnPartError, match=f"^{re.escape(said)}"):
         own_names(kind, parts)
+
+
+def test_the_example_of_a_reducer_works():
+    """A reducer is fitted without labels."""
+    with pytest.raises(OwnPartError, match=r"^reducers: a PCA needs a name of its own: write reducers=") as refused:
+        own_names("reducers", PCA(2))
+    named = eval(f"dict({str(refused.value).partition('write ')[2]})", {"TruncatedSVD": TruncatedSVD})
+    X = np.random.default_rng(0).normal(size=(40, 30)).astype(np.float32)
+    found = reduce_rows(*own_names("reducers", named["reducers"]), X, np.arange(30), standardise=False)["rows"]
+    assert found.shape == (40, 20)
 
 
 def test_layers_with_a_fault_and_a_built_network_are_refused():
