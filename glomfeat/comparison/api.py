@@ -35,7 +35,7 @@ Numbers: TypeAlias = tuple[float, ...] | list[float]
 
 PARTS = ("features", "heads", "reducers", "nets")
 FUNCTIONS = ("metrics", "threshold")
-DECIDED = ("labels", "positive", "groups", "layout")
+DECIDED = ("labels", "positive", "groups", "layout", "name_column", "label_column")
 IMAGES = "images.csv"
 
 
@@ -191,10 +191,8 @@ def _compare(given: dict[str, Any]) -> Result:
     if callable(options["threshold"]):
         options["threshold"] = own_function(options["threshold"], warn)
     asked = {kind: own_names(kind, given[kind], warn) for kind in PARTS if given[kind] is not None}
-    decided = sorted(name for name in DECIDED if given[name] != getattr(Study, name))
-    if isinstance(data, Manifest) and decided:
-        said = f"{', '.join(decided)}: the manifest has been read already; give them to glomfeat.read_manifest"
-        raise StudyError(said)
+    if isinstance(data, Manifest):
+        options |= _as_read(data, options, say)
     folder = Path(tempfile.mkdtemp(prefix="glomfeat-") if out is None else os.fspath(out)).expanduser()
     study = Study(**asked, **options, out=str(folder))
     try:
@@ -206,6 +204,23 @@ def _compare(given: dict[str, Any]) -> Result:
     if out is None:
         weakref.finalize(found, shutil.rmtree, folder, True)
     return found
+
+
+def _as_read(manifest: Manifest, options: Mapping[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
+    """The options by which a manifest was read, so that these columns are no features; others are refused."""
+    asked, usual = manifest.asked, {name: getattr(Study, name) for name in DECIDED}
+    read = {"groups": asked.groups, "name_column": asked.name, "label_column": asked.label}
+    read = usual | {name: value for name, value in read.items() if value}
+    other = [name for name in sorted(DECIDED) if options[name] not in (usual[name], read[name])]
+    of_tests = [name for name in other if name.endswith("_column") and options["test"] and not manifest.source]
+    if other != of_tests:
+        raise StudyError(
+            f"{', '.join(other)}: the manifest has been read already; give the path that it was read from instead, or "
+            "give them to glomfeat.read_manifest"
+        )
+    if of_tests:
+        say(f"{', '.join(of_tests)}: for the cohorts of test alone; the manifest has been read already")
+    return {name: value for name, value in read.items() if name not in of_tests}
 
 
 def _silent(line: str) -> None:

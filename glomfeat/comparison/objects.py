@@ -16,13 +16,14 @@ from glomfeat.features.make import FEATURES, Handcrafted
 from glomfeat.features.users import is_users
 from glomfeat.models.heads.built_in import HEADS, Head
 from glomfeat.models.nets import find_architecture, net_names, one_view, split_mode
+from glomfeat.models.random_states import closed, seeded
 from glomfeat.models.reducers.fit import parse_reducer
 
 ONCE = "once-"  # precedes a random digest for parts that cannot be compared with another run
 EXAMPLES = {
     "features": 'features={"redness": function} or features=[Handcrafted("redness.v1", function)]',
     "heads": 'heads={"lda": LinearDiscriminantAnalysis()}',
-    "reducers": 'reducers={"best20": SelectKBest(k=20)}',
+    "reducers": 'reducers={"svd20": TruncatedSVD(20)}',
     "nets": 'nets={"mine": "C16-MP-F-D64-out"} or nets={"mine": function}',
 }
 
@@ -49,7 +50,7 @@ class Seeded:
     head: Head
 
     def __call__(self, seed):
-        return replace(self.head, estimator=_seeded(self.head.estimator, seed))
+        return replace(self.head, estimator=seeded(self.head.estimator, seed))
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,7 @@ class Fresh:
     transformer: Any
 
     def __call__(self):
-        states = self.transformer.get_params()
-        return _seeded(self.transformer, 0, [name for name, value in states.items() if value is None])
+        return closed(clone(self.transformer), 0)
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,6 @@ class Same:
 
     def __call__(self):
         return self.thing
-
-
-def _seeded(estimator, seed, among=None):
-    made = clone(estimator)
-    names = [name for name in made.get_params() if name.rpartition("__")[2] == "random_state"]
-    return made.set_params(**{name: seed for name in names if among is None or name in among})
 
 
 def own_names(kind, asked, say=lambda line: None):
@@ -200,7 +194,7 @@ def _head(where, name, part):
 
 def _reducer(where, name, part):
     if hasattr(part, "get_params"):
-        part = Fresh(part)
+        part = Fresh(clone(part))
     _must_be_callable(part, where, "a transformer of scikit-learn, or a function that makes one", "reducers")
     made = part()
     if not (hasattr(made, "fit") and hasattr(made, "transform")):

@@ -37,7 +37,7 @@ def digest_of_thing(thing):
 
     Functions count by their bytecode, their defaults, their closures, their attributes, the global names that they use
     and the files of the user's own modules that they import; comments and places change nothing. What is installed
-    counts by its name, an estimator by its class and parameters.
+    counts by its name, an estimator by its class, its parameters and what it has learnt.
 
     Parameters
     ----------
@@ -148,7 +148,8 @@ def _inside(thing):
         own = {name: part for name, part in vars(thing).items() if name not in OF_CLASSES}
         return [thing.__bases__, own, *([] if _is_installed(type(thing)) else [type(thing)])]
     if hasattr(thing, "get_params"):
-        return [type(thing), dict(sorted(thing.get_params(deep=False).items()))]
+        settings = thing.get_params(deep=False)
+        return [type(thing), dict(sorted(settings.items())), *_learnt(thing, settings)]
     if _is_plain_object(thing):
         value = [base(thing) for base in (int, float, complex, str, bytes) if isinstance(thing, base)]
         return [type(thing), dict(sorted(vars(thing).items())), *value]
@@ -190,6 +191,24 @@ def _beyond(thing):
     if getattr(thing, "__dict__", None):
         more.append(dict(sorted(vars(thing).items())))
     return more
+
+
+def _learnt(estimator, settings):
+    """What an estimator holds beside its settings and what its constructor sets."""
+    beside = {name: value for name, value in getattr(estimator, "__dict__", {}).items() if name not in settings}
+    try:
+        new = vars(type(estimator)(**settings)) if beside else {}
+    except Exception:  # it cannot be told what the constructor sets
+        new = {}
+    learnt = {name: value for name, value in beside.items() if name not in new or not _equal(value, new[name])}
+    return [dict(sorted(learnt.items()))] if learnt else []
+
+
+def _equal(one, other):
+    try:
+        return one is other or digest_of_thing(one) == digest_of_thing(other)
+    except UnstableError:
+        return False
 
 
 def _of_ufunc(ufunc):

@@ -35,7 +35,7 @@ from glomfeat.data.problems import ManifestError, complain, duplicate_problems
 from glomfeat.data.schemes import Given
 from glomfeat.data.subgroups import keep_columns, kept_columns
 from glomfeat.data.table_rows import from_table
-from glomfeat.data.tables.columns import USUAL
+from glomfeat.data.tables.columns import USUAL, Asked
 from glomfeat.data.tables.read import named_by_user
 
 AT_ONCE = 1024
@@ -66,6 +66,8 @@ class Manifest:
         ``name``, ``class``, ``suffix`` and ``reason`` of files among the images whose format is not read.
     torn : bool
         Whether a given split puts a case on several sides, which the user has allowed.
+    asked : glomfeat.data.tables.columns.Asked
+        What the user said about the columns when it was read.
     """
 
     table: pd.DataFrame
@@ -76,6 +78,7 @@ class Manifest:
     examples: tuple = ()
     unread: tuple = ()
     torn: bool = False
+    asked: Asked = USUAL
 
     def __len__(self):
         return len(self.table)
@@ -334,7 +337,8 @@ def inspect_manifest(
     told += unused_columns(frame, used, found.column) if not tabular else []
     facts = (f"cases: {found.how}", *told, *notes, f"positive class: {classes[-1]}")
     of = str(source) if tabular else ""
-    manifest = Manifest(table, classes, found.by_case, source=of, examples=tuple(examples), unread=tuple(unread))
+    lists = {"examples": tuple(examples), "unread": tuple(unread)}
+    manifest = Manifest(table, classes, found.by_case, source=of, asked=asked, **lists)
     return Inspected(replace(manifest, said=(manifest.counted, *facts)), problems, frame, source)
 
 

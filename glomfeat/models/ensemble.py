@@ -4,6 +4,7 @@ from functools import reduce
 
 import numpy as np
 
+from glomfeat.core.errors import InputError
 from glomfeat.core.notes import NO_INNER
 from glomfeat.metrics.scores import auroc
 from glomfeat.metrics.thresholds import fixed_at, threshold_unchosen
@@ -63,7 +64,7 @@ def choose_mean(labels, inner, rule, splits=()):
 
     Raises
     ------
-    ValueError
+    InputError
         There is no row that every member has scored, and the rule would need one to choose a threshold.
 
     Examples
@@ -78,7 +79,8 @@ def choose_mean(labels, inner, rule, splits=()):
     if not len(rows):
         classes = len(set(labels))
         if classes == 2 and fixed_at(rule) is None:
-            raise ValueError(f"{NO_INNER} both classes: there is nothing to choose the mean's threshold by")
+            nothing = f"{NO_INNER} both classes, so there is nothing to choose the mean's threshold by"
+            raise InputError(f"{nothing}: give a number for --threshold, or add cases of the rare class")
         return threshold_unchosen(rule, classes), float("nan")
     whole = len(splits) and np.isin(np.concatenate(splits), rows).all()
     held = [np.isin(rows, part) for part in splits] if whole else []

@@ -75,7 +75,7 @@ FEATURES = {
 REDUCERS = {
     "reducer_with": "it cannot be called with nothing: write it as def NAME()",
     "no_reducer": "it returns an int: return a scikit-learn transformer",
-    "NoFit": "a NoFit has neither fit nor partial_fit: return a scikit-learn transformer",
+    "NoFit": "a NoFit has no fit: return a scikit-learn transformer",
     "one_reducer": "two calls return the same object: make a new one in the function",
     "FitsNothing": "its fit returns None: return self",
     "Lists": "transform returns a list: return an array of a row for each row",
@@ -206,7 +206,7 @@ def test_several_things_are_said_each():
             "choose settings by glomfeat.Head(classifier, grid), and calibrate by --calibration",
         ),
         ("feature", "rows_of_size", "how many numbers it gives depends on --size: 64 at 64, 48 at 48, 96 at 96"),
-        ("reducer", "OwnReducer", "it has no partial_fit: all training rows must fit into memory at once"),
+        ("reducer", "OwnReducer", "it is fitted by its fit: all training rows must fit into memory at once"),
         ("reducer", "Varying", "how many columns it keeps depends on the training rows: 2, 3"),
         ("net", "side_of_study", "it reads 224 px and not 64: take the argument side, or pool over the whole map"),
         ("net", "PartFrozen", "body.0.weight, body.0.bias stay as they are"),

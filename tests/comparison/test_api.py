@@ -21,6 +21,7 @@ from sklearn import config_context, get_config
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
@@ -35,8 +36,10 @@ from glomfeat.core import workers
 from glomfeat.core.arms import StudyError
 from glomfeat.core.plugins import Own, PluginError
 from glomfeat.data.manifest import ManifestError
+from glomfeat.data.tables.columns import Asked
 from glomfeat.features.make import make_feature
 from glomfeat.models.heads.built_in import Head
+from glomfeat.models.reducers.fit import reduce_rows
 from glomfeat.results.show import to_html
 from glomfeat.results.tables import MEASURED
 
@@ -144,6 +147,18 @@ def test_seeds_are_the_trials_own_wherever_an_estimator_takes_one():
     assert made.grid == {"randomforestclassifier__max_depth": [2]} and made.estimator[-1] is not forest[-1]
     reducers = own_names("reducers", {"open": PCA(2), "given": PCA(2, random_state=7)})
     assert [reducer.brings().random_state for reducer in reducers] == [0, 7]
+
+
+def test_what_is_fitted_anew_may_come_fitted_and_what_is_used_as_it_is_counts():
+    def digests(rows):
+        pca = PCA(2).fit(rows)
+        parts = {"fitted": ("reducers", pca), "frozen": ("reducers", make_pipeline(FrozenEstimator(pca)))}
+        parts["used"] = ("features", lambda image, size: pca.transform(image[0])[0])
+        parts["head"] = ("heads", LogisticRegression().fit(rows, [0, 1] * 3))
+        return {name: own_names(kind, {name: part})[0].full for name, (kind, part) in parts.items()}
+
+    one, other = (digests(np.random.default_rng(seed).normal(size=(6, 3))) for seed in (0, 1))
+    assert {name for name in one if one[name] != other[name]} == {"frozen", "used"}
 
 
 def test_a_run_is_resumed_if_its_parts_are_the_same(phantom_folder, tmp_path, seen, monkeypatch):
@@ -284,6 +299,16 @@ REFUSED = [
 def test_parts_that_cannot_be_used_are_refused(kind, parts, said):
     with pytest.raises(OwnPartError, match=f"^{re.escape(said)}"):
         own_names(kind, parts)
+
+
+def test_the_example_of_a_reducer_works():
+    """A reducer is fitted without labels."""
+    with pytest.raises(OwnPartError, match=r"^reducers: a PCA needs a name of its own: write reducers=") as refused:
+        own_names("reducers", PCA(2))
+    named = eval(f"dict({str(refused.value).partition('write ')[2]})", {"TruncatedSVD": TruncatedSVD})
+    X = np.random.default_rng(0).normal(size=(40, 30)).astype(np.float32)
+    found = reduce_rows(*own_names("reducers", named["reducers"]), X, np.arange(30), standardise=False)["rows"]
+    assert found.shape == (40, 20)
 
 
 def test_layers_with_a_fault_and_a_built_network_are_refused():
@@ -498,12 +523,28 @@ def test_a_manifest_of_a_table_is_data_and_has_been_read(phantom_folder, feature
     assert tabular.table["feature"].str.startswith("table.").any()
     manifest = glomfeat.read_manifest(phantom_folder)
     with pytest.raises(
-        StudyError, match=r"^groups: the manifest has been read already; give them to glomfeat.read_mani"
+        StudyError, match=r"^groups, label_column: the manifest has been read already; give the path that it was read f"
     ):
-        glomfeat.compare(manifest, groups="none", **seen)
+        glomfeat.compare(manifest, groups="none", label_column="crescent", **seen)
     few = replace(manifest, table=manifest.table.assign(case=manifest.table["label"].map(str)))
     with pytest.raises(ManifestError, match=r"are of case C00[12]: folds by case are impossible"):
         glomfeat.compare(few, **seen)
+
+
+def test_the_class_of_a_manifest_is_never_a_feature(tmp_path, small):
+    """A table with two columns of classes, of which the manifest was read by the second one."""
+    draw, path = np.random.default_rng(0), tmp_path / "two.csv"
+    frame = pd.DataFrame({"name": [f"{k // 5}_{k}" for k in range(40)], "case": [f"P{k // 5}" for k in range(40)]})
+    frame = frame.assign(label=draw.integers(0, 2, 40), grade=np.tile([0, 1], 20), tone=draw.normal(size=40))
+    frame.to_csv(path, index=False)
+    manifest = glomfeat.read_manifest(path, asked=Asked(label="grade"))
+    assert manifest.labels.sum() == 20
+    found = glomfeat.compare(manifest, heads=["logreg"], label_column="grade", **small).predictions
+    for data, options in ((manifest, {}), (path, {"label_column": "grade"})):
+        same = glomfeat.compare(data, heads=["logreg"], **small | options).predictions
+        pd.testing.assert_frame_equal(same, found)
+    with pytest.raises(StudyError, match=r"^label_column: the manifest has been read already; give the path"):
+        glomfeat.compare(manifest, label_column="label", **small)
 
 
 def test_the_temporary_folder_goes_with_the_result(feature_table, small):

@@ -9,7 +9,10 @@ import textwrap
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -154,20 +157,41 @@ def test_digests_of_ordinary_parts_stay_as_they_are():
         make_pipeline(StandardScaler(), SVC(C=2)),
         {"a": [1, (2.5, {3})]},
         functools.partial(max, key=len),
+        RandomForestClassifier(5),  # its constructor sets more than its settings
     ]
     assert [digest_of_thing(part) for part in ordinary] == [
         "d0d52f7878cd",
         "988470676a07",
         "0820d8534149",
         "15fc557c80c0",
+        "bbdd0d59adad",
     ]
 
 
 def test_settings_of_estimators():
     pipes = [make_pipeline(StandardScaler(), SVC(C=c), memory=m) for c, m in ((1, None), (2, None), (1, "here"))]
     assert len({digest_of_thing(pipe) for pipe in (*pipes, PCA(), PCA(2))}) == 5
-    fitted = PCA(2).fit(np.random.default_rng(0).normal(size=(5, 3)))
-    assert digest_of_thing(fitted) == digest_of_thing(PCA(2)), "only settings count: clones are fitted"
+
+
+class Codebook(BaseEstimator):
+    """Its constructor sets what it will learn."""
+
+    def __init__(self, words=2):
+        self.words, self.tones = words, None
+
+    def fit(self, tones):
+        self.tones = tones[: self.words]
+        return self
+
+
+@pytest.mark.parametrize("make", [PCA, Codebook, lambda: make_pipeline(PCA()), SVC])
+def test_what_an_estimator_has_learnt_is_in_the_digest(make):
+    y = [0, 1] * 3
+    one, other = (np.random.default_rng(seed).normal(size=(6, 3)) for seed in (0, 1))
+    fitted = [make(), *(make().fit(rows, *([y] if make is SVC else [])) for rows in (one, one, other))]
+    new, first, again, last = (digest_of_thing(lambda x, part=part: part) for part in fitted)
+    assert first == again and len({new, first, last}) == 3
+    assert digest_of_thing(FrozenEstimator(fitted[1])) != digest_of_thing(FrozenEstimator(fitted[3]))
 
 
 def test_own_modules_count_with_their_code(tmp_path, monkeypatch):

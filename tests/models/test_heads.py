@@ -10,16 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.base import clone
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import recall_score, roc_auc_score
-from sklearn.model_selection import ParameterGrid
+from sklearn.model_selection import GridSearchCV, ParameterGrid
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
+from glomfeat.comparison.objects import own_names
 from glomfeat.core.part_errors import MisfitError, PartError
-from glomfeat.core.plugins import PluginError
+from glomfeat.core.plugins import Own, PluginError
 from glomfeat.metrics.scores import decide
 from glomfeat.models.heads.built_in import BINS, HEADS, Head, head_bytes, make_head
-from glomfeat.models.heads.scoring import one_by_one, scores_of
+from glomfeat.models.heads.scoring import fit_clone, one_by_one, scores_of
 from glomfeat.models.heads.svms import MOST_ROWS, SVMs
 
 PLUGIN = """
@@ -229,6 +234,18 @@ def test_the_kernels_of_parts_score_as_each_fit_alone(monkeypatch, classes):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("wrap", [make_pipeline, lambda svc: GridSearchCV(make_pipeline(svc), {"svc__C": [1.0]})])
+def test_decisions_of_pairs_are_no_scores_of_classes(wrap):
+    """Of three classes there are three pairs: a matrix of the right shape."""
+    X, y = blobs([30] * 3)
+    with pytest.raises(MisfitError, match=r'two classes at a time.*: set decision_function_shape="ovr"$'):
+        scores_of(wrap(SVC(decision_function_shape="ovo")).fit(X, y), X, 3)
+    model = wrap(SVC()).fit(X, y)
+    assert (decide(scores_of(model, X, 3)) == model.predict(X)).all()
+    two = SVC(decision_function_shape="ovo").fit(X[y < 2], y[y < 2])
+    np.testing.assert_allclose(scores_of(two, X, 2), expit(two.decision_function(X)))
+
+
 def test_classes_not_seen_in_training_score_zero():
     X, y = blobs([30] * 3)
     seen = y != 1
@@ -311,6 +328,26 @@ def test_dummy_scores_the_share_of_each_class():
 
 def test_a_plugged_in_classifier_becomes_a_head_without_choices():
     assert dict(make_head(PLUGGED, 5).grid) == {} and make_head(PLUGGED, 5).estimator.random_state == 5
+
+
+def test_a_head_that_ignores_its_seed_is_seeded():
+    X, y = blobs([20, 20], apart=0.5)
+    shared = make_pipeline(StandardScaler(), ExtraTreesClassifier(5))
+    for seed in (3, 4):
+        head = make_head(Own("trees", lambda seed: shared, "1a2b"), seed)
+        by_hand = make_pipeline(StandardScaler(), ExtraTreesClassifier(5, random_state=seed)).fit(X, y)
+        found = scores_of(fit_clone(head.estimator, {}, X, y), X + 0.3, 2)
+        np.testing.assert_array_equal(found, by_hand.predict_proba(X + 0.3)[:, 1])
+    given = make_head(Own("trees", lambda seed: ExtraTreesClassifier(5, random_state=7), "1a2b"), 3)
+    assert given.estimator.random_state == 7 and shared[-1].random_state is None
+
+
+def test_a_frozen_classifier_is_a_head():
+    X, y = blobs([20, 20])
+    frozen = FrozenEstimator(SVC().fit(X, y))
+    (name,) = own_names("heads", {"frozen": frozen})
+    model = fit_clone(make_head(name, 0).estimator, {}, X[:6], y[:6])
+    np.testing.assert_allclose(scores_of(model, X, 2), expit(frozen.decision_function(X)))
 
 
 @pytest.mark.parametrize(

@@ -291,7 +291,8 @@ def test_a_mean_whose_members_have_no_inner_scores_is_a_failed_row_and_ends_noth
     records = {task.trial.key: run_trial(task) for task in tasks}
     assert [record["status"] for record in records.values()] == ["done"] * 2
     found = mean_trial(mean, records)
-    assert found["status"] == "failed"
-    assert (
-        "inner splits cannot hold both classes: there is nothing to choose the mean's threshold by" in found["reason"]
-    )
+    assert found == {
+        "status": "failed",
+        "reason": "inner splits cannot hold both classes, so there is nothing to choose the mean's threshold by: give "
+        "a number for --threshold, or add cases of the rare class",
+    }

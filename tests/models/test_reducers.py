@@ -1,13 +1,17 @@
 import tracemalloc
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from sklearn.decomposition import PCA, IncrementalPCA
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA, IncrementalPCA, MiniBatchDictionaryLearning
+from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from glomfeat.core.plugins import PluginError
+from glomfeat.comparison.objects import own_names
+from glomfeat.core.plugins import Own, PluginError
 from glomfeat.models.reducers.fit import leaves_as_is, parse_reducer, reduce_rows, reducer_bytes
 
 
@@ -231,3 +235,31 @@ def test_a_reducer_of_your_own_sees_training_rows_only(tmp_path, monkeypatch):
     np.testing.assert_array_equal(found, np.c_[X[:, 4], np.full(300, 200)])
     with pytest.raises(PluginError, match="has no function 'wide'; did you mean 'widest'"):
         reduce_rows("my_reducers_of_test:wide", X, np.arange(200), standardise=False)
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+def test_a_reducer_of_your_own_is_fitted_by_its_fit(standardise):
+    """Its partial_fit sees the same rows and makes another dictionary of them."""
+    X, train = data(600, 6), np.arange(550)
+    whole = X if not standardise else StandardScaler().fit(X[train].astype(float)).transform(X).astype(np.float32)
+    make = partial(MiniBatchDictionaryLearning, 3, random_state=0)
+    found = reduce_rows(Own("dict", make, "1a2b"), X, train, standardise)["rows"]
+    np.testing.assert_allclose(found, make().fit(whole[train]).transform(whole), atol=1e-4)
+    sliced = make().partial_fit(whole[train[:256]]).partial_fit(whole[train[256:512]]).partial_fit(whole[train[512:]])
+    assert np.abs(sliced.transform(whole) - found).max() > 0.01
+
+
+def test_a_reducer_of_your_own_with_an_open_random_state_repeats_itself():
+    X, train = data(60, 6), np.arange(40)
+    found = reduce_rows(Own("means", lambda: KMeans(4, n_init=1), "1a2b"), X, train, standardise=False)["rows"]
+    np.testing.assert_array_equal(found, KMeans(4, n_init=1, random_state=0).fit(X[train]).transform(X))
+    given = reduce_rows(Own("means", lambda: KMeans(4, n_init=1, random_state=7), "1a2b"), X, train, standardise=False)
+    assert (given["rows"] != found).any()
+
+
+def test_a_frozen_transformer_is_a_reducer():
+    X = data(60, 6)
+    pca = PCA(2).fit(X[:9])
+    (name,) = own_names("reducers", {"frozen": FrozenEstimator(pca)})
+    found = reduce_rows(name, X, np.arange(40), standardise=False)["rows"]
+    np.testing.assert_allclose(found, pca.transform(X), atol=1e-4)

@@ -18,6 +18,7 @@ from glomfeat.core.plugins import did_you_mean
 from glomfeat.metrics.scores import auroc
 from glomfeat.models.heads.built_in import Head
 from glomfeat.models.heads.scoring import fit_clone, one_by_one, scores_of
+from glomfeat.models.random_states import closed
 
 LARGE = 1000, 128
 MANY = 20
@@ -35,10 +36,10 @@ def _head(part):
 
 
 def _fitted(part, X, y):
-    """A head fitted with the first setting of its grid."""
+    """A head fitted with the first setting of its grid, seeded as in a study."""
     head = _head(part)
     first = next(iter(ParameterGrid(dict(head.grid))))
-    return fit_clone(head.estimator, first, X, y)
+    return fit_clone(closed(head.estimator, SEED), first, X, y)
 
 
 def _is_a_head(part):

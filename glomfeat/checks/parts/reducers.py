@@ -30,8 +30,8 @@ def _is_a_reducer(part):
     made = part.make()
     if isinstance(made, type) or not hasattr(made, "transform"):
         return [wrong(f"it returns {describe(made)}: return a scikit-learn transformer")]
-    if not hasattr(made, "fit") and not hasattr(made, "partial_fit"):
-        return [wrong(f"{describe(made)} has neither fit nor partial_fit: return a scikit-learn transformer")]
+    if not hasattr(made, "fit"):
+        return [wrong(f"{describe(made)} has no fit: return a scikit-learn transformer")]
     return []
 
 
@@ -41,16 +41,11 @@ def _new_each_time(part):
     return []
 
 
-def _fitted(part, X):
-    made = part.make()
-    return made.fit(X) if hasattr(made, "fit") else made.partial_fit(X)
-
-
 def _fits(part):
     if part.make is None:
         return []
     X = toy()
-    made = _fitted(part, X[TRAIN])
+    made = part.make().fit(X[TRAIN])
     if made is None:
         return [wrong("its fit returns None: return self")]
     rows = made.transform(X)
@@ -65,7 +60,7 @@ def _reduces(part):
     if not np.isfinite(rows).all():
         return [wrong("it gives NaN or infinity: give a number for every row")]
     if part.make is not None:
-        made = _fitted(part, X[TRAIN])
+        made = part.make().fit(X[TRAIN])
         alone = np.concatenate([made.transform(X[k : k + 1]) for k in range(len(X))])
         if not np.allclose(alone, made.transform(X), rtol=1e-4, atol=1e-4 * np.abs(rows).max()):
             return [wrong("what it makes of a row depends on the rows beside it: transform each row by itself")]
@@ -125,7 +120,7 @@ def _leaves_inputs(part):
     _reduced(part, X)
     if part.make is not None:
         rows = X.copy()
-        _fitted(part, rows).transform(rows)
+        part.make().fit(rows).transform(rows)
         if not np.array_equal(rows, X):
             return [wrong("it changes the rows that it is given: work on a copy (copy=True)")]
     X.flags.writeable = False
@@ -148,9 +143,7 @@ def _slices(part):
     if part.make is None:
         kept = "leaves 40 columns as they are" if leaves_as_is(part.name, COLUMNS) else "is fed slice by slice"
         return [note(f"it {kept}")]
-    if hasattr(part.make(), "partial_fit"):
-        return [note("it has partial_fit and is fed slice by slice")]
-    return [note("it has no partial_fit: all training rows must fit into memory at once")]
+    return [note("it is fitted by its fit: all training rows must fit into memory at once")]
 
 
 BASIC = (

@@ -13,6 +13,7 @@ from glomfeat.models.heads.entry import Codec, Entry, nothing
 from glomfeat.models.heads.kernels import MOST_MACHINES, MOST_ROWS, NOT_ALL, OF_PARTS, kernel_bytes
 from glomfeat.models.heads.scoring import gives_scores, of_classes, one_by_one, scores_of
 from glomfeat.models.heads.trees import dump_trees, load_trees
+from glomfeat.models.random_states import closed
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -288,7 +289,7 @@ def make_head(name: str, seed: int, reduced: bool = False, ahead: int = 0, card:
     ----------
     name : str
         A key of `HEADS`, or ``module:function``: a factory that takes a seed and returns a `Head` or any
-        scikit-learn classifier.
+        scikit-learn classifier. A random state that it leaves at None becomes the seed.
     seed : int
     reduced : bool
         Whether it will read the columns of a reducer. Heads of the user's own are not told, and get columns as they
@@ -318,7 +319,9 @@ def make_head(name: str, seed: int, reduced: bool = False, ahead: int = 0, card:
     factory = resolve(name, factories, "head")
     with calling("head", name, factory):
         made = factory(*((seed,) if is_own(name) else (seed, reduced)))
-    head = made if isinstance(made, Head) else Head(made)
+        head = made if isinstance(made, Head) else Head(made)
+        if is_own(name):
+            head = replace(head, estimator=closed(head.estimator, seed))
     if card and name == "xgboost":
         head.estimator.set_params(device=card)
     if ahead and name in HEADS:

@@ -64,7 +64,8 @@ def fit_clone(estimator, setting, X, y):
     """
     from sklearn.base import clone
 
-    new = clone(estimator).set_params(**setting)
+    new = clone(estimator)
+    new.set_params(**setting)  # what it returns may be None
     made = new.fit(X, y)
     if not gives_scores(made):
         raise MisfitError(f"fit returned {shown(made)}: return self", new.fit)
@@ -103,14 +104,26 @@ def scores_of(estimator, X, classes):
     ------
     MisfitError
         It does not return a number for each row and class, or ``predict_proba`` returns values outside 0..1 or rows
-        that do not sum to 1.
+        that do not sum to 1, or ``decision_function`` compares pairs of more than two classes.
     """
     own = hasattr(estimator, "predict_proba")
     method = estimator.predict_proba if own else estimator.decision_function
     seen = _seen(estimator, classes)
     if own:
         return of_classes(_probabilities(method(X), method, len(X), len(seen)), seen, classes)
+    if len(seen) > 2 and _decides_pairs(estimator):
+        said = "decision_function compares two classes at a time, which scores no class"
+        raise MisfitError(f'{said}: set decision_function_shape="ovr"', method)
     return scores_of_decision(_decisions(method(X), method, len(X), len(seen)), seen, classes)
+
+
+def _decides_pairs(estimator):
+    """Whether the last step has been told to return the decisions of all pairs of classes."""
+    if hasattr(estimator, "best_estimator_"):
+        return _decides_pairs(estimator.best_estimator_)
+    if hasattr(estimator, "steps"):
+        return _decides_pairs(estimator.steps[-1][1])
+    return getattr(estimator, "decision_function_shape", None) == "ovo"
 
 
 def _seen(estimator, classes):

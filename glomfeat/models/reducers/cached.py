@@ -8,6 +8,7 @@ import numpy as np
 
 from glomfeat.core.cache import Store, digest_of
 from glomfeat.core.notes import LOWERED
+from glomfeat.core.plugins import is_own
 from glomfeat.data.joined import Joined
 from glomfeat.models.joined import fit_encoder
 from glomfeat.models.reducers.filling import fill, has_gaps
@@ -96,7 +97,8 @@ class Reduction:
         kind, k = parse_reducer(self.name)
         name = f"{kind}{k}" if k else getattr(self.name, "full", self.name)
         route = self.route.name if self.route else ""
-        key = {"reduced": "v4", "reducer": name, "route": route, "train": train, "rows": everything}
+        version = "v5" if is_own(self.name) else "v4"
+        key = {"reduced": version, "reducer": name, "route": route, "train": train, "rows": everything}
         return key | {"threads": self.threads, "standardise": self.standardise, "of": self.of} | self._on_card
 
     @property

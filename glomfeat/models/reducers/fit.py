@@ -6,11 +6,13 @@ import warnings
 
 import numpy as np
 from sklearn.decomposition import IncrementalPCA
+from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
 from glomfeat.core.part_errors import MisfitError, calling, rows_of
 from glomfeat.core.plugins import PluginError, definition_of, did_you_mean, is_own, resolve
+from glomfeat.models.random_states import closed
 from glomfeat.models.reducers.pca import (
     SIGNED,
     components_of,
@@ -81,7 +83,8 @@ def reduce_rows(name, matrix, train, standardise, statistics=None):
     name : str
         ``pcaK``: exact principal components, see `glomfeat.models.reducers.pca`. ``ipcaK``: scikit-learn's
         IncrementalPCA (Ross et al. 2008), fed with slices. ``module:function``: a function without arguments that
-        returns a scikit-learn transformer, fed with slices if it has ``partial_fit``.
+        returns a scikit-learn transformer, whose ``fit`` reads all training rows at once. A random state that it leaves
+        at None becomes 0.
     matrix : Matrix or ndarray, shape (n, width)
     train : ndarray of int64
         The only rows that fitting reads.
@@ -119,7 +122,7 @@ def reduce_rows(name, matrix, train, standardise, statistics=None):
 
 
 def fit_sliced(kind, k, matrix, train, standardise):
-    """Fit a reducer slice by slice.
+    """Fit a reducer slice by slice, or one of the user's own on all training rows.
 
     Parameters
     ----------
@@ -137,34 +140,35 @@ def fit_sliced(kind, k, matrix, train, standardise):
     """
     if k:
         k = min(k, len(train), matrix.shape[1])
-        reducer = IncrementalPCA(n_components=k)
-    else:
-        factory = resolve(kind, {}, "reducer")
-        with calling("reducer", kind, factory):
-            reducer = factory()
     slices = _slices(train, max(k, 1))
     scaler = StandardScaler() if standardise else None
     if scaler:
         for rows in slices:
             scaler.partial_fit(_read(matrix, rows))
-    with calling("reducer", kind, definition_of(kind)):
-        _fit_one(reducer, slices, matrix, train, scaler)
-    return scaler, reducer, explaining(reducer.explained_variance_) if k else slice(None)
+    if not k:
+        return scaler, _fit_own(kind, _read(matrix, train, scaler)), slice(None)
+    reducer = IncrementalPCA(n_components=k)
+    for rows in slices:
+        with warnings.catch_warnings():
+            # constant rows have no variance to explain, but scikit-learn divides by it all the same
+            warnings.filterwarnings("ignore", "invalid value encountered in (scalar )?divide", RuntimeWarning)
+            reducer.partial_fit(_read(matrix, rows, scaler))
+    return scaler, reducer, explaining(reducer.explained_variance_)
 
 
-def _fit_one(reducer, slices, matrix, train, scaler):
-    if hasattr(reducer, "partial_fit"):
-        for rows in slices:
-            with warnings.catch_warnings():
-                # constant rows have no variance to explain, but scikit-learn divides by it all the same
-                warnings.filterwarnings("ignore", "invalid value encountered in (scalar )?divide", RuntimeWarning)
-                reducer.partial_fit(_read(matrix, rows, scaler))
-    else:
-        reducer.fit(_read(matrix, train, scaler))
+def _fit_own(name, rows):
+    """Fit the user's own reducer by ``fit``, because ``partial_fit`` may be another algorithm."""
+    factory = resolve(name, {}, "reducer")
+    with calling("reducer", name, factory):
+        reducer = closed(factory(), 0)
+    with calling("reducer", name, definition_of(name)):
+        if not isinstance(reducer, FrozenEstimator):  # its fit does nothing, but asks for labels
+            reducer.fit(rows)
+    return reducer
 
 
 def _sliced(kind, k, matrix, train, standardise):
-    """Fit slice by slice; return a function that projects row numbers, and which of its columns to keep."""
+    """Fit as `fit_sliced`; return a function that projects row numbers, and which of its columns to keep."""
     scaler, reducer, kept = fit_sliced(kind, k, matrix, train, standardise)
     if not is_own(kind):
         return lambda rows: reducer.transform(_read(matrix, rows, scaler)), kept
