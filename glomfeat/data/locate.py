@@ -13,9 +13,16 @@ from glomfeat.data.folders.layout import KINDS, folder_of, lines_on_drawings, re
 from glomfeat.data.images import dicom
 from glomfeat.data.images.decode import READ
 from glomfeat.data.images.decode import SUFFIXES as OF_IMAGES
-from glomfeat.data.labels.beside import holds_groups, with_columns
 from glomfeat.data.labels.classes import clean_label, labelled, one_row_each, refuse_no_rows
-from glomfeat.data.labels.find import find_labels, join_labels, refuse_unused, tables_beside
+from glomfeat.data.labels.find import (
+    find_labels,
+    heads_in,
+    holds_groups,
+    join_labels,
+    refuse_unused,
+    tables_beside,
+    with_columns,
+)
 from glomfeat.data.problems import Gap, ManifestError
 from glomfeat.data.sources import (
     archive_problems,
@@ -141,9 +148,10 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     order = sorted(range(len(relative)), key=lambda row: relative[row].split("/"))
     relative, paths = [relative[row] for row in order], [paths[row] for row in order]
     _check_dicom(relative, problems)
-    given, labels = labels, labels or find_labels(folder, places, relative, asked, notes, layout)
-    if labels is None and (asked.label or (asked.name and not holds_groups(Path(folder), places, relative, asked))):
-        refuse_unused(Path(folder), asked, notes)
+    heads = heads_in(folder, places) if labels is None else {}
+    given, labels = labels, labels or find_labels(folder, heads, relative, asked, notes, layout)
+    if labels is None and (asked.label or (asked.name and not holds_groups(heads, relative, asked))):
+        refuse_unused(folder, heads, asked, notes)
     if labels is None and (samples := sample_labels(relative, paths)) is not None:
         return samples.assign(raw=samples["raw"].map(clean_label), name=_shown(samples["name"].tolist()))
     notes += lines_on_drawings(relative)
@@ -158,13 +166,13 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     files = pd.DataFrame({"name": _shown(relative), "path": _column(paths), "in": folders})
     if labels is None:
         if "class" not in tree.levels:
-            raise NoClassesError(_no_classes(folder, tree, tables) + tables_beside(Path(folder)))
+            raise NoClassesError(_no_classes(folder, tree, tables) + tables_beside(folder, heads))
         start = len("/".join([*tree.above, ""]))  # so that an image has the same name whatever folder holds them all
         frame = files.assign(
             name=_shown([name[start:] for name in relative]),
             raw=[tree.of("class", one) for one in folders],
         )
-        frame = with_columns(frame, Path(folder), places, relative, problems, asked, notes)
+        frame = with_columns(frame, folder, heads, relative, problems, asked, notes)
         problems += vanished(unread, set(frame["raw"]))
         _tell_empty(places, tree, set(frame["raw"]), unread, problems, notes)
     else:

@@ -60,22 +60,7 @@ def rows_below(folder):
 
 
 def names_beside(path):
-    """Find the file of names that lies beside an npy.
-
-    Parameters
-    ----------
-    path : path-like
-        ``t.npy``; beside it is ``t.csv``, ``t.txt`` (one name per line), or ``t_names.npy`` (an array of texts).
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    TableError
-        There is none, or more than one.
-    """
+    """Find the only file of names beside ``t.npy``: ``t.csv``, ``t.txt`` (a name on each line) or ``t_names.npy``."""
     path = Path(path)
     asked = [path.with_suffix(".csv"), path.with_suffix(".txt"), path.with_name(f"{path.stem}_names.npy")]
     there = [beside for beside in asked if beside.is_file()]
