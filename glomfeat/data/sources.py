@@ -105,17 +105,9 @@ def is_image(name):
 
 
 def places_of(data):
-    """The folders that make up a data set, including those in archives.
+    """The folders that make up a data set, including those in archives, for `glomfeat.data.files.names_below`.
 
-    Parameters
-    ----------
-    data : path-like
-        As for `find_archives`, or a folder of images.
-
-    Returns
-    -------
-    list of pathlib.Path
-        Suited to `glomfeat.data.files.names_below`.
+    `data` is as for `find_archives`, or a folder of images.
     """
     archives = find_archives(data)
     if archives and is_container(archives[0]):
@@ -124,17 +116,9 @@ def places_of(data):
 
 
 def images_of(places):
-    """List all images of a data set.
+    """The names of all images in the places of a data set, and their paths.
 
-    Parameters
-    ----------
-    places : list of pathlib.Path
-        From `places_of`.
-
-    Returns
-    -------
-    names, paths : list of str
-        Names are relative to their place; if several archives hold one name, all have their archive's name in front.
+    Names are relative to their place; if several archives hold one name, all have their archive's name in front.
     """
     return files_of(places)[:2]
 

@@ -70,18 +70,7 @@ def opened(path):
 def look(file):
     """Find the rows of an open file, and what gives them names.
 
-    Parameters
-    ----------
-    file : h5py.File
-
-    Returns
-    -------
-    Layout
-
-    Raises
-    ------
-    TableError
-        There is no matrix of numbers, or more than one that could be meant; all datasets are listed.
+    If there is no matrix of numbers, or more than one that could be meant, all datasets are listed in an error.
     """
     import h5py
 
@@ -152,17 +141,7 @@ def _coordinate(value):
 
 
 def names_in(file, layout):
-    """The name of each row: as the file says, or ``<slide>_<x>_<y>`` from the file's stem and the row's coordinates.
-
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    TableError
-        There are neither names nor coordinates, or rows share a name.
-    """
+    """The name of each row: as the file says, or ``<slide>_<x>_<y>`` from the file's stem and the row's coordinates."""
     path = Path(file.filename)
     if layout.names:
         names = [text.strip() for text in _texts(file[layout.names])]

@@ -128,18 +128,7 @@ def _once(table):
 
 
 def changes_beside(folder, given=None):
-    """Describe tables of changes in a folder that are not given as labels, one line each.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-    given : Corrections, optional
-        The corrections that are given.
-
-    Returns
-    -------
-    list of str
-    """
+    """Describe tables of changes in a folder that are not given as labels, one line each."""
     if not folder.is_dir():
         return []
     used = given.names if given else ()
