@@ -33,12 +33,6 @@ def sorted_parquet(path, asked):
     return sort_columns(empty, asked, Path(path).name, texts), empty, texts
 
 
-def header_of_parquet(path):
-    """The names of a parquet file's columns, without reading a row."""
-    with open_parquet_file(path) as file:
-        return file.schema_arrow.names
-
-
 def largest_group(path):
     """Rows in the largest row group of a parquet file; a group is read as a whole."""
     with open_parquet_file(path) as file:
