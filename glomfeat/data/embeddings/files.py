@@ -1,11 +1,10 @@
 """Which files hold rows: one file, an npy and its names, or a folder with one file per image."""
 
 import hashlib
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from glomfeat.data.files import sha256_of
+from glomfeat.data.files import names_below, sha256_of
 from glomfeat.data.tables.read import HDF5, PER_IMAGE, TableError
 
 MANIFEST = "manifest.csv"
@@ -45,11 +44,7 @@ def stem_of(path):
 
 def rows_below(folder):
     """The ``.h5`` or ``.pt`` files below a folder, hidden ones left out."""
-    found = []
-    for root, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(root, name) for name in files if not name.startswith(".")]
-    found = sorted(path for path in found if path.suffix.lower() in PER_IMAGE)
+    found = sorted(Path(folder, name) for name in names_below(folder) if Path(name).suffix.lower() in PER_IMAGE)
     kinds = {"HDF5" if path.suffix.lower() in HDF5 else ".pt" for path in found}
     if len(kinds) > 1:
         where = sorted({str(path.parent.relative_to(folder)) for path in found})

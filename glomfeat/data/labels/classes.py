@@ -13,9 +13,8 @@ from glomfeat.core.words import as_seen, joined, number_of
 from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.labels.two_tables import read_two
 from glomfeat.data.problems import SHOWN, ManifestError
-from glomfeat.data.tables.columns import USUAL, label_column
+from glomfeat.data.tables.columns import USUAL, fact_of, label_column, words_of_options
 from glomfeat.data.tables.delimited import look_at, read_text
-from glomfeat.data.tables.facts import fact_of, words_of_options
 from glomfeat.data.tables.read import (
     LABEL_COLUMNS,
     NAME_COLUMNS,

@@ -6,8 +6,7 @@ from glomfeat.core.words import number_of
 from glomfeat.data.cases import written_loosely
 from glomfeat.data.folders.names import words_of
 from glomfeat.data.problems import ManifestError
-from glomfeat.data.tables.columns import label_column
-from glomfeat.data.tables.facts import fact_of
+from glomfeat.data.tables.columns import fact_of, label_column
 from glomfeat.data.tables.read import (
     CASE_COLUMNS,
     OF_PERSONS,
