@@ -12,8 +12,8 @@ import pandas as pd
 from glomfeat.core.words import number_of
 from glomfeat.data.embeddings import hdf5
 from glomfeat.data.embeddings.files import MANIFEST
-from glomfeat.data.embeddings.named import Named, number_columns, refuse_twice
-from glomfeat.data.tables.joining import find_names_among, last_parts
+from glomfeat.data.embeddings.named import Named, any_found, number_columns, refuse_twice
+from glomfeat.data.tables.joining import last_parts
 from glomfeat.data.tables.read import HDF5, TableError, read_frame
 
 
@@ -75,12 +75,12 @@ def is_by_row(folder, files, wanted):
     """
     if not len(wanted) or files[0].suffix.lower() not in HDF5:
         return False
-    if find_names_among(wanted, names_of_folder(folder, files)["name"])[0]:
+    if any_found(wanted, names_of_folder(folder, files)["name"]):
         return False
     with hdf5.opened(files[0]) as file:
         if not hdf5.look(file).coords:
             return False
-    return bool(find_names_among(wanted, names_of_rows(files))[0])
+    return any_found(wanted, names_of_rows(files))
 
 
 def names_of_rows(files):

@@ -2,15 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 import numpy as np
 
 from glomfeat.core.words import number_of
 from glomfeat.data.tables.columns import matching
-from glomfeat.data.tables.joining import find_names_among
+from glomfeat.data.tables.joining import find_names_among, last_part
 from glomfeat.data.tables.read import NAME_COLUMNS, TableError, listed
 
 AT_ONCE = 1024
+FORMS = (
+    str,
+    lambda name: name.removesuffix(PurePath(name).suffix),
+    last_part,
+    lambda name: PurePath(last_part(name)).stem,
+)
 
 
 @dataclass(frozen=True)
@@ -117,10 +124,30 @@ def find_rows(wanted, known):
     >>> find_rows(["sick/a.png", "well/a.png"], ["a", "b"])
     (None, [])
     """
+    place, fewest = {name: row for row, name in enumerate(known)}, None
+    for form in FORMS:
+        found = [place.get(form(name)) for name in wanted]
+        missing = [name for name, row in zip(wanted, found, strict=True) if row is None]
+        if not missing and len(set(found)) == len(set(wanted)):
+            return np.array(found, np.int64), []
+        if fewest is None or len(missing) < len(fewest):
+            fewest = missing
     found, unclear = find_names_among(wanted, known)
     if len(found) == len(set(wanted)):
         return np.array([found[name] for name in wanted], np.int64), []
-    return None, sorted({*wanted} - {*found, *unclear})
+    return None, sorted(set(fewest) - set(found) - set(unclear))
+
+
+def any_found(wanted, known):
+    r"""Whether any of some names is among others, with or without folder and suffix.
+
+    Examples
+    --------
+    >>> any_found([r"sick\b.png"], ["a", "b"]), any_found(["c"], ["a", "b"])
+    (True, False)
+    """
+    known = set(known)
+    return any(form(name) in known for form in FORMS for name in wanted)
 
 
 def refuse_twice(names, what):
