@@ -110,7 +110,18 @@ def count_folds(parts):
 
 
 def torn_cases(table, column):
-    """The cases that lie in several parts of a column, ``given`` of a manifest's table, in order of name."""
+    """The cases that lie in several parts of a column, in order of name.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From a manifest, with ``given``.
+    column : str
+
+    Returns
+    -------
+    list of str
+    """
     return _torn(pd.Series(read_parts(table["given"], column), table.index), table["case"])
 
 

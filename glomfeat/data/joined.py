@@ -223,6 +223,16 @@ def _values_of(cells, name, numbers):
 def lines_on_joined(joined, labels, cases, classes):
     """Describe joined columns to the user, and warn about each that seems to know too much or too little.
 
+    Parameters
+    ----------
+    joined : Joined
+    labels, cases : ndarray of int64, shape (n,)
+    classes : sequence of str
+
+    Returns
+    -------
+    list of str
+
     Examples
     --------
     >>> joined = Joined((Column("sex", np.array(["F", "M", "F"])),))

@@ -246,9 +246,17 @@ def _no_classes(folder, tree, tables):
 def is_feature_table(path, asked=USUAL, notes=None, forced=False):
     """Whether a file or folder holds features, rather than images or a list of them.
 
-    A table does if it has numeric columns of its own and does not name images below its folder, or if that does not
-    matter (`forced`); a folder does if there are HDF5 or ``.pt`` files below it and no image. A line is added to
-    `notes` if it could be taken for the other.
+    A table does if it has numeric columns of its own and does not name images below its folder; a folder does if there
+    are HDF5 or ``.pt`` files below it and no image.
+
+    Parameters
+    ----------
+    path : path-like
+    asked : glomfeat.data.tables.columns.Asked
+    notes : list of str, optional
+        A line is added if it could be taken for the other.
+    forced : bool
+        Whether a table that names images counts as features all the same.
     """
     path = Path(path)
     if path.is_dir():
@@ -311,7 +319,20 @@ def _holds_rows(folder):
 
 
 def source_of(data):
-    """The path of a data set, its archives and their problems; anything else is refused, with what to give instead."""
+    """The path of a data set, its archives and their problems; anything else is refused.
+
+    Returns
+    -------
+    source : Path
+    archives : list
+        From `glomfeat.data.sources.find_archives`.
+    problems : list of (str, list of str)
+
+    Raises
+    ------
+    ManifestError
+        The message says what to give instead.
+    """
     source = path_of(data)
     try:
         archives = find_archives(source)
@@ -346,6 +367,22 @@ def is_forced(data):
 
 
 def holds_features(data, asked=USUAL):
-    """Whether a data set, as for `glomfeat.data.manifest.read_manifest`, is a table of features, rather than images."""
+    """Whether a data set is a table of features, rather than images.
+
+    Parameters
+    ----------
+    data : path-like or str
+        As for `glomfeat.data.manifest.read_manifest`.
+    asked : Asked
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    ManifestError, FolderError
+        There is no such place, or it cannot be searched.
+    """
     source, archives, _ = source_of(data)
     return not archives and is_feature_table(source, asked, forced=is_forced(data))

@@ -213,7 +213,20 @@ def read_manifest(
 
 
 def check_split(manifest, scheme, show_names=False):
-    """Refuse a manifest whose cases cannot be split by a scheme, with all problems."""
+    """Refuse a manifest whose cases cannot be split by a scheme.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    scheme : glomfeat.data.schemes.Scheme
+    show_names : bool
+        Whether messages show the real names of cases.
+
+    Raises
+    ------
+    ManifestError
+        Gives all problems.
+    """
     if scheme.column and "given" not in manifest.table:
         missing = f"there is no column {scheme.column!r} to split by: give a table, or leave out --scheme"
         complain("manifest", [(missing, [])])

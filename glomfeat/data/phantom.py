@@ -115,7 +115,21 @@ def folder_in(cache, spec=Phantom()):
 
 
 def built_in(cache, jobs, say, spec=Phantom()):
-    """Make the phantom that stands in for data when none were named, in a folder of the cache, and `say` so."""
+    """Make the phantom that stands in for data when none were named.
+
+    Parameters
+    ----------
+    cache : pathlib.Path
+        From `glomfeat.core.cache.cache_folder`.
+    jobs : int
+    say : callable
+        Called with a line that says so.
+    spec : Phantom
+
+    Returns
+    -------
+    pathlib.Path
+    """
     of = f" of {spec.sites} sites" if spec.sites > 1 else ""
     say(f"data: the built-in phantom, generated cartoons of glomeruli{of}; no figure says anything about patients")
     return _make(folder_in(cache, spec), spec, jobs, cache, CACHE)
@@ -304,7 +318,15 @@ def _write_image(folder, spec, row):
 def read_phantom(path):
     """The listing entry of a phantom in a cache folder, finished or not, if nothing else lies in its folder.
 
-    Returns an `Entry` or None, and an empty list, as listings of other folders do for files that are foreign there.
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    entry : glomfeat.core.cache_listing.Entry or None
+    foreign : list of pathlib.Path
+        Always empty.
     """
     finished, files = path / "public.csv", [file for file in path.rglob("*") if not file.is_dir()]
     of_images = [file for file in files if file.parent.parent == path and file.parent.name in FOLDERS]

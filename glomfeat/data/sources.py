@@ -105,9 +105,17 @@ def is_image(name):
 
 
 def places_of(data):
-    """The folders that make up a data set, including those in archives, for `glomfeat.data.files.names_below`.
+    """The folders that make up a data set, including those in archives.
 
-    `data` is as for `find_archives`, or a folder of images.
+    Parameters
+    ----------
+    data : path-like
+        As for `find_archives`, or a folder of images.
+
+    Returns
+    -------
+    list of pathlib.Path
+        Suited to `glomfeat.data.files.names_below`.
     """
     archives = find_archives(data)
     if archives and is_container(archives[0]):
@@ -116,9 +124,17 @@ def places_of(data):
 
 
 def images_of(places):
-    """The names of all images in the places of a data set, and their paths.
+    """List all images of a data set.
 
-    Names are relative to their place; if several archives hold one name, all have their archive's name in front.
+    Parameters
+    ----------
+    places : list of pathlib.Path
+        From `places_of`.
+
+    Returns
+    -------
+    names, paths : list of str
+        Names are relative to their place; if several archives hold one name, all have their archive's name in front.
     """
     return files_of(places)[:2]
 

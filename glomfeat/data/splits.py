@@ -163,7 +163,16 @@ FEW_CASES, FEW_IMAGES = 12, 60
 
 
 def few_in_words(manifest):
-    """Say what can and cannot be learnt from a small data set; empty for larger ones."""
+    """Say what can and cannot be learnt from a small data set; empty for larger ones.
+
+    Parameters
+    ----------
+    manifest : Manifest
+
+    Returns
+    -------
+    str
+    """
     images, cases = len(manifest), manifest.table["case"].nunique()
     if images >= FEW_IMAGES and (cases >= FEW_CASES or not manifest.by_case):
         return ""

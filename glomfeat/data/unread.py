@@ -75,7 +75,18 @@ def reason_of(name):
 
 
 def rows_of(names, classes):
-    """The rows that tables show for files that are not read, as dicts; a class is empty for a file of no class."""
+    """The rows that tables show for files that are not read.
+
+    Parameters
+    ----------
+    names, classes : list of str
+        A class is empty for a file of no class.
+
+    Returns
+    -------
+    tuple of dict
+        ``name``, ``class``, ``suffix`` and ``reason``.
+    """
     both = zip(names, classes, strict=True)
     return tuple(
         {"name": name, "class": kind, "suffix": suffix_of(name), "reason": reason_of(name)} for name, kind in both
@@ -120,7 +131,16 @@ def lines_on_outputs(names):
 def vanished(rows, classes):
     """Report classes all of whose files are in formats that are not read.
 
-    `rows` are from `rows_of`, and `classes` those with images that are read.
+    Parameters
+    ----------
+    rows : sequence of dict
+        From `rows_of`.
+    classes : set of str
+        Classes with images that are read.
+
+    Returns
+    -------
+    list of (str, list of str)
     """
     lost = {}
     for row in rows:

@@ -69,9 +69,16 @@ def _manifest(folder):
 
 
 def is_by_row(folder, files, wanted):
-    """Whether images, of which some names are wanted, are the rows of a folder's files, rather than the files.
+    """Whether images are the rows of a folder's files, rather than the files.
 
     They are if none of them is named like a file, and one is named ``<file>_<x>_<y>`` after the coordinates in it.
+
+    Parameters
+    ----------
+    folder, files
+        See `names_of_folder`.
+    wanted : sequence of str
+        Names of images.
     """
     if not len(wanted) or files[0].suffix.lower() not in HDF5:
         return False
@@ -100,9 +107,22 @@ def names_of_rows(files):
 
 
 def shapes_of(files, reader=None):
-    """The number of rows and columns of each file, int64, shape (n, 2).
+    """The number of rows and columns of each file.
 
-    `reader` has ``shape_of(file)`` for ``.pt`` files. Files without a row, or of another width than most, are refused.
+    Parameters
+    ----------
+    files : list of pathlib.Path
+    reader : module or object
+        Has ``shape_of(file)`` for ``.pt`` files.
+
+    Returns
+    -------
+    ndarray of int64, shape (n, 2)
+
+    Raises
+    ------
+    TableError
+        A file has no row, or is not as wide as most.
     """
     read = hdf5 if files[0].suffix.lower() in HDF5 else reader
     shapes = np.array([read.shape_of(path) for path in files], np.int64)

@@ -70,7 +70,18 @@ def opened(path):
 def look(file):
     """Find the rows of an open file, and what gives them names.
 
-    If there is no matrix of numbers, or more than one that could be meant, all datasets are listed in an error.
+    Parameters
+    ----------
+    file : h5py.File
+
+    Returns
+    -------
+    Layout
+
+    Raises
+    ------
+    TableError
+        There is no matrix of numbers, or more than one that could be meant; all datasets are listed.
     """
     import h5py
 
@@ -141,7 +152,17 @@ def _coordinate(value):
 
 
 def names_in(file, layout):
-    """The name of each row: as the file says, or ``<slide>_<x>_<y>`` from the file's stem and the row's coordinates."""
+    """The name of each row: as the file says, or ``<slide>_<x>_<y>`` from the file's stem and the row's coordinates.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    TableError
+        There are neither names nor coordinates, or rows share a name.
+    """
     path = Path(file.filename)
     if layout.names:
         names = [text.strip() for text in _texts(file[layout.names])]

@@ -238,7 +238,17 @@ def one_spelling(labels, notes):
 def class_numbers(labels, classes, notes=None):
     """The number of each label's class: by name without case and blanks or, if no class is a number, by number.
 
-    It is NaN for what is no class. If there are numbers, a line in `notes` says what they are taken for.
+    Parameters
+    ----------
+    labels : pandas.Series of str
+    classes : sequence of str
+    notes : list of str, optional
+        A line is added on what numbers are taken for, if there are any.
+
+    Returns
+    -------
+    pandas.Series of float
+        NaN for what is no class.
 
     Examples
     --------

@@ -128,7 +128,18 @@ def _once(table):
 
 
 def changes_beside(folder, given=None):
-    """Describe tables of changes in a folder that are not given as labels, one line each."""
+    """Describe tables of changes in a folder that are not given as labels, one line each.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    given : Corrections, optional
+        The corrections that are given.
+
+    Returns
+    -------
+    list of str
+    """
     if not folder.is_dir():
         return []
     used = given.names if given else ()

@@ -147,7 +147,18 @@ def cases_of(slides, pattern):
 def name_of(path, slide, outline, cut):
     """The name of a crop, which depends on all that its pixels depend on, so that an existing file can be kept.
 
-    The size of the slide's file stands for its content, and `crops_of` also looks at its times.
+    Parameters
+    ----------
+    path : pathlib.Path
+        The slide's file; its size stands for its content, and `crops_of` also looks at its times.
+    slide : str
+        Name of the slide.
+    outline : glomfeat.data.slides.outlines.Outline
+    cut : Cut
+
+    Returns
+    -------
+    str
     """
     rings = [[ring.tolist() for ring in rings] for rings in outline.polygons]
     # older versions hid islands in holes: their crops are not kept

@@ -338,7 +338,18 @@ def _why_not_texts(values, kind, named):
 
 
 def numbers_of(frame, found):
-    """The numbers in the columns that describe, float32, shape (n, columns); NaN where a cell holds none."""
+    """The numbers in the columns that describe.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    found : Sorted
+
+    Returns
+    -------
+    ndarray of float32, shape (n, columns)
+        NaN where a cell holds no number.
+    """
     columns = frame[list(found.used)]
     simple = not found.levels and all(pd.api.types.is_numeric_dtype(kind) for kind in columns.dtypes)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused by the caller

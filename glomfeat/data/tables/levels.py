@@ -42,7 +42,16 @@ def level_names(column, texts):
 def columns_behind(names, levels):
     """The columns that the numbers of a row come from, each once.
 
-    Numbers have the names that `level_names` makes for columns of texts, and `levels` the texts of these columns.
+    Parameters
+    ----------
+    names : sequence of str
+        Of the numbers, as `level_names` makes them for columns of texts.
+    levels : dict of str to list of str
+        The texts of these columns.
+
+    Returns
+    -------
+    list of str
 
     Examples
     --------
@@ -55,6 +64,15 @@ def columns_behind(names, levels):
 
 def without_texts(names, levels):
     """Name columns for messages: those of one column of texts together, for a text may be the name of a patient.
+
+    Parameters
+    ----------
+    names, levels
+        As for `columns_behind`.
+
+    Returns
+    -------
+    list of str
 
     Examples
     --------

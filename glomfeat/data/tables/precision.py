@@ -11,7 +11,15 @@ SAME = 1e-12  # numbers that differ by less, relative to their size, were meant 
 def coarse_columns(frame, used):
     """The columns whose numbers differ by so little that float32 rounds them by over a hundredth of their range.
 
-    `frame` has all rows, or only the least and the largest number of each column.
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        All rows, or only the least and the largest number of each column.
+    used : sequence of str
+
+    Returns
+    -------
+    list of str
 
     Examples
     --------
@@ -31,7 +39,18 @@ def coarse_columns(frame, used):
 
 
 def coarse_in_words(columns, where):
-    """Say which columns of a table or feature `coarse_columns` has found, and what to do."""
+    """Say which columns `coarse_columns` has found, and what to do.
+
+    Parameters
+    ----------
+    columns : sequence of str
+    where : str
+        The table or the feature.
+
+    Returns
+    -------
+    str
+    """
     return (
         f"the numbers of {listed(columns)} in {where} differ by so little that 32-bit numbers round them or make them "
         "equal: subtract what they have in common"

@@ -173,7 +173,16 @@ def columns_in_words(frame):
 
 
 def read_values(values):
-    """The values of a column as texts without surrounding blanks, numbers as people write them; empty if there is none.
+    """The values of a column as texts without surrounding blanks; numbers as people write them.
+
+    Parameters
+    ----------
+    values : sequence
+
+    Returns
+    -------
+    pandas.Series of str
+        Empty where there is no value.
 
     Examples
     --------
