@@ -18,7 +18,18 @@ SHOWN = 3
 def doubts_on_cases(frame, table, show_names=False):
     """Lines on cases that may not be patients, one each.
 
-    `frame` has the user's columns, `table` the ``case`` and ``slide`` of the same rows.
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        With the user's columns.
+    table : pandas.DataFrame
+        The ``case`` and ``slide`` of the same rows.
+    show_names : bool
+        Whether cases appear under their real names instead of pseudonyms.
+
+    Returns
+    -------
+    list of str
     """
     cases = sorted(table["case"].unique(), key=str)
     hidden = cache(lambda: pseudonyms(cases))  # which takes long if there are many, and is rarely needed

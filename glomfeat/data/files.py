@@ -53,7 +53,18 @@ def is_archive(path):
 def index_of(archive):
     """The index of an archive or container, read again only when the file has changed.
 
-    Raises an OSError if there is no such file, or if it cannot be read (`ArchiveError`).
+    Parameters
+    ----------
+    archive : path-like
+
+    Returns
+    -------
+    glomfeat.data.archives.Archive or glomfeat.data.containers.Container
+
+    Raises
+    ------
+    OSError
+        There is no such file, or it cannot be read (`ArchiveError`).
     """
     name, found = os.fspath(archive), Path(archive).stat()
     same = found.st_size, found.st_mtime_ns, found.st_ino
@@ -165,9 +176,17 @@ def is_there(path):
 
 
 def roots_of(archives):
-    """The paths in archives, parts of one data set, that stand for the packed folders.
+    """The paths in archives that stand for the packed folders, below any folder that alone holds everything.
 
-    They are ``a.zip``, or ``a.zip/images`` if all members of all archives lie in ``images``.
+    Parameters
+    ----------
+    archives : sequence of path-like
+        Parts of one data set.
+
+    Returns
+    -------
+    list of pathlib.Path
+        ``a.zip``, or ``a.zip/images`` if all members of all archives lie in ``images``.
     """
     ends = []
     for archive in archives:

@@ -106,11 +106,31 @@ class Joined:
 
 
 def keep_joined(table, frame, asked, where, known=()):
-    """Add the columns that join features to a manifest's table, as `glomfeat.data.subgroups.OF_USER` and their name.
+    """Add the columns that join features to a manifest's table.
 
-    `frame` has the user's columns in the rows of `table`, and ``raw``, the class in words; `where` is what it was read
-    from, and `known` are columns that options name for names, classes, cases and splits. Refused are columns that are
-    not there, that name, class or group the images, or whose numbers may be thousands.
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From a manifest, in the rows of `frame`.
+    frame : pandas.DataFrame
+        With the user's columns, and ``raw``, the class in words.
+    asked : sequence of str
+        Names of the columns.
+    where : object
+        What the frame was read from.
+    known : sequence of str
+        Columns that options name for other uses: those of names, classes and cases.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With columns that are named `glomfeat.data.subgroups.OF_USER` and the user's name.
+
+    Raises
+    ------
+    TableError, JoinedError
+        There is no such column, it is what names, classes or groups the images, or it is not clear whether its numbers
+        are thousands.
     """
     for one in asked:
         if set(frame.columns) <= {*OURS}:

@@ -4,7 +4,12 @@ import numpy as np
 
 
 def are_mostly_lone(cases):
-    """Whether more than half of the values of a column belong to a single case, by how many cases have each.
+    """Whether more than half of the values of a column belong to a single case each.
+
+    Parameters
+    ----------
+    cases : sequence of int
+        How many cases have each value.
 
     Examples
     --------

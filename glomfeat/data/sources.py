@@ -26,6 +26,14 @@ BRACES = re.compile(r"\{([^{}]*)\}")
 def expand_braces(pattern):
     """The names that a WebDataset's pattern stands for.
 
+    Parameters
+    ----------
+    pattern : str
+
+    Returns
+    -------
+    list of str
+
     Examples
     --------
     >>> expand_braces("shard-{08..10}.tar"), expand_braces("{train,test}.tar")
@@ -182,8 +190,18 @@ def files_of(places):
 def containers_beside(places, names, others):
     """The containers among other files that hold images under other names than those that lie there.
 
-    `names` and `others` are from `files_of`. Of a folder whose first files of these formats are no containers, no more
-    are opened.
+    Of a folder whose first files of these formats are no containers, no more are opened.
+
+    Parameters
+    ----------
+    places : list of pathlib.Path
+        From `places_of`.
+    names, others : list of str
+        From `files_of`.
+
+    Returns
+    -------
+    list of str
     """
     by_folder, found = {}, []
     for name in others:
@@ -215,9 +233,18 @@ def _ends(name):
 
 
 def folders_at(places, depth):
-    """The relative paths of folders at a given depth below the places of a data set, whatever they hold, sorted.
+    """The folders at a given depth below the places of a data set, whatever they hold.
 
-    Archives have no folders without a file.
+    Parameters
+    ----------
+    places : list of pathlib.Path
+        From `places_of`; archives have no folders without a file.
+    depth : int
+
+    Returns
+    -------
+    list of str
+        Relative, with slashes; sorted.
     """
     found = []
     for place in places:

@@ -97,8 +97,25 @@ def split_asked(asked, columns):
 def keep_columns(table, frame, asked, where):
     """Add the columns that subgroups are made from to a manifest's table.
 
-    `frame` has the user's columns in the rows of `table`, `asked` is as for `split_asked`, and `where` what was read.
-    Refused are columns that are not there or asked for twice, and those to be cut whose numbers may be thousands.
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From a manifest, in the rows of `frame`.
+    frame : pandas.DataFrame
+        With the user's columns.
+    asked : sequence of str
+        As for `split_asked`.
+    where : object
+        What the frame was read from.
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Raises
+    ------
+    TableError, SubgroupError
+        There is no such column, one is asked for twice, or it is not clear whether one that is cut holds thousands.
     """
     found = {}
     for one in asked:

@@ -168,9 +168,27 @@ def name_of(path, slide, outline, cut):
 
 
 def crops_of(path, slide, annotations, cut, classes, out, unclassified=False):
-    """Cut out all annotated objects of a slide, one `Crop` at a time; existing crops newer than the slide are kept.
+    """Cut out all annotated objects of a slide, one at a time; existing crops that are newer than it are kept.
 
-    Parameters are those of `make_crops`, for one slide with its name, its file and its GeoJSON file.
+    Parameters
+    ----------
+    path : pathlib.Path
+        The slide's file.
+    slide : str
+        The slide's name.
+    annotations : pathlib.Path
+        A GeoJSON file.
+    cut : Cut
+    classes : sequence of str
+        Classes of the wanted objects; empty for all classes.
+    out : pathlib.Path
+    unclassified : bool
+        Whether objects without a class are wanted too.
+
+    Yields
+    ------
+    Crop
+        For each object.
     """
     seen, opened = {}, None
     try:

@@ -93,7 +93,25 @@ def read_held(path):
 
 
 def features_of(held, path):
-    """The features in the content of a GeoJSON file, which `read_held` gives; changes to them change that content."""
+    """The features in the content of a GeoJSON file, in its order.
+
+    Parameters
+    ----------
+    held
+        From `read_held`.
+    path : path-like
+        For messages.
+
+    Returns
+    -------
+    list of dict
+        Those of `held` itself, so that changes to them change it.
+
+    Raises
+    ------
+    InputError
+        It holds no features.
+    """
     found = held.get("features", [held]) if isinstance(held, dict) else held
     if not isinstance(found, list) or not all(isinstance(one, dict) and "geometry" in one for one in found):
         raise InputError(f"{path} holds no GeoJSON features: export it with QuPath's File > Export objects as GeoJSON")

@@ -369,7 +369,17 @@ def numbers_of(frame, found):
 def spoilt_cells(frame, found, names=None):
     """For each column of numbers, the first cells that hold none, with their rows.
 
-    `names` of rows are left out if they may reveal who a case is.
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    found : Sorted
+    names : sequence of str, optional
+        Names of the rows; left out if they may reveal who a case is.
+
+    Returns
+    -------
+    dict of str to str
+        By column.
 
     Examples
     --------

@@ -105,7 +105,15 @@ def _kind(found):
 
 
 def look_at_cells(cells):
-    """What the cells of a column tell about decimal signs, as `Seen`; None if fewer than half hold numbers.
+    """What the cells of a column tell about decimal signs; None if fewer than half hold numbers.
+
+    Parameters
+    ----------
+    cells : list of str
+
+    Returns
+    -------
+    Seen or None
 
     Examples
     --------
@@ -127,10 +135,20 @@ def look_at_cells(cells):
 
 
 def why_unclear(seen, sure, separator):
-    """Say why it is not clear whether a cell of a column is a thousand times what it seems: cell, reason and remedy.
+    """Say why it is not clear whether a cell of a column is a thousand times what it seems.
 
-    `seen` is of the column, `sure` the decimal signs of the whole table, as far as they are certain, and `separator` as
-    for `decide_decimals`. None if it is clear.
+    Parameters
+    ----------
+    seen : Seen
+    sure : set of str
+        The decimal signs of the whole table, as far as they are certain.
+    separator : str
+        As for `decide_decimals`.
+
+    Returns
+    -------
+    (str, str, str) or None
+        The cell, the reason, and what to do.
 
     Examples
     --------

@@ -8,7 +8,12 @@ MOST_LEVELS = 10
 def why_no_levels(texts, filled, rows):
     """Say why texts do not become columns of 0 and 1, and what to do; empty if they do.
 
-    `texts` are the different ones, none if cells are of several types; `filled` cells of all `rows` are not empty.
+    Parameters
+    ----------
+    texts : list of str
+        The different texts; empty if cells are of several types.
+    filled, rows : int
+        How many cells are not empty, and how many there are.
 
     Examples
     --------

@@ -8,7 +8,14 @@ HELD = "unclear"  # in a frame's attrs, as `glomfeat.data.tables.delimited.read_
 
 
 def take_unclear(frame, other, columns):
-    """Tell a frame which of the columns that it has from another one may hold thousands."""
+    """Tell a frame which columns that it has from another one may hold thousands.
+
+    Parameters
+    ----------
+    frame, other : pandas.DataFrame
+    columns : collection of str
+        The columns that are from `other`.
+    """
     found = {column: why for column, why in other.attrs.get(HELD, {}).items() if column in {*columns}}
     frame.attrs[HELD] = frame.attrs.get(HELD, {}) | found
 
@@ -16,7 +23,17 @@ def take_unclear(frame, other, columns):
 def refuse_unclear(frame, used, otherwise=""):
     """Refuse columns that are used as numbers and may hold thousands; see `glomfeat.data.tables.decimals`.
 
-    `otherwise` is what else the user can do, with ``{!r}`` for the column.
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    used : collection of str
+    otherwise : str
+        What else the user can do, with ``{!r}`` for the column.
+
+    Raises
+    ------
+    TableError
+        Names the first such column with one of its cells, the reason and the remedy.
 
     Examples
     --------

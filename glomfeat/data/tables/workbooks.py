@@ -12,10 +12,24 @@ from glomfeat.data.tables.delimited import TableError
 
 
 def read_workbook(path, rows=None):
-    """Read the first sheet of a workbook that is not empty, or only some rows of it.
+    """Read the first sheet of a workbook that is not empty.
 
-    The first row that is not empty names the columns; repeated names are numbered, as pandas does for CSVs. Whole
-    numbers that are shown with leading zeros are texts.
+    Parameters
+    ----------
+    path : path-like
+    rows : int, optional
+        Read only this many.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The first row that is not empty names the columns; repeated names are numbered, as pandas does for CSVs. Whole
+        numbers that are shown with leading zeros are texts.
+
+    Raises
+    ------
+    TableError
+        The file is not a workbook, or is empty.
     """
     import openpyxl  # so that only a workbook pays for loading it
 
