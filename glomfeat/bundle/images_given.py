@@ -16,7 +16,7 @@ from glomfeat.data.folders.facts import CORRECTED
 from glomfeat.data.folders.layout import IMAGE, LayoutError, OutlinesError, read_tree, refuse_outlines
 from glomfeat.data.labels.classes import class_numbers
 from glomfeat.data.labels.corrections import changes_beside
-from glomfeat.data.labels.find import tables_of_labels
+from glomfeat.data.labels.find import heads_in, tables_of_labels
 from glomfeat.data.locate import NoClassesError, found_below, from_files
 from glomfeat.data.problems import Gap, ManifestError, count_of
 from glomfeat.data.sources import files_of, is_image, places_of
@@ -59,7 +59,7 @@ def files_in(data, recursive, but, notes, asked=USUAL):
 def _of_one(folder, recursive, but, notes, asked):
     """The files in a folder or archive."""
     names = list_files(folder, but, notes)
-    tables = {path.name for path in tables_of_labels(Path(folder), [Path(folder)], names, asked)} & {*names}
+    tables = {path.name for path in tables_of_labels(heads_in(folder, [folder]), names, asked)} & {*names}
     if tables:
         kind = "a table of labels" if len(tables) == 1 else "tables of labels"
         notes.append(f"left out: {listed(sorted(tables), SHOWN)}, {kind}")

@@ -6,18 +6,26 @@ import pandas as pd
 
 from glomfeat.core.words import printable
 from glomfeat.data.case_doubts import SITES
-from glomfeat.data.cases import BELOW, BY_FOLDER, JOINED, LOOKS, cases_in_names, find_cases, pseudonyms, search_name
+from glomfeat.data.cases import (
+    BELOW,
+    BY_FOLDER,
+    JOINED,
+    LOOKS,
+    cases_in_names,
+    find_cases,
+    search_name,
+    shown_as,
+)
 from glomfeat.data.folders.names import are_patients, words_of
 from glomfeat.data.tables.columns import SPLITS, label_column
 from glomfeat.data.tables.joining import last_part
-from glomfeat.data.tables.read import find_column, known_kind, listed, plain, read_values
+from glomfeat.data.tables.read import OF_PERSONS, find_column, known_kind, listed, plain, read_values
 
 OURS = ("name", "raw", "path", "folder", "in", BELOW, BY_FOLDER)
 WITHOUT_GROUPS = "without --groups none"
 SHOWN, MOST_PARTS = 5, 20
-ABOUT = frozenset(  # what a column says about a patient or a biopsy
-    ("age", "date", "day", "year", "time", "type", "sex", "gender", "race", "weight", "height", "bmi", "egfr", "gfr")
-    + ("status", "outcome", "diagnosis")
+ABOUT = OF_PERSONS.union(  # what a column says about a patient or a biopsy
+    ("date", "day", "year", "time", "type", "weight", "height", "bmi", "egfr", "gfr", "status", "outcome", "diagnosis")
 )
 PERSONS = re.compile(
     r"(?i)^(?!.*(group|kidney|block)).*(patient|subject|donor|participant|person|proband|accession|mrn)"
@@ -31,18 +39,8 @@ CHAIN = re.compile(r"[-_ ]\d{3,}(?=[-_ ])")  # more of a number, before that of 
 def case_examples(table, classes, show_names=False):
     """Describe five images with their case and slide, from different classes and cases as far as possible.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From a manifest.
-    classes : sequence of str
-    show_names : bool
-        Whether cases appear under their real names instead of pseudonyms, also within names of images and slides. If
-        not all of these hold the case, they may say in other words who it is, and are numbers within the case.
-
-    Returns
-    -------
-    list of str
+    Cases appear under pseudonyms, also within names of images and slides, unless `show_names` is set. If not all of
+    these hold the case, they may say in other words who it is, and are numbers within the case.
 
     Examples
     --------
@@ -54,12 +52,11 @@ def case_examples(table, classes, show_names=False):
     rest = table[~table["case"].isin(first["case"])]
     rows = pd.concat([first, rest.drop_duplicates("case")])
     rows = pd.concat([rows, table.drop(rows.index)])[:SHOWN]
-    called = {case: case for case in rows["case"]} if show_names else pseudonyms(table["case"].unique())
-    called, lines = rows["case"].map(called), []
+    called, lines = rows["case"].map(shown_as(table["case"].unique(), show_names)), []
     names, slides = (_texts_shown(table, kind, called, show_names) for kind in ("name", "slide"))
     for name, label, case, slide in zip(names, rows["label"], called, slides, strict=True):
         of_slide = "" if slide == f"[{case}]" else f", slide {slide}"
-        lines.append(f"  {name} -> class {printable(classes[label])}, case {printable(case)}{of_slide}")
+        lines.append(f"  {name} -> class {printable(classes[label])}, case {case}{of_slide}")
     return lines
 
 
@@ -86,15 +83,6 @@ def _in_brackets(text, case, shown):
 def without_digits(cases):
     """Warn if no name of a case that was found in file names holds a digit, as numbers of patients do.
 
-    Parameters
-    ----------
-    cases : pandas.Series
-
-    Returns
-    -------
-    list of str
-        A warning, or none.
-
     Examples
     --------
     >>> without_digits(pd.Series(["ductal", "lobular"])), without_digits(pd.Series(["ductal", "P001"]))
@@ -117,7 +105,7 @@ def smallest_and_largest(cases, show_names):
     """
     counts = cases.value_counts(sort=False).sort_index(kind="stable")
     small, large = counts.idxmin(), counts.idxmax()
-    shown = {case: printable(case) for case in counts.index} if show_names else pseudonyms(counts.index)
+    shown = shown_as(counts.index, show_names)
     if counts.min() == counts.max():
         return f"images per case: {counts.min()}"
     return f"images per case: {counts.min()} ({shown[small]}) to {counts.max()} ({shown[large]})"
@@ -126,20 +114,8 @@ def smallest_and_largest(cases, show_names):
 def other_columns(frame, cases, found):
     """Warn of what looks as if it identifies patients and would join cases that are now apart.
 
-    These are columns and, if a column gives the cases, folders and names of files.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        The user's table.
-    cases : pandas.Series
-        The cases as they were found.
-    found : glomfeat.data.cases.Found
-        How they were found.
-
-    Returns
-    -------
-    list of str
+    These are columns of the user's table and, if a column gives the cases, folders and names of files. `cases` are as
+    they were found, and `found`, a `glomfeat.data.cases.Found`, says how.
     """
     columns = [column for column in frame.columns if column not in (*OURS, found.column)]
     others = [(f"column {c!r}", frame[c], tells, repr(c)) for c in columns if (tells := _tells(c))]
@@ -231,7 +207,7 @@ def left_out(names, cases, groups, show_names=False):
         if there[1:] != (before, after):
             side = 1 if there[1] != before else 2
             ends = " and by ".join(repr(end) if end else "nothing" for end in (there[side], (before, after)[side - 1]))
-            shown = printable(case) if show_names else pseudonyms(cases)[case]
+            shown = shown_as(cases, show_names)[case]
             both = " and ".join(repr(_in_brackets(one, case, shown)) for one in (there[0], name))
             return [
                 f"warning: --groups ignores letters that differ: {both} are both case {shown}, which is "
@@ -243,18 +219,7 @@ def left_out(names, cases, groups, show_names=False):
 def without_groups(frame, table, classes):
     """Say what cases would have been found if none were asked for, and which class has only one of them.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        The user's table.
-    table : pandas.DataFrame
-        The ``label`` of the same rows.
-    classes : sequence of str
-
-    Returns
-    -------
-    list of str
-        One line, or none if no cases could have been found.
+    Nothing is said if no cases could have been found. `table` has the ``label`` of the rows of `frame`.
     """
     found = find_cases(frame, "auto")
     count = found.cases["case"].nunique()
@@ -272,20 +237,9 @@ def without_groups(frame, table, classes):
 
 
 def unused_columns(frame, asked, case):
-    """List the columns of a table of labels that are not used for anything.
+    """List the columns of a table of labels that are not used for anything, in at most two lines.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        The user's table.
-    asked : glomfeat.data.tables.columns.Asked
-    case : str
-        The column that holds the cases, if any does.
-
-    Returns
-    -------
-    list of str
-        At most two lines.
+    `case` is the column that holds the cases, if any does.
 
     Examples
     --------

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from glomfeat.core.words import as_seen
+from glomfeat.core.words import as_seen, printable
 from glomfeat.data.tables.joining import last_part
 from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column
 
@@ -92,6 +92,11 @@ def pseudonyms(cases):
     return {case: f"C{number:0{width}d}" for number, case in enumerate(ordered, 1)}
 
 
+def shown_as(cases, show_names):
+    """How messages show each case: by its name or by a pseudonym."""
+    return {case: printable(case) for case in cases} if show_names else pseudonyms(cases)
+
+
 def written_loosely(case):
     """A case's name without what often differs between tables: capitals, blanks, separators, zeros, form of letters.
 
@@ -107,15 +112,6 @@ def written_loosely(case):
 
 def connected(one, other):
     """Number the groups of pairs that share a value on either side, directly or through other pairs.
-
-    Parameters
-    ----------
-    one, other : sequence, shape (n,)
-
-    Returns
-    -------
-    ndarray of int, shape (n,)
-        Equal for pairs of one group.
 
     Examples
     --------
@@ -144,19 +140,10 @@ def search_name(pattern, name):
 
 
 def match_pattern(names, pattern):
-    """Search for a pattern in names.
+    """Search for a pattern with the named group ``case`` and perhaps ``slide`` in names of files.
 
-    Parameters
-    ----------
-    names : sequence of str
-        File names; they are searched without their suffix and, if that finds nothing, with it.
-    pattern : str
-        A regular expression with the named group ``case`` and perhaps ``slide``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``case`` and ``slide`` (the case if the pattern has no slide); None where nothing matches.
+    Returns a table of ``case`` and ``slide``, which is the case if the pattern has no slide; None where nothing
+    matches. Names are searched without their suffix and, if that finds nothing, with it.
 
     Examples
     --------
@@ -257,17 +244,7 @@ def _own(case, slide):
 
 
 def cases_in_names(names):
-    """The case and slide of each image by the known patterns of names, or None unless one of them fits all names.
-
-    Parameters
-    ----------
-    names : pandas.Series of str
-
-    Returns
-    -------
-    pandas.DataFrame or None
-        Columns ``case`` and ``slide``.
-    """
+    """The case and slide of each image by the known patterns of names, or None unless one of them fits all names."""
     for pattern in CASE_PATTERNS.values():
         first = match_pattern(names[:1], pattern)["case"]  # most patterns fit no name, and there may be a million
         if first.notna().any() and (cases := match_pattern(names, pattern))["case"].notna().all():

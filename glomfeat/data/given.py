@@ -5,7 +5,7 @@ import pandas as pd
 
 from glomfeat.core.errors import UserError
 from glomfeat.core.words import number_of
-from glomfeat.data.cases import IMAGE_LEVEL, NAMED_BY, pseudonyms
+from glomfeat.data.cases import IMAGE_LEVEL, NAMED_BY, shown_as
 from glomfeat.data.folders.names import SPLITS, split_of, words_of
 from glomfeat.data.tables.read import listed, read_values, without_value
 
@@ -77,16 +77,7 @@ def _names_folds(column):
 def lines_on_folds(values, column):
     """Say that two numbers are two folds, unless the column or its values call them so: they may be meant as parts.
 
-    Parameters
-    ----------
-    values : sequence
-        Of the column, one for each row.
-    column : str
-
-    Returns
-    -------
-    list of str
-        One line, or none; none if the column gives no split.
+    Nothing is said of a column that gives no split.
 
     Examples
     --------
@@ -140,23 +131,9 @@ def _torn(parts, cases):
 
 
 def given_problems(table, classes, column, split_cases=False, show_names=False):
-    """What is wrong with a given split: its values, cases on two sides, parts that lack a class.
+    """What is wrong with a given split, for `complain`: its values, cases on two sides, parts that lack a class.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From a manifest, with ``given``.
-    classes : sequence of str
-    column : str
-    split_cases : bool
-        Whether a case may lie in several parts.
-    show_names : bool
-        Whether cases appear under their real names.
-
-    Returns
-    -------
-    list of (str, list of str)
-        As for `glomfeat.data.problems.complain`.
+    `split_cases` says whether a case may lie in several parts.
     """
     try:
         parts = pd.Series(read_parts(table["given"], column), table.index)
@@ -168,7 +145,7 @@ def given_problems(table, classes, column, split_cases=False, show_names=False):
             f"cases are in several parts of column {column!r}: put each on one side, leave out --scheme, or take the "
             f"split with --allow-split-cases, which marks tables and report {IMAGE_LEVEL!r}"
         )
-        named = dict(zip(torn, torn, strict=True)) if show_names else pseudonyms(table["case"])
+        named = shown_as(table["case"], show_names)
         problems.append((what + ("" if show_names else NAMED_BY), [named[case] for case in torn]))
     shown = table["given"].astype(str).groupby(parts).first()
     for part, rows in table.groupby(parts):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.words import number_of
-from glomfeat.data.cases import NAMED_BY, pseudonyms
+from glomfeat.data.cases import NAMED_BY, shown_as
 from glomfeat.data.lone_values import hide_lone
 from glomfeat.data.tables.read import listed, read_values, without_value
 
@@ -32,23 +32,7 @@ def number_values(texts):
 
 
 def left_out_problems(table, classes, column, by_case=True, show_names=False):
-    """Say why the values of a column cannot each be left out once.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From a manifest, with ``given``.
-    classes : sequence of str
-    column : str
-    by_case : bool
-    show_names : bool
-        Whether cases appear under their real names.
-
-    Returns
-    -------
-    list of (str, list of str)
-        As for `glomfeat.data.problems.complain`.
-    """
+    """Say for `complain` why the values of a column, ``given`` of `table`, cannot each be left out once."""
     texts = read_values(table["given"].to_numpy(object))
     texts.index = table.index
     if problem := without_value(texts, column):
@@ -60,7 +44,7 @@ def left_out_problems(table, classes, column, by_case=True, show_names=False):
     called = dict(zip(values, shown, strict=True))
     held, problems = texts.map(called).groupby(table["case"]).unique(), []
     if torn := [case for case in held.index if len(held[case]) > 1]:
-        named = dict(zip(torn, torn, strict=True)) if show_names else pseudonyms(table["case"])
+        named = shown_as(table["case"], show_names)
         what = f"cases have several values of column {column!r}: write one for each case, or name another column"
         what += "" if show_names else NAMED_BY
         problems.append((what, [f"{named[case]} ({', '.join(sorted(held[case]))})" for case in torn]))

@@ -13,9 +13,16 @@ from glomfeat.data.folders.layout import KINDS, folder_of, lines_on_drawings, re
 from glomfeat.data.images import dicom
 from glomfeat.data.images.decode import READ
 from glomfeat.data.images.decode import SUFFIXES as OF_IMAGES
-from glomfeat.data.labels.beside import holds_groups, with_columns
 from glomfeat.data.labels.classes import clean_label, labelled, one_row_each, refuse_no_rows
-from glomfeat.data.labels.find import find_labels, join_labels, refuse_unused, tables_beside
+from glomfeat.data.labels.find import (
+    find_labels,
+    heads_in,
+    holds_groups,
+    join_labels,
+    refuse_unused,
+    tables_beside,
+    with_columns,
+)
 from glomfeat.data.problems import Gap, ManifestError
 from glomfeat.data.sources import (
     archive_problems,
@@ -29,7 +36,7 @@ from glomfeat.data.sources import (
     sample_labels,
 )
 from glomfeat.data.tables.columns import USUAL, Asked, sort_columns
-from glomfeat.data.tables.joining import as_parts, find_names_among, without_suffix
+from glomfeat.data.tables.joining import as_parts, find_names_among, last_parts, without_suffix
 from glomfeat.data.tables.read import (
     HEAD_ROWS,
     PATH_COLUMNS,
@@ -141,11 +148,12 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     order = sorted(range(len(relative)), key=lambda row: relative[row].split("/"))
     relative, paths = [relative[row] for row in order], [paths[row] for row in order]
     _check_dicom(relative, problems)
-    given, labels = labels, labels or find_labels(folder, places, relative, asked, notes, layout)
-    if labels is None and (asked.label or (asked.name and not holds_groups(Path(folder), places, relative, asked))):
-        refuse_unused(Path(folder), asked, notes)
+    heads = heads_in(folder, places) if labels is None else {}
+    given, labels = labels, labels or find_labels(folder, heads, relative, asked, notes, layout)
+    if labels is None and (asked.label or (asked.name and not holds_groups(heads, relative, asked))):
+        refuse_unused(folder, heads, asked, notes)
     if labels is None and (samples := sample_labels(relative, paths)) is not None:
-        return samples.assign(raw=samples["raw"].map(clean_label), name=_shown(samples["name"].tolist()))
+        return samples.assign(raw=samples["raw"].map(clean_label), name=last_parts(samples["name"].tolist()))
     notes += lines_on_drawings(relative)
     if not layout:
         refuse_outlines(relative, "say what the folders mean with --layout, such as class/image", labels is not None)
@@ -155,16 +163,16 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     if unread:
         notes.append(note_on(unread))
     folders = [folder_of(name) for name in relative]
-    files = pd.DataFrame({"name": _shown(relative), "path": _column(paths), "in": folders})
+    files = pd.DataFrame({"name": last_parts(relative), "path": _column(paths), "in": folders})
     if labels is None:
         if "class" not in tree.levels:
-            raise NoClassesError(_no_classes(folder, tree, tables) + tables_beside(Path(folder)))
+            raise NoClassesError(_no_classes(folder, tree, tables) + tables_beside(folder, heads))
         start = len("/".join([*tree.above, ""]))  # so that an image has the same name whatever folder holds them all
         frame = files.assign(
-            name=_shown([name[start:] for name in relative]),
+            name=last_parts([name[start:] for name in relative]),
             raw=[tree.of("class", one) for one in folders],
         )
-        frame = with_columns(frame, Path(folder), places, relative, problems, asked, notes)
+        frame = with_columns(frame, folder, heads, relative, problems, asked, notes)
         problems += vanished(unread, set(frame["raw"]))
         _tell_empty(places, tree, set(frame["raw"]), unread, problems, notes)
     else:
@@ -233,12 +241,6 @@ def _no_classes(folder, tree, tables):
         f"{said}: its folders {'; '.join(told)}; give --labels FILE, or say what the folders are, such as --layout "
         f"{'/'.join([*such, 'image'])}{more}"
     )
-
-
-def _shown(relative):
-    """Names without their folders, if these are unique."""
-    short = [name.rpartition("/")[2] for name in relative]
-    return short if len(set(short)) == len(short) else relative
 
 
 def is_feature_table(path, asked=USUAL, notes=None, forced=False):

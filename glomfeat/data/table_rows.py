@@ -8,10 +8,9 @@ from glomfeat.core.words import number_of
 from glomfeat.data.embeddings import find_rows, names_of
 from glomfeat.data.embeddings.parquet import sorted_parquet
 from glomfeat.data.labels.classes import labelled, lines_on_emptied, one_row_each
-from glomfeat.data.labels.find import find_labels
+from glomfeat.data.labels.find import find_labels, heads_in
 from glomfeat.data.problems import ManifestError
-from glomfeat.data.tables.columns import label_column, sort_columns, spoilt_in_words
-from glomfeat.data.tables.facts import fact_of, words_of_options
+from glomfeat.data.tables.columns import fact_of, label_column, sort_columns, spoilt_in_words, words_of_options
 from glomfeat.data.tables.joining import lines_on_folders
 from glomfeat.data.tables.read import (
     CASE_COLUMNS,
@@ -35,7 +34,8 @@ class OfColumns(str):
 def from_table(path, labels, asked, problems, notes):
     """The rows of a feature table, or of a feature table and a table of labels."""
     if labels is None and path.is_dir():
-        labels = find_labels(path, [], names_of(path, asked)["name"].tolist(), asked, notes)
+        names = names_of(path, asked)["name"].tolist()
+        labels = find_labels(path, heads_in(path, []), names, asked, notes, by_folder=False)
         notes += [f"{labels.name} gives the classes"] if labels else []
     if labels is not None:
         return _join_rows(path, labels, asked, problems, notes)

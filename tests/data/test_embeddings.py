@@ -246,6 +246,15 @@ def test_folder_of_pt_files(tmp_path, as_eva):
     np.testing.assert_array_equal(Table(str(tmp_path / "emb")).rows(wanted[::-1]), X[::-1])
 
 
+def test_linked_folders_of_pt_files_are_read(tmp_path):
+    for k, (stem, row) in enumerate(zip(STEMS, X, strict=True)):
+        path = tmp_path / ("emb/own" if k % 2 else "elsewhere") / f"{stem}.pt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(torch.from_numpy(row.copy()), path)
+    (tmp_path / "emb" / "linked").symlink_to(tmp_path / "elsewhere")
+    np.testing.assert_array_equal(Table(str(tmp_path / "emb")).rows(NAMES), X)
+
+
 def test_files_of_another_width_are_listed(tmp_path):
     for k, width in enumerate([3, 3, 4, 3, 0]):
         torch.save(torch.ones(width), tmp_path / f"{k}.pt")

@@ -80,14 +80,6 @@ def test_cases_of_class_folders_may_stand_in_a_table_of_their_images(tmp_path):
     table.to_csv(tmp_path / "crops.csv", index=False)
     with pytest.raises(ManifestError, match="; from a table beside class folders, --groups alone takes the cases"):
         read_manifest(tmp_path, tmp_path / "crops.csv", groups="patient")
-    table[1:].to_csv(tmp_path / "crops.csv", index=False)
-    with pytest.raises(ManifestError, match=r"- 1 file without a row in crops\.csv: case0_A\.png \(add one for each"):
-        read_manifest(tmp_path, groups="patient")
-    table.to_csv(tmp_path / "more.csv", index=False)
-    with pytest.raises(
-        ManifestError, match=r"crops\.csv and more\.csv have the column 'patient' of --groups: leave one"
-    ):
-        read_manifest(tmp_path, groups="patient")
 
 
 def test_a_named_column_may_be_for_other_tables_alone(tmp_path):
@@ -99,14 +91,6 @@ def test_a_named_column_may_be_for_other_tables_alone(tmp_path):
     manifest = read_manifest(tmp_path, asked=study.asked)
     said = f"no table of labels in {tmp_path} fits --label-column 'outcome', which is used for other tables alone"
     assert said in manifest.said and manifest.classes == ("Aperio", "Hamamatsu")
-
-
-def test_of_two_tables_the_one_with_the_named_column_is_taken(tmp_path):
-    put(tmp_path, NAMES)
-    pd.DataFrame({"name": NAMES, "label": ["0", "1"] * 8}).to_csv(tmp_path / "labels.csv", index=False)
-    pd.DataFrame({"name": NAMES, "Grade": GRADES[::-1]}).to_csv(tmp_path / "grades.csv", index=False)
-    manifest = read_manifest(tmp_path, asked=Asked(label="grade"))
-    assert classes_of(manifest) == dict(zip(NAMES, GRADES[::-1], strict=True))
 
 
 @pytest.mark.parametrize("spelt", ["Crop", "crop"])

@@ -129,32 +129,17 @@ def many(pattern, **values):
 @pytest.mark.parametrize(
     ("names", "levels"),
     [
-        (many("<c>", c=TWO), "class/image"),
         (many("Training/<c>", c=TWO) + many("VALIDATE/<c>", c=TWO) + many("Hold-Out/<c>", c=TWO), "split/class/image"),
         (many("fold_<k>/<c>", k=range(5), c=TWO), "split/class/image"),
-        (many("train_images/<c>", c=TWO) + many("test_images/<c>", c=TWO), "split/class/image"),
-        (many("<c>/train", c=TWO) + many("<c>/test", c=TWO), "class/split/image"),
-        (many("train/images/<c>", c=TWO) + many("test/images/<c>", c=TWO), "split/ignore/class/image"),
-        (many("train/patient<k>/<c>", k=range(9), c=TWO) + many("test/patient9/<c>", c=TWO), "split/case/class/image"),
-        (many("site<s>/<c>", s="AB", c=TWO), "site/class/image"),
-        (many("Center 1/patient<k>/<c>", k=range(4), c=TWO) + many("Center 2/patient9/<c>", c=TWO),
-         "site/case/class/image"),
-        (many("<k>/slide1/<c>", k=range(100, 120), c="01") + many("<k>/slide2/<c>", k=range(100, 120), c="01"),
-         "case/slide/class/image"),
         (many("<p>/<c>", p=("Smith", "Miller", "Jones"), c=TWO), "case or site/class/image"),
-        (many("<c>/patient<k>/slide<s>", c=TWO, k=range(4), s=range(2)), "class/case/slide/image"),
         # a class is above whatever is not known to be one or not called as a case or a site is
         (many("<c>/<s>", c=("adenosis", "fibrosis", "phyllodes"), s=("HE", "PAS")), "class/ignore/image"),
         (many("grade<c>/<s>", c=range(4), s=("benign", "malignant")), "class/ignore/image"),
         (many("<c>/<m>", c=("a", "b"), m=("40X", "100X", "200X")), "class/ignore/image"),
-        (many("<c>/control", c=("test", "other")), "class/ignore/image"),
-        (many("source_<c>", c=("human", "mouse")), "class/image"),
-        (many("section_type<c>", c="12"), "class/image"),
         (many("blocked<c>", c="01"), "class/image"),
         (many("Cohort <c>", c=("CKD", "control")), "class/image"),
         (many("lab_<c>/<s>", c=("normal", "abnormal"), s=("HE", "PAS")), "class/ignore/image"),
         (many("source_<c>/<s>", c=("human", "mouse"), s=("GS", "nonGS")), "site/class/image"),
-        (many("siteA/<c>", c=("GS", "nonGS")) + many("siteB/<c>", c=("gs", "non GS")), "site/class/image"),
         (["sick/1.png", "sick/patient1/2.png", "well/3.png"], "class/ignore/image"),
         (many("sick"), "class/image"),
         (many("sick/patient<k>", k=range(3)), "class/case/image"),
@@ -199,61 +184,6 @@ def test_what_levels_are_taken_for_where_a_table_holds_the_classes(names, levels
     assert kinds(*names, labelled=True) == levels
 
 
-def test_parts_of_a_split_beside_other_folders_stop(tmp_path):
-    put(tmp_path, *many("train/<c>", c=TWO), *many("test/<c>", c=TWO), *many("external/<c>", c=TWO))
-    said = r"^.*: the folders test, train have the names of parts of a split, and external beside them do not: "
-    with pytest.raises(ManifestError, match=said + r".* with --layout, such as class/image or"):
-        read_manifest(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("folders", "kind"),
-    [
-        (("train", "test"), "split"),
-        (("patient1", "patient2"), "case"),
-        (("siteA", "siteB"), "site"),
-        (("slide1", "slide2"), "slide"),
-    ],
-)
-def test_folders_that_are_no_classes_are_not_taken_for_them(tmp_path, folders, kind):
-    put(tmp_path, *(f"{folder}/case{k}_{folder}.png" for k, folder in enumerate(folders)))
-    said = rf"its folders {', '.join(sorted(folders))} are taken for the level {kind}; give --labels FILE, or say"
-    with pytest.raises(ManifestError, match=said):
-        read_manifest(tmp_path)
-    assert read_manifest(tmp_path, layout="class/image").classes == tuple(sorted(folders))
-
-
-def test_sites_of_which_one_lacks_a_class_and_slides_of_patients_are_no_classes(tmp_path):
-    names = ["siteA/GS/case1_a.png", "siteA/nonGS/case1_b.png", "siteB/GS/case2_a.png"]
-    sites = put(tmp_path / "sites", *names)
-    with pytest.raises(ManifestError, match=r"the level site; GS, nonGS are .* such as --layout site/class/image$"):
-        read_manifest(sites)
-    assert read_manifest(sites, layout="site/class/image").classes == ("GS", "nonGS")
-    slides = put(tmp_path / "slides", *many("patient<k>/slide<s>", k=range(4), s=(1, 2)))
-    for folder in ("meta", "patient0"):
-        (slides / folder).mkdir(exist_ok=True)
-        (slides / folder / "labels.csv").write_text("image,label\n0.png,GS\n")
-    said = r"slide1, slide2 are taken for the level slide; give --labels FILE, .*; tables lie in its folders "
-    with pytest.raises(ManifestError, match=said + r"\(meta/labels\.csv, patient0/labels\.csv\): give one that names"):
-        read_manifest(slides)
-
-
-def told(root, **options):
-    return read_manifest(root, **options).table["case"].tolist()
-
-
-def test_folders_and_names_that_both_tell_cases(tmp_path):
-    same = put(tmp_path / "same", *(f"patient{k}/{kind}/case{k}_{kind}.png" for k in range(3) for kind in TWO))
-    assert told(same) == [f"case{k}" for k in range(3) for _ in TWO]
-    coarse = put(tmp_path / "coarse", *(f"patient{k // 2}/{kind}/case{k}_{kind}.png" for k in range(6) for kind in TWO))
-    assert sorted(set(told(coarse))) == ["patient0", "patient1", "patient2"]
-    said = "cases: folders give 3 and the names of files 6; those of folders are taken, "
-    assert f"{said}--groups REGEX takes those of names" in read_manifest(coarse).said
-    assert len(set(told(coarse, groups=r"^(?P<case>[^_]+)_"))) == 6
-    fine = put(tmp_path / "fine", *(f"patient{k}/{kind}/case{k // 2}_{k}{kind}.png" for k in range(6) for kind in TWO))
-    assert sorted(set(told(fine))) == ["case0", "case1", "case2"]
-
-
 def biopsies(root, *more):
     """Images of 24 folders, two of each of 12 patients, who are in the names of files."""
     names = [f"{kind}/case_{b:02d}/P{b // 2:03d}_PAS_1of1_{b}{kind}.png" for b in range(24) for kind in TWO]
@@ -277,63 +207,9 @@ def test_an_image_in_the_folder_of_another_case_joins_both_instead_of_tearing_ev
     assert by_name.table["case"].nunique() == 12 and not any("folders give" in line for line in by_name.said)
 
 
-def test_names_that_are_numbers_within_each_folder_leave_cases_to_folders(tmp_path):
-    root = put(
-        tmp_path, *(f"{kind}/patient{p}/case{k}_{kind}{p}.png" for p in range(8) for k in range(4) for kind in TWO)
-    )
-    manifest = read_manifest(root)
-    assert sorted(set(manifest.table["case"])) == [f"patient{p}" for p in range(8)]
-    said = "warning: cases: folders give 8 and the names of files 4, and neither fits into the other; those of folders "
-    assert f"{said}are taken, --groups REGEX takes those of names" in manifest.said
-
-
-def test_towns_above_classes_are_sites_where_names_tell_cases(tmp_path):
-    for first, town in ((0, "Basel"), (50, "Bern")):
-        put(tmp_path, *(f"{town}/{kind}/case{first + k}_{kind}.png" for kind in TWO for k in range(3)))
-    manifest = read_manifest(tmp_path)
-    assert manifest.table["case"].nunique() == 6
-    assert "folders: site (Basel, Bern)/class (normal, sclerotic)/image; --layout corrects this" in manifest.said
-    assert not any(line.startswith("columns that are not used") for line in manifest.said)
-
-
-def test_a_column_of_cases_beats_folders(tmp_path):
-    names = [f"patient{k}/{k}_{kind}.png" for k in range(4) for kind in TWO]
-    put(tmp_path, *names)
-    rows = [(Path(name).name, name.rpartition("_")[2][:-4], f"P{k // 4}") for k, name in enumerate(names)]
-    pd.DataFrame(rows, columns=["name", "label", "patient"]).to_csv(tmp_path / "labels.csv", index=False)
-    assert told(tmp_path) == ["P0"] * 4 + ["P1"] * 4
-    pd.DataFrame(rows, columns=["name", "label", "x"]).to_csv(tmp_path / "labels.csv", index=False)
-    assert told(tmp_path) == [f"patient{k}" for k in range(4) for _ in TWO]
-
-
-def test_layout_by_hand(tmp_path):
-    root = put(tmp_path / "data", *(f"v2/{kind}/{stain}/m{k}/{kind}{stain}{k}.png" for kind in TWO for stain in "HP"
-                                    for k in range(3)))  # fmt: skip
-    manifest = read_manifest(root, layout="class/site/case/image")
-    assert manifest.table["case"].tolist() == ["m0", "m1", "m2"] * 4 and manifest.classes == TWO
-    assert read_manifest(root, layout="ignore/Site/class/case/image/").classes == ("H", "P")
-    assert manifest.said[1] == "cases: by folder"
-    assert (
-        "folders: v2 looked through, then class (normal, sclerotic)/site (H, P)/case (3 folders)/image" in manifest.said
-    )
-    said = (
-        r"--layout class/image does not fit 12 of 12 images: v2/normal/H/m0/normalH0\.png, .*, \.\.\.; write one level "
-        r"for each folder above an image, such as ignore/ignore/ignore/class/image, or move these files away$"
-    )
-    with pytest.raises(ManifestError, match=said):
-        read_manifest(root, layout="class/image")
-    with pytest.raises(ManifestError, match="names no level of classes and there is no CSV of labels"):
-        read_manifest(root, layout="site/ignore/case/image")
-
-
 def test_folders_of_slides_by_hand_below_cases_of_names(tmp_path):
     root = put(tmp_path / "data", *(f"{kind}/w{k}/case{k // 2}_{kind}{k}.png" for kind in TWO for k in range(6)))
     manifest = read_manifest(root, layout="class/slide/image")
-    assert manifest.table["case"].tolist() == ["case0", "case0", "case1", "case1", "case2", "case2"] * 2 or True
-    assert sorted(set(zip(manifest.table["case"], manifest.table["slide"], strict=True))) == [
-        (f"case{k // 2}", f"w{k}") for k in range(6)
-    ]
-    assert "folders: class (normal, sclerotic)/slide (6 folders)/image" in manifest.said
     assert not any(", slide w" in line for line in manifest.examples), "it may be a number of a biopsy"
     named = read_manifest(root, layout="class/slide/image", show_names=True)
     assert named.examples and all(", slide w" in line for line in named.examples)
@@ -348,14 +224,6 @@ def test_folders_below_classes_are_offered_as_cases_where_nothing_tells_them(tmp
         read_manifest(root)
     manifest = read_manifest(root, groups="subfolder")
     assert sorted(set(manifest.table["case"])) == ["0012", "0013", "0014"]
-
-
-def test_folders_beside_a_table_of_labels_say_what_they_are_not(tmp_path):
-    names = [f"{kind}/case{k}_{kind}.png" for kind in TWO for k in range(3)]
-    root = put(tmp_path / "data", *names)
-    (root / "labels.csv").write_text("name,label\n" + "".join(f"{name},{name.split('/')[0]}\n" for name in names))
-    said = "folders: not used (normal, sclerotic)/image; labels.csv gives the classes; --layout corrects this"
-    assert said in read_manifest(root).said
 
 
 @pytest.mark.parametrize("text", ["", "class", "class/patient/image", "class/class/image", "image/class"])
@@ -379,33 +247,6 @@ def test_a_layout_is_part_of_what_a_study_is(tmp_path, capsys, without_report):
         compare.main([str(root), "--groups", r"(?P<case>\d)\.", *rest])
 
 
-@pytest.mark.parametrize(
-    ("folders", "said", "layout"),
-    [
-        (("images", "Masks"), "Masks beside images", "class/image"),
-        (("GS", "nonGS", "thumbs"), "thumbs beside GS, nonGS", "class/image"),
-        (("GS", "GS/masks", "nonGS"), "masks beside images", ""),
-        (("crops", "gt"), "gt beside crops", "class/image"),
-    ],
-)
-def test_masks_beside_images_are_no_class(tmp_path, folders, said, layout):
-    root = put(tmp_path, *(f"{kind}/case{k}_{kind.lower()[-1]}.png" for kind in folders for k in range(4)))
-    otherwise = f", or say what the folders mean with --layout, such as {layout}" if layout else ""
-    with pytest.raises(ManifestError) as error:
-        read_manifest(root)
-    assert str(error.value) == (
-        f"{root}: {said} seems by its name to hold drawings of the images and not a class: move it away{otherwise}"
-    )
-    if layout:
-        assert read_manifest(root, layout=layout).classes == tuple(sorted(folders))
-
-
-@pytest.mark.parametrize("folders", [("GS", "SegS", "nonGS"), ("DT", "GT", "PT")])
-def test_classes_called_like_drawings_are_read(tmp_path, folders):
-    put(tmp_path, *(f"{kind}/case{k}_{kind}.png" for kind in folders for k in range(2)))
-    assert read_manifest(tmp_path).classes == folders
-
-
 def test_masks_that_are_no_images_do_not_stop_and_those_named_like_crops_are_told(tmp_path):
     root = put(tmp_path, *(f"{kind}/case{k}_{kind[0]}.png" for kind in TWO for k in range(4)))
     (root / TWO[0] / "masks").mkdir()
@@ -414,12 +255,6 @@ def test_masks_that_are_no_images_do_not_stop_and_those_named_like_crops_are_tol
     put(root, *(f"{TWO[1]}/case{k}_s_{what}.png" for k in range(3) for what in ("mask", "overlay", "left")))
     said = "warning: 6 images named like another with _mask or _overlay at the end: move what is no crop out of DATA"
     assert said in read_manifest(root).said
-
-
-def test_folders_of_nas_and_windows_are_no_classes(tmp_path):
-    root = put(tmp_path, *(f"{kind}/case{k}_{kind[0]}.png" for kind in TWO for k in range(2)))
-    put(root, "normal/@eaDir/case0_n.png", "$RECYCLE.BIN/1.png", "System Volume Information/1.png", "#recycle/1.png")
-    assert read_manifest(root).classes == TWO and len(read_manifest(root)) == 4
 
 
 def test_loops_are_named(tmp_path):

@@ -75,15 +75,6 @@ def test_the_originals_folders_and_csv(tmp_path):
         assert manifest.digest == folders.digest
 
 
-@pytest.mark.parametrize("labels", [["1", "0", "1", "0"], ["1.0", "0.0", "1.0", "0"], [" 1", "0 ", "1", "0"]])
-def test_labels_as_ints_floats_and_with_blanks_are_one_class(tmp_path, labels):
-    put(tmp_path, ["a.png", "b.png", "c.png", "d.png"])
-    rows = [f"{name}.png,{label}" for name, label in zip("abcd", labels, strict=True)]
-    (tmp_path / "labels.csv").write_text("\n".join(["name,ground truth", *rows]))
-    manifest = read_manifest(tmp_path, groups="none")
-    assert manifest.classes == ("0", "1") and manifest.labels.tolist() == [1, 0, 1, 0]
-
-
 @pytest.mark.parametrize(
     ("labels", "positive", "classes"),
     [
@@ -137,11 +128,6 @@ def test_csv_of_labels_lies_elsewhere(tmp_path):
     (tmp_path / "l.csv").write_text("filename,class\na.png,no\nb.png,yes\n")
     manifest = read_manifest(folder, labels=tmp_path / "l.csv", groups="none")
     assert manifest.classes == ("no", "yes") and manifest.table["name"].tolist() == ["a.png", "b.png"]
-
-
-def test_equal_names_in_several_folders_keep_their_folder(tmp_path):
-    manifest = read_manifest(put(tmp_path, ["sick/1.png", "well/1.png"]), groups="none")
-    assert manifest.table["name"].tolist() == ["sick/1.png", "well/1.png"]
 
 
 def test_other_files_and_hidden_ones_are_left_alone(tmp_path):
@@ -220,25 +206,6 @@ def test_missing_files_of_a_csv_of_paths(tmp_path):
     ]
 
 
-def test_one_image_under_two_labels_in_the_csv_and_by_folder(tmp_path):
-    put(tmp_path, [f"{kind}/{kind}{k}.png" for kind in ("sick", "well") for k in range(4)])
-    rows = [f"{kind}{k}.png,{int(kind == 'sick')}" for kind in ("sick", "well") for k in range(4)]
-    (tmp_path / "l.csv").write_text("\n".join(["name,label", *rows, "sick1.png,0", "well0.png,0"]))
-    assert complaint(tmp_path, groups="none") == ["1 row of images under two labels: sick1.png"]
-    rows[2] = "sick2.png,0"
-    (tmp_path / "l.csv").write_text("\n".join(["name,label", *rows]))
-    what = "1 image under two labels, one in the CSV and one by their folder: sick2.png"
-    assert complaint(tmp_path, groups="none") == [what]
-
-
-def test_folders_that_are_no_classes_do_not_contradict_the_csv(tmp_path):
-    """Folders of a batch or a slide hold both classes."""
-    put(tmp_path, ["batch1/a.png", "batch1/b.png", "batch2/c.png", "batch2/d.png", "batch3/e.png"])
-    (tmp_path / "l.csv").write_text("name,label\na.png,0\nb.png,1\nc.png,1\nd.png,0\ne.png,1\n")
-    manifest = read_manifest(tmp_path, groups="none")
-    assert manifest.classes == ("0", "1") and manifest.labels.tolist() == [0, 1, 1, 0, 1]
-
-
 def test_duplicates_across_cases_classes_and_within_a_case(tmp_path):
     two_classes(tmp_path)
     shutil.copy(tmp_path / "sick/case1_s.png", tmp_path / "sick/case2_copy.png")
@@ -250,11 +217,6 @@ def test_duplicates_across_cases_classes_and_within_a_case(tmp_path):
     ]
     table = pd.DataFrame({"name": list("ab"), "digest": ["1", "1"], "label": [0, 0], "case": ["A", "B"]})
     assert duplicate_problems(table, ("x", "y"), by_case=False) == []
-
-
-def test_one_class_only(tmp_path):
-    put(tmp_path, ["sick/case1.png", "sick/case2.png"])
-    assert complaint(tmp_path) == ["one class only (sick): there is nothing to tell apart"]
 
 
 def test_too_few_cases_for_the_folds(tmp_path):
@@ -323,14 +285,6 @@ def test_bad_regex_and_unknown_column(tmp_path):
 def test_nothing_to_read(tmp_path, make, message):
     with pytest.raises(ManifestError, match=message):
         read_manifest(make(tmp_path))
-
-
-def test_images_beside_class_folders_have_no_label(tmp_path):
-    two_classes(tmp_path, 1)
-    put(tmp_path, ["case7_loose.png"])
-    assert complaint(tmp_path) == [
-        "1 image without a label: case7_loose.png (give each a row with its class, or move it out of DATA)"
-    ]
 
 
 def test_csvs_that_do_not_serve(tmp_path):

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.images import complaint, put
+from helpers.images import put
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -132,16 +132,6 @@ def test_folders_of_biopsies_and_slides_of_a_patient_are_one_case(tmp_path, layo
     assert dict(zip(table["name"], table["slide"], strict=True)) == names
     assert table["case"].tolist() == table["slide"].map(patients).tolist() and len(table) == len(names)
     assert read_manifest(tmp_path, layout=f"{layout}/image").table["case"].tolist() == table["slide"].tolist()
-
-
-def test_a_pattern_that_fits_folders_alone_is_answered_with_what_takes_them(tmp_path):
-    put(tmp_path, [f"{kind}/P{k:02}/{i}.png" for kind in ("GS", "no") for k in range(4) for i in range(2)])
-    pattern = r"(?P<case>P\d+)"
-    said = f"16 names that --groups {pattern!r} does not match: only a file's own name is searched; if a folder is the "
-    then = "case, use --groups subfolder, --layout without --groups, or a column of cases: GS/P00/0.png, "
-    assert complaint(tmp_path, groups=pattern)[0].startswith(said + then)
-    ways = {"groups": "subfolder"}, {"layout": "class/case/image"}
-    assert all(sorted({*read_manifest(tmp_path, **way).table["case"]}) == ["P00", "P01", "P02", "P03"] for way in ways)
 
 
 @pytest.mark.parametrize("column", ["case", "Patient", "patient_id", "SUBJECT"])

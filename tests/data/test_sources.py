@@ -232,29 +232,6 @@ def test_shards_of_which_each_holds_one_class(tmp_path):
     assert find_archives(tmp_path) == []  # now there are images
 
 
-def test_one_name_in_several_shards_is_told_apart_by_the_shard(tmp_path):
-    for k, shard in enumerate(("a", "b")):
-        pack(
-            tmp_path / f"{shard}.tar",
-            {"0.png": image(k), "0.cls": str(k).encode(), f"{k + 1}.png": image(k + 5), f"{k + 1}.cls": b"1"},
-        )
-    manifest = read_manifest(tmp_path, groups="none")
-    assert manifest.table["name"].tolist() == ["a/0.png", "a/1.png", "b/0.png", "b/2.png"]
-    assert manifest.labels.tolist() == [0, 1, 1, 1]
-
-
-def test_parts_of_a_download_are_neither_classes_nor_cases(tmp_path):
-    for part in range(1, 4):
-        names = [f"data/{kind}/patient{part}_{kind[0]}.png" for kind in ("sick", "well")]
-        packed = {name: image(10 * part + k) for k, name in enumerate(names)}
-        pack(tmp_path / f"glomeruli-00{part}.zip", packed | {"data/sick/patient9.png": image(100 + part)})
-    manifest = read_manifest(tmp_path)
-    assert manifest.classes == ("sick", "well") and manifest.table["case"].nunique() == 4
-    assert [Path(path).parts[-2] for path in manifest.table["path"]] == [
-        manifest.classes[label] for label in manifest.labels
-    ]
-
-
 @pytest.mark.parametrize("inside", ["{kind}/{stain}/patient{case}_{k}.png", "{kind}/patient{case}/{k}.png"])
 def test_zips_of_sites_that_share_some_names_are_read_as_their_folders_are(tmp_path, inside):
     for site, cases in (("siteA", 3), ("siteB", 5)):

@@ -12,10 +12,10 @@ from glomfeat.data.tables.columns import Asked
 PATIENTS = range(4)
 
 
-def tables(folder, patients, crops=None, images=None, write="P{}".format):
+def tables(folder, patients, write="P{}".format):
     """Two crops of each patient, whom the table of crops spells like `write`, and the table of patients."""
-    crops = crops or [f"im{p}_{k}.png" for p in PATIENTS for k in range(2)]
-    put(folder, images or crops)
+    crops = [f"im{p}_{k}.png" for p in PATIENTS for k in range(2)]
+    put(folder, crops)
     pd.DataFrame({"patient": [write(p) for p in PATIENTS for _ in range(2)], "image": crops}).to_csv(
         folder / "crops.csv", index=False
     )
@@ -25,43 +25,6 @@ def tables(folder, patients, crops=None, images=None, write="P{}".format):
 
 def of_patients(write="P{}".format, **columns):
     return {"patient": list(map(write, PATIENTS)), **columns}
-
-
-def by_class(classes):
-    crops = [f"patient{p}_{k}.png" for p in PATIENTS for k in range(2)]
-    return crops, [f"{classes[k % 2]}/{name}" for k, name in enumerate(crops)]
-
-
-def test_folders_of_classes_are_not_given_up_for_a_column_of_patients(tmp_path):
-    crops, images = by_class(("GS", "nonGS"))
-    tables(tmp_path, of_patients(stage=list("abab"), age=range(40, 44)), crops, images)
-    manifest = read_manifest(tmp_path)
-    assert manifest.classes == ("GS", "nonGS") and len(manifest) == 8
-    assert [line for line in manifest.said if line.startswith("warning: patients.csv")] == [
-        "warning: patients.csv is not used, because folders give the classes: to use it, add a column 'label' to the "
-        "table of its patients' files, or name the column of classes with --label-column"
-    ]
-    assert read_manifest(tmp_path, asked=Asked(label="stage")).classes == ("a", "b")
-
-
-@pytest.mark.parametrize("folders", [("Kollaps", "Narbe"), ("1", "2")])
-def test_it_is_asked_whether_folders_of_unknown_names_or_a_column_of_patients_are_classes(tmp_path, folders):
-    crops, images = by_class(folders)
-    tables(tmp_path, of_patients(KRAS=["wt", "mut"] * 2), crops, images)
-    said = (
-        f"the folders {', '.join(folders)} and a column of patients.csv may both be the classes: say which column it is"
-    )
-    with pytest.raises(ManifestError, match=said):
-        read_manifest(tmp_path)
-    assert read_manifest(tmp_path, asked=Asked(label="KRAS")).classes == ("mut", "wt")
-    assert {*read_manifest(tmp_path, layout="class/image").classes} == {*folders}
-
-
-@pytest.mark.parametrize("folders", [("slide1", "slide2"), ("siteA", "siteB"), ("train", "test")])
-def test_folders_that_are_no_classes_leave_them_to_the_table(tmp_path, folders):
-    crops, images = by_class(folders)
-    manifest = read_manifest(tables(tmp_path, of_patients(KRAS=["wt", "mut"] * 2), crops, images))
-    assert manifest.classes == ("mut", "wt") and not any("not used: KRAS" in line for line in manifest.said)
 
 
 @pytest.mark.parametrize("column", ["Sex", "patient_sex", "gender", "Geschlecht", "male", "site", "Hospital name"])
@@ -104,21 +67,6 @@ def test_patients_that_two_tables_spell_in_two_ways_are_not_left_out(tmp_path, o
     )
 
 
-def test_tables_that_share_no_patient_are_refused(tmp_path):
-    tables(tmp_path, of_patients("S{}".format, KRAS=["wt", "mut"] * 2))
-    said = r"^no file of crops\.csv is of a patient whose 'KRAS' patients\.csv tells: write patients in one way in 'pat"
-    with pytest.raises(ManifestError, match=said):
-        read_manifest(tmp_path)
-
-
-def test_two_tables_are_joined_by_the_column_that_both_have(tmp_path):
-    tables(tmp_path, of_patients(KRAS=["wt", "mut"] * 2))
-    crops = pd.read_csv(tmp_path / "crops.csv")
-    crops.assign(case=[f"c{k}" for k in range(8)]).to_csv(tmp_path / "crops.csv", index=False)
-    manifest = read_manifest(tmp_path, groups="patient")
-    assert manifest.labels.tolist() == [1, 1, 0, 0, 1, 1, 0, 0] and manifest.table["case"].nunique() == 4
-
-
 @pytest.mark.parametrize("theirs", ["subject_id", "patient_id", "case_id"])
 def test_two_tables_are_joined_by_columns_of_persons_if_both_have_some(tmp_path, theirs):
     """Numbers of cases and of patients may overlap, and a patient may have several cases."""
@@ -131,13 +79,3 @@ def test_two_tables_are_joined_by_columns_of_persons_if_both_have_some(tmp_path,
     key = frame["case_id" if theirs == "case_id" else "patient_id"]
     labels = read_manifest(tmp_path, groups="patient_id").table.set_index("name")["label"]
     assert labels[crops].tolist() == [{"a": 0, "b": 1}[patients["label"][k]] for k in key]
-
-
-def test_patients_without_a_file_and_files_without_a_patient_are_counted(tmp_path):
-    patients = {"patient": ["P0", "P1", "P2", "Q7", "Q8"], "KRAS": ["wt", "mut", "wt", "mut", "wt"]}
-    manifest = read_manifest(tables(tmp_path, patients), groups="Patient")
-    said = (
-        "crops.csv names files and patients.csv tells 'KRAS' of 5 patients: joined by 'patient'; 2 files of patients "
-        "without it are left out; 2 patients have no file in crops.csv"
-    )
-    assert said in manifest.said and manifest.table["case"].unique().tolist() == ["P0", "P1", "P2"]

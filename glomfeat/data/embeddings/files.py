@@ -1,11 +1,10 @@
 """Which files hold rows: one file, an npy and its names, or a folder with one file per image."""
 
 import hashlib
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from glomfeat.data.files import sha256_of
+from glomfeat.data.files import names_below, sha256_of
 from glomfeat.data.tables.read import HDF5, PER_IMAGE, TableError
 
 MANIFEST = "manifest.csv"
@@ -45,11 +44,7 @@ def stem_of(path):
 
 def rows_below(folder):
     """The ``.h5`` or ``.pt`` files below a folder, hidden ones left out."""
-    found = []
-    for root, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(root, name) for name in files if not name.startswith(".")]
-    found = sorted(path for path in found if path.suffix.lower() in PER_IMAGE)
+    found = sorted(Path(folder, name) for name in names_below(folder) if Path(name).suffix.lower() in PER_IMAGE)
     kinds = {"HDF5" if path.suffix.lower() in HDF5 else ".pt" for path in found}
     if len(kinds) > 1:
         where = sorted({str(path.parent.relative_to(folder)) for path in found})
@@ -60,22 +55,7 @@ def rows_below(folder):
 
 
 def names_beside(path):
-    """Find the file of names that lies beside an npy.
-
-    Parameters
-    ----------
-    path : path-like
-        ``t.npy``; beside it is ``t.csv``, ``t.txt`` (one name per line), or ``t_names.npy`` (an array of texts).
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    TableError
-        There is none, or more than one.
-    """
+    """Find the only file of names beside ``t.npy``: ``t.csv``, ``t.txt`` (a name on each line) or ``t_names.npy``."""
     path = Path(path)
     asked = [path.with_suffix(".csv"), path.with_suffix(".txt"), path.with_name(f"{path.stem}_names.npy")]
     there = [beside for beside in asked if beside.is_file()]

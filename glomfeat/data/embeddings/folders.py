@@ -13,6 +13,7 @@ from glomfeat.core.words import number_of
 from glomfeat.data.embeddings import hdf5
 from glomfeat.data.embeddings.files import MANIFEST
 from glomfeat.data.embeddings.named import Named, any_found, number_columns, refuse_twice
+from glomfeat.data.tables.joining import last_parts
 from glomfeat.data.tables.read import HDF5, TableError, read_frame
 
 
@@ -41,8 +42,7 @@ def names_of_folder(folder, files):
     relative = [path.relative_to(folder).with_suffix("").as_posix() for path in files]
     manifest = _manifest(folder)
     if manifest is None:
-        short = [name.rpartition("/")[2] for name in relative]
-        names = short if len(set(short)) == len(short) else relative
+        names = last_parts(relative)
         refuse_twice(names, folder)
         return pd.DataFrame({"name": names})
     named = [str(text).removesuffix(".pt") for text in manifest["embeddings"]]

@@ -197,20 +197,7 @@ def facts_in(file, layout):
 
 
 def open_hdf5(path):
-    """Open the rows of one file.
-
-    Parameters
-    ----------
-    path : path-like
-
-    Returns
-    -------
-    Named
-
-    Raises
-    ------
-    TableError
-        See `look` and `names_in`.
+    """Open the rows of one file; raises what `look` and `names_in` raise.
 
     Examples
     --------
@@ -231,18 +218,7 @@ def open_hdf5(path):
 
 
 def read_rows(path, places):
-    """Read some rows of a file: in whole runs where they lie densely, else one by one.
-
-    Parameters
-    ----------
-    path : path-like
-    places : ndarray of int64, shape (k,)
-
-    Returns
-    -------
-    ndarray, shape (k, d)
-        In the file's own type.
-    """
+    """Read the rows at some places of a file, in its own type: whole runs where they lie densely, else one by one."""
     with opened(path) as file:
         dataset = _rows_of(file[look(file).matrix])
         return _some(dataset, places) if dataset.ndim == 2 else np.repeat(dataset[:][None], len(places), axis=0)

@@ -180,17 +180,9 @@ def no_rows(path, frame, found):
 
 
 def mean_rows(rows):
-    """The mean of rows that are read a few at a time.
+    """The mean of rows that are read a few at a time, summed as float64; float32, shape (d,).
 
-    Parameters
-    ----------
-    rows : array of numbers, shape (n, d)
-        Or an object that has a length and can be sliced.
-
-    Returns
-    -------
-    ndarray of float32, shape (d,)
-        Summed as float64; for a single row, that row.
+    `rows` is an array of shape (n, d), or an object that has a length and can be sliced.
 
     Examples
     --------

@@ -1,6 +1,5 @@
 """Parquet read by row groups, so that a wide table is never held as a whole."""
 
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,43 +10,18 @@ from glomfeat.data.embeddings.named import Named, no_rows, refuse_twice
 from glomfeat.data.tables.columns import numbers_of, sort_columns, spoilt_cells, spoilt_in_words
 from glomfeat.data.tables.delimited import MOST_COLUMNS
 from glomfeat.data.tables.precision import coarse_columns
-from glomfeat.data.tables.read import TableError, find_column, find_names, row_names
+from glomfeat.data.tables.read import TableError, find_column, find_names, open_parquet_file, row_names
 
 AT_ONCE = 2048
-
-
-@contextmanager
-def _open(path):
-    """Open a parquet file; damage found only when its rows are read is reported in the same words."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        with parquet.ParquetFile(path) as file:
-            yield file
-    except (pa.ArrowException, OSError) as error:
-        raise TableError(
-            f"{Path(path).name} cannot be read: it is not a parquet file, or is damaged; copy or save it again"
-        ) from error
 
 
 def sorted_parquet(path, asked):
     """Sort the columns of a parquet file into those that describe and others.
 
-    Parameters
-    ----------
-    path : path-like
-    asked : glomfeat.data.tables.columns.Asked
-
-    Returns
-    -------
-    found : glomfeat.data.tables.columns.Sorted
-    empty : pandas.DataFrame
-        The file's columns without rows.
-    texts : pandas.DataFrame
-        The columns that hold no numbers.
+    Returns a `glomfeat.data.tables.columns.Sorted`, the file's columns without rows, and the columns that hold no
+    numbers.
     """
-    with _open(path) as file:
+    with open_parquet_file(path) as file:
         if file.metadata.num_columns > MOST_COLUMNS:
             raise TableError(
                 f"{Path(path).name} has {file.metadata.num_columns} columns, and parquet is read up to {MOST_COLUMNS}: "
@@ -59,15 +33,9 @@ def sorted_parquet(path, asked):
     return sort_columns(empty, asked, Path(path).name, texts), empty, texts
 
 
-def header_of_parquet(path):
-    """The names of a parquet file's columns, without reading a row."""
-    with _open(path) as file:
-        return file.schema_arrow.names
-
-
 def largest_group(path):
     """Rows in the largest row group of a parquet file; a group is read as a whole."""
-    with _open(path) as file:
+    with open_parquet_file(path) as file:
         return max((file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)), default=0)
 
 
@@ -82,34 +50,19 @@ def facts_of_parquet(path, asked):
     names = find_names(empty, Path(path).name, asked.name)
     others = {*empty.columns} - {*found.used} | {*names}
     others |= {column for name, _ in asked.uses if (column := find_column(empty, (name,))) is not None}
-    with _open(path) as file:
+    with open_parquet_file(path) as file:
         return file.read(columns=[*filter(others.__contains__, empty.columns)] if names else None).to_pandas(
             ignore_metadata=True
         )
 
 
 def open_parquet(path, asked):
-    """Open the rows of a parquet file; one row group is held at a time.
-
-    Parameters
-    ----------
-    path : path-like
-    asked : glomfeat.data.tables.columns.Asked
-
-    Returns
-    -------
-    Named
-
-    Raises
-    ------
-    TableError
-        The file is broken, or has no column of names or of numbers.
-    """
+    """Open the rows of a parquet file as `Named`; one row group is held at a time."""
     sorted_, empty, texts = sorted_parquet(path, asked)
     names_in, used = find_names(empty, Path(path).name, asked.name), list(sorted_.used)
     if not names_in or not used:
         raise no_rows(path, empty, sorted_)
-    with _open(path) as file:
+    with open_parquet_file(path) as file:
         frame = file.read(columns=names_in).to_pandas(ignore_metadata=True)
         names = row_names(frame, Path(path).name, asked.name).tolist()
         lengths = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
@@ -123,7 +76,7 @@ def open_parquet(path, asked):
     @lru_cache(maxsize=1)
     def group(k):
         found, row = np.empty((lengths[k], len(columns)), np.float32), 0
-        with _open(path) as file:
+        with open_parquet_file(path) as file:
             for batch in file.iter_batches(AT_ONCE, row_groups=[k], columns=used):
                 found[row : row + len(batch)] = numbers_of(batch.to_pandas(ignore_metadata=True), sorted_)
                 row += len(batch)

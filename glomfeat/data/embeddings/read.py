@@ -9,10 +9,10 @@ from glomfeat.data.embeddings import hdf5
 from glomfeat.data.embeddings.files import files_of, names_beside
 from glomfeat.data.embeddings.folders import is_by_row, names_of_folder, names_of_rows
 from glomfeat.data.embeddings.named import Named, no_rows, number_columns, refuse_twice
-from glomfeat.data.embeddings.parquet import facts_of_parquet, header_of_parquet, open_parquet
+from glomfeat.data.embeddings.parquet import facts_of_parquet, open_parquet
 from glomfeat.data.tables.columns import USUAL, numbers_of, sort_columns, spoilt_cells, spoilt_in_words
 from glomfeat.data.tables.precision import coarse_columns
-from glomfeat.data.tables.read import HDF5, NAME_COLUMNS, SHEETS, TableError, read_frame, row_names
+from glomfeat.data.tables.read import HDF5, NAME_COLUMNS, SHEETS, TableError, open_parquet_file, read_frame, row_names
 
 
 def names_of(path, asked=USUAL, wanted=()):
@@ -73,7 +73,8 @@ def header_of(path):
     if not path.is_file():
         return []
     if suffix == ".parquet":
-        return header_of_parquet(path)
+        with open_parquet_file(path) as file:
+            return file.schema_arrow.names
     if suffix == ".npy":
         path = names_beside(path)
         suffix = path.suffix.lower()

@@ -18,24 +18,11 @@ KNOWN = {"slide": SLIDE_COLUMNS, "site": ("site",), "split": ("split",)}
 
 
 def add_facts(frame, folders, tree, notes, labels=""):
-    """Give images the facts that only their folders tell.
+    """Give images the facts that only their folders tell: ``slide``, ``site``, ``split`` and `BY_FOLDER`.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        With ``name``, and perhaps columns of the user's, which take precedence.
-    folders : list of str
-        The folder of each row, from `glomfeat.data.folders.layout.folder_of`.
-    tree : glomfeat.data.folders.layout.Tree
-    notes : list of str
-        Lines for the user; more are added.
-    labels : str
-        The table that gives the classes; empty if folders do.
-
-    Returns
-    -------
-    pandas.DataFrame
-        With ``slide``, ``site``, ``split`` and `BY_FOLDER` if the tree has them.
+    Columns of the user's in `frame` take precedence. `folders` has the folder of each row, `tree` is a
+    `glomfeat.data.folders.layout.Tree`, and `labels` the table that gives the classes, empty if folders do. A line is
+    added to `notes`.
     """
     shown = tree
     if {"case", MAYBE} & {*tree.levels} and (tree.by_hand or find_column(frame, CASE_COLUMNS) is None):

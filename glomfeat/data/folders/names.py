@@ -35,25 +35,12 @@ GRADED = re.compile(
     r"(?i)^((isup|banff|gleason|oxford)?[-_ ]?(grade|class|stage|score|type|level|label|ckd|kl)[-_ ]*"
     r"(\d\d?|[iv]+|[a-f])[a-c]?|\d)$"
 )
-CLASSES = frozenset(
-    ("normal", "abnormal", "healthy", "disease", "diseased", "control", "controls", "benign", "malignant", "tumor")
-    + (
-        "tumour",
-        "cancer",
-        "carcinoma",
-        "metastasis",
-        "positive",
-        "negative",
-        "pos",
-        "neg",
-        "yes",
-        "no",
-        "true",
-        "false",
-    )
-    + ("sclerotic", "sclerosed", "nonsclerotic", "sclerosis", "nonsclerosis", "gs", "ngs", "nongs", "sgs", "global")
-    + ("segmental", "sick", "well", "viable", "obsolete", "good", "bad", "other", "others", "none", "glomeruli")
-)
+_CLASSES = """
+    normal abnormal healthy disease diseased control controls benign malignant tumor tumour cancer carcinoma metastasis
+    positive negative pos neg yes no true false sclerotic sclerosed nonsclerotic sclerosis nonsclerosis gs ngs nongs sgs
+    global segmental sick well viable obsolete good bad other others none glomeruli
+"""
+CLASSES = frozenset(_CLASSES.split())
 
 
 def words_of(name):

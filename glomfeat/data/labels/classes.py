@@ -13,9 +13,8 @@ from glomfeat.core.words import as_seen, joined, number_of
 from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.labels.two_tables import read_two
 from glomfeat.data.problems import SHOWN, ManifestError
-from glomfeat.data.tables.columns import USUAL, label_column
+from glomfeat.data.tables.columns import USUAL, fact_of, label_column, words_of_options
 from glomfeat.data.tables.delimited import look_at, read_text
-from glomfeat.data.tables.facts import fact_of, words_of_options
 from glomfeat.data.tables.read import (
     LABEL_COLUMNS,
     NAME_COLUMNS,
@@ -125,16 +124,7 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
 def lines_on_emptied(path, frame, asked):
     """Name texts such as NA that count as no value in columns of texts that options name, though they may be values.
 
-    Parameters
-    ----------
-    path : path-like
-    frame : pandas.DataFrame
-        The table as it was read; in workbooks and parquet files such texts are values.
-    asked : glomfeat.data.tables.columns.Asked
-
-    Returns
-    -------
-    list of str
+    In workbooks and parquet files such texts are values. `frame` is the table as it was read.
     """
     path, words = Path(path), words_of_options(asked)
     lacking = [column for column in frame.columns if plain(column) in words and frame[column].isna().any()]
@@ -182,22 +172,8 @@ def _check_second(frame, where, label, asked, notes):
 def one_row_each(frame, problems, asked, notes, where, same=None):
     """Keep the first row of each image; report images whose rows differ in their label or in a column that is used.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        From `labelled`.
-    problems, notes : list
-        More are added.
-    asked : glomfeat.data.tables.columns.Asked
-        Names the columns that options use; those of cases, slides and sites are always compared.
-    where : str
-        The table, for messages.
-    same : pandas.Series, optional
-        What rows of one image share; by default its name.
-
-    Returns
-    -------
-    pandas.DataFrame
+    These are the columns that options name, and those of cases, slides and sites. `where` is the table, for messages,
+    and `same` what rows of one image share, by default its name. More is added to `problems` and `notes`.
     """
     same = frame["name"] if same is None else same
     twice = same.duplicated(keep=False)
@@ -237,16 +213,6 @@ def spelling(label):
 
 def one_spelling(labels, notes):
     """Merge labels that differ only in case, blanks or the form of letters into one class, in the commonest spelling.
-
-    Parameters
-    ----------
-    labels : pandas.Series of str
-    notes : list of str
-        More are added.
-
-    Returns
-    -------
-    pandas.Series of str
 
     Examples
     --------

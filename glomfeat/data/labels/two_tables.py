@@ -6,10 +6,10 @@ from glomfeat.core.words import number_of
 from glomfeat.data.cases import written_loosely
 from glomfeat.data.folders.names import words_of
 from glomfeat.data.problems import ManifestError
-from glomfeat.data.tables.columns import label_column
-from glomfeat.data.tables.facts import fact_of
+from glomfeat.data.tables.columns import fact_of, label_column
 from glomfeat.data.tables.read import (
     CASE_COLUMNS,
+    OF_PERSONS,
     SHEETS,
     SITE_COLUMNS,
     TableError,
@@ -24,31 +24,15 @@ from glomfeat.data.tables.read import (
 from glomfeat.data.tables.unclear import take_unclear
 
 MOST_CLASSES = 10
-OF_PERSONS = {"sex", "gender", "geschlecht", "sexe", "sexo", "male", "female", "race", "ethnicity", "age", "laterality"}
-OF_PERSONS |= {*SITE_COLUMNS, "clinic", "klinik", "country", "year", "cohort", "batch", "stain"}
+NO_CLASSES = {*OF_PERSONS, *SITE_COLUMNS, "clinic", "klinik", "country", "year", "cohort", "batch", "stain"}
 PERSONS = ("patient", "subject", "donor", "participant", "person")
 
 
 def read_two(path, frame, asked, notes):
-    """The rows of a table of files with their patients' class, taken from the other table in the folder.
+    """The rows of a table of files with their patients' class, taken from the other table in the folder, and its name.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        Path of either table.
-    frame : pandas.DataFrame
-        The content of that table.
-    asked : glomfeat.data.tables.columns.Asked
-    notes : list of str
-        More are added.
-
-    Returns
-    -------
-    frame : pandas.DataFrame
-        Includes the files of patients without a class.
-    label : str
-        Its column of classes.
-        A single None is returned instead of both if there are no such two tables.
+    `frame` is the content of `path`, which may be either table. Files of patients without a class are among the rows.
+    None if there are no such two tables.
     """
     if find_column(frame, CASE_COLUMNS) is None:
         return None
@@ -123,16 +107,9 @@ def _refuse_spellings(key, called, files, patients):
         )
 
 
-def clinical_table(paths):
-    """Which of some tables is the one of patients, if another one names their files; or None."""
-    heads = {}
-    for path in paths:
-        try:
-            head = read_frame(path, rows=100)
-        except TableError:
-            continue
-        if find_column(head, CASE_COLUMNS) is not None:
-            heads[path] = head
+def clinical_table(heads):
+    """Which of some tables, by their first rows, is the one of patients, if another names their files; or None."""
+    heads = {path: head for path, head in heads.items() if find_column(head, CASE_COLUMNS) is not None}
     files = [path for path, head in heads.items() if find_names(head, path.name)]
     patients = [path for path in heads if path not in files]
     return patients[0] if len(files) == len(patients) == 1 else None
@@ -144,7 +121,7 @@ def _class_of_patients(frame, where, asked):
         return label
     counts = {column: frame[column].nunique() for column in frame.columns if not known_kind(column)}
     classes = [column for column, count in counts.items() if 2 <= count <= MOST_CLASSES]
-    if len(classes) == 1 and not fact_of(classes[0]) and not OF_PERSONS & {*words_of(classes[0])}:
+    if len(classes) == 1 and not fact_of(classes[0]) and not NO_CLASSES & {*words_of(classes[0])}:
         return classes[0]
     shown = ", ".join(f"{column} ({counts[column]} values)" for column in classes) or "none with 2 to 10 values"
     raise ManifestError(f"{where} does not say which column holds the classes ({shown}): say it with --label-column")

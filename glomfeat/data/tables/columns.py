@@ -30,15 +30,7 @@ SPLITS |= {"partition", "train", "test", "istrain", "istest"}
 SITES = {word for site in SITE_COLUMNS for word in (plain(site), plain(site) + "id")}
 PLACES = {"centroid", "coord", "coords", "coordinate", "coordinates", "location", "bbox", "center", "min", "max"}
 CELLPROFILER = (
-    "Metadata_",
-    "ExecutionTime_",
-    "ModuleError_",
-    "Group_",
-    "Parent_",
-    "Number_",
-    "Scaling_",
-    "Series_",
-    "Frame_",
+    *("Metadata_", "ExecutionTime_", "ModuleError_", "Group_", "Parent_", "Number_", "Scaling_", "Series_", "Frame_"),
 )
 ASK = "--columns takes columns that are left out by their full names"
 PLACE = "a place"
@@ -232,6 +224,31 @@ def _uses(asked):
 def label_column(frame, where, asked=""):
     """The column that holds the classes, or None."""
     return named_by_user(frame, asked, "--label-column", where) if asked else find_column(frame, LABEL_COLUMNS)
+
+
+def fact_of(column):
+    """What a column says of rows by its header: ``case``, ``slide``, ``site``, ``split``, or nothing.
+
+    Examples
+    --------
+    >>> fact_of("Patient No."), fact_of("Scanner"), fact_of("set"), fact_of("area"), fact_of("label")
+    ('case', 'site', 'split', '', '')
+    """
+    kind, word = known_kind(column), plain(column)
+    if kind in ("case", "slide"):
+        return kind
+    return "site" if word in SITES else "split" if word in SPLITS else ""
+
+
+def words_of_options(asked):
+    """The columns that options name, such as ``--groups`` and ``--scheme``, as `glomfeat.data.tables.read.plain` words.
+
+    Examples
+    --------
+    >>> sorted(words_of_options(Asked(but=("Part",), uses=(("Grade", "--subgroups groups by it"),))))
+    ['grade', 'part']
+    """
+    return {*map(plain, asked.named), *(plain(column) for column, _ in asked.uses)} - {""}
 
 
 def matching(columns, patterns, option):

@@ -35,6 +35,12 @@ def last_part(name):
     return as_parts(name)[-1] if BETWEEN.search(name) else name.rpartition("/")[2]
 
 
+def last_parts(names):
+    """Relative names without their folders, if these are unique."""
+    short = [name.rpartition("/")[2] for name in names]
+    return short if len(set(short)) == len(short) else names
+
+
 def without_suffix(name):
     """A name without its suffix; a dot followed by a number does not begin one.
 

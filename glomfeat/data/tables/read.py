@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -35,6 +36,9 @@ CASE_COLUMNS = (
 SLIDE_COLUMNS = ("slide", "slide_id", "slide name", "slide file", "wsi")
 FOLD_COLUMNS = ("fold", "split", "repeat")
 SITE_COLUMNS = ("site", "scanner", "center", "centre", "hospital", "institution")
+OF_PERSONS = frozenset(  # what a column says of any patient
+    ("age", "sex", "gender", "geschlecht", "sexe", "sexo", "male", "female", "race", "ethnicity", "laterality")
+)
 TEXTS = (".csv", ".tsv", ".txt")
 SHEETS = (*TEXTS, ".xlsx")
 TABLES = (*SHEETS, ".parquet")
@@ -236,7 +240,8 @@ def read_frame(path, text=(), rows=None, numbers=()):
         raise TableError(f"{path.name}: tables are {', '.join(TABLES)}, not {suffix or 'without a suffix'!r}{remedy}")
     text = {*map(plain, text)} | OF_TEXT
     if suffix == ".parquet":
-        return _read_parquet(path)
+        with open_parquet_file(path) as file:
+            return file.read().to_pandas(ignore_metadata=True)
     if suffix == ".xlsx":
         return _texts(read_workbook(path, rows), text)
     try:
@@ -269,15 +274,18 @@ def _texts(frame, text):
     return frame
 
 
-def _read_parquet(path):
+@contextmanager
+def open_parquet_file(path):
+    """Open a parquet file; damage found only when its rows are read is reported in the same words."""
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        return parquet.read_table(path).to_pandas(ignore_metadata=True)
+        with parquet.ParquetFile(path) as file:
+            yield file
     except (pa.ArrowException, ValueError, OSError) as error:
         raise TableError(
-            f"{path.name} cannot be read: it is not a parquet file, or is damaged; copy or save it again"
+            f"{Path(path).name} cannot be read: it is not a parquet file, or is damaged; copy or save it again"
         ) from error
 
 
