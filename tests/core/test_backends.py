@@ -1,5 +1,6 @@
 """Studies on clusters: the bytes of this machine's own, whatever dies, and one message where it cannot work."""
 
+import importlib
 import os
 import pickle
 import signal
@@ -238,6 +239,17 @@ def test_workers_see_a_module_as_it_is_now(dask, at, monkeypatch):
         write(value)
         with opened(at(backend="dask", scheduler=dask.scheduler_address), quiet) as prepared:
             assert [ended.found for ended in do(prepared, edited.read, range(4)).values()] == [value] * 4
+
+
+def test_workers_see_what_a_module_imports_as_it_is_now(dask, at, mine):
+    Path("mine.py").write_text(f"{MINE}\n\ndef read(_):\n    from lab import tools\n    return tools.VALUE\n")
+    importlib.reload(mine)
+    Path("lab").mkdir()
+    Path("lab/tools.py").write_text("from lab.deep import VALUE\n")
+    for value in (1, 22):
+        Path("lab/deep.py").write_text(f"VALUE = {value}\n")
+        with opened(at(backend="dask", scheduler=dask.scheduler_address), quiet) as prepared:
+            assert [ended.found for ended in do(prepared, mine.read, range(4)).values()] == [value] * 4
 
 
 def test_workers_with_another_version_are_refused_before_any_work(dask, mine, feature_table, monkeypatch):
