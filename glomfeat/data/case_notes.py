@@ -14,6 +14,7 @@ from glomfeat.data.tables.read import find_column, known_kind, listed, plain, re
 
 OURS = ("name", "raw", "path", "folder", "in", BELOW, BY_FOLDER)
 WITHOUT_GROUPS = "without --groups none"
+NOT_USED = "columns that are not used"
 SHOWN, MOST_PARTS = 5, 20
 ABOUT = frozenset(  # what a column says about a patient or a biopsy
     ("age", "date", "day", "year", "time", "type", "sex", "gender", "race", "weight", "height", "bmi", "egfr", "gfr")
@@ -310,4 +311,4 @@ def unused_columns(frame, asked, case):
                 f"--scheme given:{column} takes it"
             )
     rest = [column for column in left if column not in splits]
-    return lines + ([f"columns that are not used: {listed(rest, 20)}"] if rest else [])
+    return lines + ([f"{NOT_USED}: {listed(rest, 20)}"] if rest else [])

@@ -367,7 +367,7 @@ def test_a_site_in_the_table_is_probed_and_cases_that_are_unknown_do_not_stop_it
         image = np.full((40, 40, 3), 60 + 120 * (k % 2), np.uint8) + rng.integers(0, 40, (40, 40, 3), np.uint8)
         (tmp_path / f"{k}.png").write_bytes(encode_png(image))
         rows.append((f"{k}.png", k // 2 % 2, "AB"[k % 2]))
-    pd.DataFrame(rows, columns=["path", "label", "scanner"]).to_csv(tmp_path / "labels.csv", index=False)
+    pd.DataFrame(rows, columns=["path", "label", "Scanner ID"]).to_csv(tmp_path / "labels.csv", index=False)
     assert (
         run(
             tmp_path / "labels.csv",
@@ -381,7 +381,8 @@ def test_a_site_in_the_table_is_probed_and_cases_that_are_unknown_do_not_stop_it
         == 1
     )
     found = codes(tmp_path / "out")
-    assert found["shortcut.scanner"]["what"].startswith("colour tells the scanner groups apart")
+    assert found["shortcut.scanner_id"]["what"].startswith("colour tells the scanner_id groups apart")
+    assert "sites" in found and "columns that a study would not use: Scanner ID" in read_audit(tmp_path / "out")["said"]
     assert found["cases.unknown"]["severity"] == "severe"
 
 

@@ -11,6 +11,8 @@ from glomfeat.checks.data.cases import TELLS, TELLS_MUCH, most_folds
 from glomfeat.checks.data.findings import Finding
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.splits import SplitError, make_folds
+from glomfeat.data.tables.columns import SITES
+from glomfeat.data.tables.read import plain
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
 from glomfeat.metrics.scores import auroc
@@ -26,7 +28,7 @@ PARTS = {
 FOLDS = 5
 LEAST_IMAGES = 3  # of a case or site that is to be told
 MOST_GROUPS = 60  # the largest cases; more would take minutes and say the same
-SITES = ("site", "scanner", "center", "centre", "hospital", "institution", "lab", "batch")
+OF_SITES = SITES | {"lab", "labid", "batch", "batchid"}  # tables of features may measure something called so
 WHY = "a network learns what tells the classes apart on these images, and this needs no glomerulus"
 
 
@@ -204,7 +206,7 @@ def probe_sites(frame, shortcut, seed):
     """Run `probe_groups` for every column of the user's table that names a site, a scanner or the like."""
     found = []
     for column in frame.columns:
-        known = str(column).strip().lower()
-        if known.removesuffix("_id") in SITES and frame[column].notna().all():
+        if plain(column) in OF_SITES and frame[column].notna().all():
+            known = "_".join(str(column).lower().split())
             found += probe_groups(frame[column].astype(str).to_numpy(), shortcut, f"{known} groups", seed)
     return found

@@ -18,6 +18,7 @@ from glomfeat.checks.data.probe import probe_classes, probe_groups, probe_sites
 from glomfeat.checks.data.sites import find_sites, probe_sites_of
 from glomfeat.core.cache import Store
 from glomfeat.core.memory import BudgetError
+from glomfeat.data.case_notes import NOT_USED
 from glomfeat.data.cases import pseudonyms
 from glomfeat.data.images.decode import ImageError, Preprocess
 from glomfeat.data.manifest import inspect_manifest
@@ -31,6 +32,7 @@ PROBLEM = {
     "files without a label": "warning",
     "images without a label": "warning",
 }
+NO_STUDY = "columns that a study would not use"  # the audit itself may look at them
 EXAMPLES = ", which fits the others ("  # before names of images and their cases
 
 
@@ -135,7 +137,7 @@ def audit(options, cache, jobs, free):
     columns = find_sites(inspected.frame, options.sites, inspected.data)
     others = _others(options, inspected.manifest, columns)
     manifest, frame, findings = _completed(inspected)
-    said = manifest.said
+    said = tuple(line.replace(NOT_USED, NO_STUDY, 1) if line.startswith(NOT_USED) else line for line in manifest.said)
     hidden = () if options.show_names else tuple(manifest.table["name"])
     findings += [_problem(what, rows, hidden) for what, rows in inspected.problems if not _told_elsewhere(what)]
     opened = (manifest.table["digest"] != "").to_numpy()
