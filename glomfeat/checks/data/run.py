@@ -172,7 +172,7 @@ def audit(options, cache, jobs, free):
         sampled = pairs.attrs.get("sampled", "")
         pairs = described(manifest, pairs, options.folds, options.seed, shown)
         findings += check_pairs(manifest, pairs, options.folds, options.seed, sampled)
-        findings += check_sizes(manifest, sizes)
+        findings += check_sizes(manifest, sizes, options.seed)
         if len(manifest.classes) > 1:
             findings += probe_classes(manifest, shortcut, options.folds, options.seed)
         if manifest.by_case:
@@ -240,7 +240,10 @@ def _completed(inspected):
         found = [
             Finding("cases.some_unknown", "severe", text, "by --groups, a column or the names", why, "name the case")
         ]
-    return replace(manifest, table=table, by_case=manifest.by_case and not unknown.all()), inspected.frame, found
+    manifest = replace(manifest, table=table, by_case=manifest.by_case and not unknown.all())
+    if not manifest.by_case:
+        manifest = replace(manifest, said=(manifest.counted, *manifest.said[1:]))
+    return manifest, inspected.frame, found
 
 
 def _told_elsewhere(what):
