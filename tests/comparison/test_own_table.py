@@ -6,6 +6,7 @@ import pytest
 import yaml
 from helpers.running import refusal, run_study
 
+from glomfeat.comparison.folder import differences
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.own_table import written
 from glomfeat.comparison.prepare import prepare
@@ -70,6 +71,13 @@ def test_an_export_says_too_that_a_table_gives_only_labels(feature_table, noise,
     assert USED not in said
     assert export.main([str(noise), *options, str(tmp_path / "b.parquet")]) == 0
     assert USED in capsys.readouterr().out
+
+
+def test_it_is_the_same_study_if_the_usual_positive_class_is_named(feature_table):
+    asked = (None, "1", "0")
+    unnamed, usual, other = (prepare(Study(str(feature_table), positive=one), [].append).identity for one in asked)
+    assert unnamed == usual and unnamed["positive"] is None
+    assert differences(unnamed, other).startswith("positive: None there, 0 now; data: ")
 
 
 def test_a_study_of_networks_says_of_a_table_that_it_needs_images(feature_table):
