@@ -75,7 +75,10 @@ def make_features(study, ways, manifest, say, notes):
     if len(set(names)) < len(names):
         raise StudyError(f"two features have one name: {', '.join(names)}; rename one")
     if manifest.source and study.nets:
-        raise FeatureError(f"{', '.join(study.nets)}: {study.data} is a feature table without images; leave out --nets")
+        why = f"{study.data} is a feature table without images"
+        if type(study).nets:
+            raise FeatureError(f"{why}, and this study trains networks: name images, or use studies.compare")
+        raise FeatureError(f"{', '.join(study.nets)}: {why}; leave out --nets")
     refuse_blind(manifest, features, study.data)
     if manifest.source and (len(ways) > 1 or ways[0].preprocess.stain):
         several = [name for name, _ in ways[0].named] or ["stain"]

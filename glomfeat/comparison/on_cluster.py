@@ -13,6 +13,7 @@ from glomfeat.core.cluster.worker import TOKEN, Run
 from glomfeat.core.disk import CACHE, writing
 from glomfeat.core.environment import versions
 from glomfeat.core.memory import format_bytes
+from glomfeat.core.own_modules import files_of
 from glomfeat.core.plugins import name_of
 from glomfeat.core.progress import waiting_for
 from glomfeat.core.words import number_of
@@ -76,7 +77,7 @@ def opened(prepared, say):
 
 
 def own_modules(names):
-    """The user's modules: those in ``module:function``, and those next to them in the current folder.
+    """The user's modules: those in ``module:function``, what these import, and those in the current folder.
 
     Parameters
     ----------
@@ -92,10 +93,11 @@ def own_modules(names):
     >>> own_modules(["math:sqrt", "svm", "resnet18:finetune"])
     ('math',)
     """
-    named = {name.partition(":")[0].partition(".")[0] for name in names if ":" in name} & set(sys.modules)
+    named = {name.partition(":")[0] for name in names if ":" in name} & set(sys.modules)
     here = Path.cwd()
     beside = {name for name, module in list(sys.modules.items()) if _folder(module) == here and "." not in name}
-    return tuple(sorted(name for name in named | beside if not name.startswith("__")))
+    found = {name.partition(".")[0] for name in {*named, *beside, *files_of(named | beside)}}
+    return tuple(sorted(name for name in found if not name.startswith("__")))
 
 
 def _folder(module):

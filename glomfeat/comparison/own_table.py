@@ -38,9 +38,10 @@ def without_own_features(manifest, features):
     Returns
     -------
     Manifest
-        Unchanged if the table is among the features, or if it is no table.
+        Unchanged if the table is among the features, if there are none, or if it is no table.
     """
-    if not manifest.source or not all(map(is_forced, features)) or any(is_source(name, manifest) for name in features):
+    tables = features and all(map(is_forced, features))
+    if not manifest.source or not tables or any(is_source(name, manifest) for name in features):
         return manifest
     name = Path(manifest.source).name
     rest = [line for line in manifest.said if not isinstance(line, OfColumns)]

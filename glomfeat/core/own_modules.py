@@ -85,7 +85,32 @@ def files_needed(code, names, modules=()):
     """
     package = getattr(names.get("__spec__"), "parent", None) or names.get("__package__")
     find = functools.cache(_find)  # for this call, because files may change before the next one
-    found, left = {}, [*_imported(code, package, find), *_reached(code, modules, find)]
+    return _files([*_imported(code, package, find), *_reached(code, modules, find)], find)
+
+
+def files_of(modules):
+    """Digests of the files of modules of the user's own, and of all that these need; see `files_needed`.
+
+    Parameters
+    ----------
+    modules : iterable of str
+        Names of modules; those that are not the user's own are left out.
+
+    Returns
+    -------
+    dict of str to str
+
+    Examples
+    --------
+    >>> files_of(["numpy", "glomfeat.core"])
+    {}
+    """
+    return _files([upper for name in modules for upper in _with_packages(name)], functools.cache(_find))
+
+
+def _files(left, find):
+    """Digests of the files of some modules, and of all that these need."""
+    found = {}
     while left:
         name = left.pop()
         if name in found or (spec := find(name)) is None:

@@ -23,6 +23,7 @@ from glomfeat.data.tables.read import OF_PERSONS, find_column, known_kind, liste
 
 OURS = ("name", "raw", "path", "folder", "in", BELOW, BY_FOLDER)
 WITHOUT_GROUPS = "without --groups none"
+NOT_USED = "columns that are not used"
 SHOWN, MOST_PARTS = 5, 20
 ABOUT = OF_PERSONS.union(  # what a column says about a patient or a biopsy
     ("date", "day", "year", "time", "type", "weight", "height", "bmi", "egfr", "gfr", "status", "outcome", "diagnosis")
@@ -264,4 +265,4 @@ def unused_columns(frame, asked, case):
                 f"--scheme given:{column} takes it"
             )
     rest = [column for column in left if column not in splits]
-    return lines + ([f"columns that are not used: {listed(rest, 20)}"] if rest else [])
+    return lines + ([f"{NOT_USED}: {listed(rest, 20)}"] if rest else [])

@@ -17,9 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+from sklearn.metrics import roc_auc_score
 
 from glomfeat.checks.data.candidates import MIRROR, hashes, near_hashes, thumbnail, unit
-from glomfeat.checks.data.cases import check_cases, check_classes, check_folds_possible, check_sizes, most_folds
+from glomfeat.checks.data.cases import (
+    check_cases,
+    check_classes,
+    check_folds_possible,
+    check_sizes,
+    most_folds,
+    telling,
+)
 from glomfeat.checks.data.duplicates import find_pairs
 from glomfeat.checks.data.files import look
 from glomfeat.checks.data.keypoints import describe, keypoints, unpack
@@ -35,6 +43,7 @@ from glomfeat.data.manifest import Manifest, ManifestError, inspect_manifest, re
 from glomfeat.data.phantom import Phantom, make_phantom
 from glomfeat.features.extract import extract
 from glomfeat.features.make import make_feature
+from glomfeat.metrics.resampling import jackknife_limits
 from glomfeat.report.page import section_html
 from glomfeat.report.sections import audit as audit_section
 from studies import audit
@@ -321,6 +330,37 @@ def test_the_probe_tells_colour_that_tells_from_colour_that_does_not():
     assert dict(told.figures)["auroc width and height"] < 0.7
 
 
+@pytest.mark.parametrize(
+    ("found", "severity"),
+    [
+        ([], "info"),
+        ([(0.89, 0.5), (0.6, 0.55)], "info"),
+        ([(0.7, 0.51)], "warning"),
+        ([(0.95, 0.5), (0.8, np.nan)], "warning"),
+        ([(0.95, 0.5), (0.9, 0.51)], "severe"),
+    ],
+)
+def test_only_limits_without_chance_make_what_tells_the_class_severe(found, severity):
+    assert telling(found) == severity
+
+
+def test_noise_of_few_cases_is_no_shortcut():
+    rng = np.random.default_rng(11)
+    of_case = np.repeat(np.arange(10), 6)
+    manifest = manifest_of(of_case % 2, [f"c{k}" for k in of_case])
+    noise = (np.repeat(rng.normal(size=(10, 10)), 6, axis=0) + rng.normal(size=(60, 10))).astype(np.float32)
+    (told,) = probe_classes(manifest, noise, 5, seed=0)
+    assert max(row["auroc"] for row in told.rows) > 0.8 and told.severity == "info"
+    sizes = np.round(100 * np.exp(0.2 * noise[:, :2])).astype(int)
+    (told,) = check_sizes(manifest, sizes)
+    value, labels = sizes[:, 0] / sizes[:, 1], manifest.labels
+    area = roc_auc_score(labels, value)
+    without = np.array([roc_auc_score(labels[of_case != k], value[of_case != k]) for k in range(10)])
+    low, high = jackknife_limits(area, without, holders=5)
+    assert area > 0.7 > 0.5 > low and told.severity == "info"
+    assert told.what.endswith(f", of the aspect {area:.2f} ({low:.2f} to {high:.2f})")
+
+
 def test_the_probe_tells_whether_colour_gives_the_case_away():
     rng = np.random.default_rng(0)
     cases, shortcut = np.repeat(list("abcd"), 20), rng.normal(size=(80, 10)).astype(np.float32)
@@ -367,7 +407,7 @@ def test_a_site_in_the_table_is_probed_and_cases_that_are_unknown_do_not_stop_it
         image = np.full((40, 40, 3), 60 + 120 * (k % 2), np.uint8) + rng.integers(0, 40, (40, 40, 3), np.uint8)
         (tmp_path / f"{k}.png").write_bytes(encode_png(image))
         rows.append((f"{k}.png", k // 2 % 2, "AB"[k % 2]))
-    pd.DataFrame(rows, columns=["path", "label", "scanner"]).to_csv(tmp_path / "labels.csv", index=False)
+    pd.DataFrame(rows, columns=["path", "label", "Scanner ID"]).to_csv(tmp_path / "labels.csv", index=False)
     assert (
         run(
             tmp_path / "labels.csv",
@@ -381,8 +421,11 @@ def test_a_site_in_the_table_is_probed_and_cases_that_are_unknown_do_not_stop_it
         == 1
     )
     found = codes(tmp_path / "out")
-    assert found["shortcut.scanner"]["what"].startswith("colour tells the scanner groups apart")
+    assert found["shortcut.scanner_id"]["what"].startswith("colour tells the scanner_id groups apart")
+    assert "sites" in found and "columns that a study would not use: Scanner ID" in read_audit(tmp_path / "out")["said"]
     assert found["cases.unknown"]["severity"] == "severe"
+    assert read_audit(tmp_path / "out")["said"][0] == "24 images: 12 0, 12 1"
+    assert found["shortcut.class"]["how"].endswith("; limits: jackknife over images")
 
 
 @pytest.mark.slow

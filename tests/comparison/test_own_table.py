@@ -6,11 +6,14 @@ import pytest
 import yaml
 from helpers.running import refusal, run_study
 
+from glomfeat.comparison.folder import differences
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.own_table import written
 from glomfeat.comparison.prepare import prepare
+from glomfeat.features.base import FeatureError
 from studies import export, refit
 from studies._cli import parse_options
+from studies.padding import Padding
 
 USED = "noise.csv: 6 columns are used: x0, x1, x2, x3, x4, x5"
 
@@ -68,6 +71,22 @@ def test_an_export_says_too_that_a_table_gives_only_labels(feature_table, noise,
     assert USED not in said
     assert export.main([str(noise), *options, str(tmp_path / "b.parquet")]) == 0
     assert USED in capsys.readouterr().out
+
+
+def test_it_is_the_same_study_if_the_usual_positive_class_is_named(feature_table):
+    asked = (None, "1", "0")
+    unnamed, usual, other = (prepare(Study(str(feature_table), positive=one), [].append).identity for one in asked)
+    assert unnamed == usual and unnamed["positive"] is None
+    assert differences(unnamed, other).startswith("positive: None there, 0 now; data: ")
+
+
+def test_a_study_of_networks_says_of_a_table_that_it_needs_images(feature_table):
+    said = []
+    with pytest.raises(FeatureError) as why:
+        prepare(Padding(data=str(feature_table)), said.append)
+    message = f"{feature_table} is a feature table without images, and this study trains networks: name images, or use "
+    assert str(why.value) == f"{message}studies.compare"
+    assert not any("is a feature" in line for line in said)
 
 
 def test_a_study_of_a_table_is_refitted_where_the_table_is_now(feature_table, noise, tmp_path, capsys, without_report):

@@ -227,17 +227,22 @@ def test_an_error_of_a_call_is_raised_and_what_waits_is_cancelled(dask, at, mine
     assert not dask.scheduler.tasks and len(list(Path().glob("ran-*"))) < 20
 
 
-def test_workers_see_a_module_as_it_is_now(dask, at, monkeypatch):
+def test_workers_see_a_module_and_what_it_imports_as_they_are_now(dask, at, monkeypatch):
     def write(value):
-        Path("edited.py").write_text(f"VALUE = {value}\n\ndef read(_):\n    return VALUE\n")
+        Path("edited.py").write_text(f"VALUE = {value}\n\ndef read(_):\n    from lab import tools\n{found}")
+        Path("lab/deep.py").write_text(f"VALUE = {value + 1}\n")
 
+    found = "    return VALUE, tools.VALUE\n"
+    Path("lab").mkdir()
+    Path("lab/tools.py").write_text("from lab.deep import VALUE\n")
     write(1)
     edited = __import__("edited")
     monkeypatch.setitem(sys.modules, "edited", edited)
     for value in (1, 22):
         write(value)
         with opened(at(backend="dask", scheduler=dask.scheduler_address), quiet) as prepared:
-            assert [ended.found for ended in do(prepared, edited.read, range(4)).values()] == [value] * 4
+            seen = [ended.found for ended in do(prepared, edited.read, range(4)).values()]
+        assert seen == [(value, value + 1)] * 4
 
 
 def test_workers_with_another_version_are_refused_before_any_work(dask, mine, feature_table, monkeypatch):

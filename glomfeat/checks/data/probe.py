@@ -7,12 +7,13 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedKFold
 
-from glomfeat.checks.data.cases import TELLS, TELLS_MUCH, most_folds
+from glomfeat.checks.data.cases import LIMITS, most_folds, telling, units_of
 from glomfeat.checks.data.findings import Finding
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.splits import SplitError, make_folds
-from glomfeat.metrics.own_cases import own_cases
-from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
+from glomfeat.data.tables.columns import SITES
+from glomfeat.data.tables.read import plain
+from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights
 from glomfeat.metrics.scores import auroc
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import scores_of
@@ -26,7 +27,7 @@ PARTS = {
 FOLDS = 5
 LEAST_IMAGES = 3  # of a case or site that is to be told
 MOST_GROUPS = 60  # the largest cases; more would take minutes and say the same
-SITES = ("site", "scanner", "center", "centre", "hospital", "institution", "lab", "batch")
+OF_SITES = SITES | {"lab", "labid", "batch", "batchid"}  # tables of features may measure something called so
 WHY = "a network learns what tells the classes apart on these images, and this needs no glomerulus"
 
 
@@ -112,28 +113,27 @@ def probe_classes(manifest, shortcut, folds, seed):
         return []
     labels, classes = manifest.labels, len(manifest.classes)
     parts = [np.flatnonzero(dealt == fold) for fold in np.unique(dealt)]
-    units = resampling_units(manifest.cases, seed=seed_for(seed, "audit", "units"))[manifest.cases]
+    units, holders = units_of(manifest, seed)
     weights = leave_out_weights(units.max() + 1)
-    holders = own_cases("each", labels, units, len(weights), classes)[1]
     rows = []
     for name, columns in PARTS.items():
         scores = held_out(shortcut[:, columns], labels, dealt, classes, seed)
         value = float(mean_auroc(parts, labels, scores))
         low, high = jackknife_limits(value, mean_auroc(parts, labels, scores, weights, units), holders=holders)
         rows.append({"part": name, "auroc": value, "auroc_lo": low, "auroc_hi": high})
-    worst = max(row["auroc"] for row in rows)
+    severity = telling([(row["auroc"], row["auroc_lo"]) for row in rows])
     text = ", ".join("{part} {auroc:.2f} ({auroc_lo:.2f} to {auroc_hi:.2f})".format(**row) for row in rows)
     split = f"{len(parts)} folds {'by case' if manifest.by_case else 'by image'}"
     return [
         Finding(
             "shortcut.class",
-            "severe" if worst >= TELLS_MUCH else "warning" if worst >= TELLS else "info",
+            severity,
             f"AUROC of the class without looking at what is shown, {split}: {text}",
             "logistic regression on size, padding, and mean and standard deviation of red, green and blue; mean over "
-            "folds; limits: jackknife over cases",
+            f"folds; {LIMITS[manifest.by_case]}",
             WHY,
             "report it with every result (--features shortcut); normalise the stain; compare within cases and sites"
-            if worst >= TELLS
+            if severity != "info"
             else "report it with every result (--features shortcut)",
             tuple(rows),
             tuple((f"auroc {row['part']}", row["auroc"]) for row in rows),
@@ -204,7 +204,7 @@ def probe_sites(frame, shortcut, seed):
     """Run `probe_groups` for every column of the user's table that names a site, a scanner or the like."""
     found = []
     for column in frame.columns:
-        known = str(column).strip().lower()
-        if known.removesuffix("_id") in SITES and frame[column].notna().all():
+        if plain(column) in OF_SITES and frame[column].notna().all():
+            known = "_".join(str(column).lower().split())
             found += probe_groups(frame[column].astype(str).to_numpy(), shortcut, f"{known} groups", seed)
     return found

@@ -18,6 +18,7 @@ from glomfeat.checks.data.probe import probe_classes, probe_groups, probe_sites
 from glomfeat.checks.data.sites import find_sites, probe_sites_of
 from glomfeat.core.cache import Store
 from glomfeat.core.memory import BudgetError
+from glomfeat.data.case_notes import NOT_USED
 from glomfeat.data.cases import pseudonyms
 from glomfeat.data.images.decode import ImageError, Preprocess
 from glomfeat.data.manifest import inspect_manifest
@@ -31,6 +32,7 @@ PROBLEM = {
     "files without a label": "warning",
     "images without a label": "warning",
 }
+NO_STUDY = "columns that a study would not use"  # the audit itself may look at them
 EXAMPLES = ", which fits the others ("  # before names of images and their cases
 
 
@@ -135,7 +137,7 @@ def audit(options, cache, jobs, free):
     columns = find_sites(inspected.frame, options.sites, inspected.data)
     others = _others(options, inspected.manifest, columns)
     manifest, frame, findings = _completed(inspected)
-    said = manifest.said
+    said = tuple(line.replace(NOT_USED, NO_STUDY, 1) if line.startswith(NOT_USED) else line for line in manifest.said)
     hidden = () if options.show_names else tuple(manifest.table["name"])
     findings += [_problem(what, rows, hidden) for what, rows in inspected.problems if not _told_elsewhere(what)]
     opened = (manifest.table["digest"] != "").to_numpy()
@@ -170,7 +172,7 @@ def audit(options, cache, jobs, free):
         sampled = pairs.attrs.get("sampled", "")
         pairs = described(manifest, pairs, options.folds, options.seed, shown)
         findings += check_pairs(manifest, pairs, options.folds, options.seed, sampled)
-        findings += check_sizes(manifest, sizes)
+        findings += check_sizes(manifest, sizes, options.seed)
         if len(manifest.classes) > 1:
             findings += probe_classes(manifest, shortcut, options.folds, options.seed)
         if manifest.by_case:
@@ -238,7 +240,10 @@ def _completed(inspected):
         found = [
             Finding("cases.some_unknown", "severe", text, "by --groups, a column or the names", why, "name the case")
         ]
-    return replace(manifest, table=table, by_case=manifest.by_case and not unknown.all()), inspected.frame, found
+    manifest = replace(manifest, table=table, by_case=manifest.by_case and not unknown.all())
+    if not manifest.by_case:
+        manifest = replace(manifest, said=(manifest.counted, *manifest.said[1:]))
+    return manifest, inspected.frame, found
 
 
 def _told_elsewhere(what):

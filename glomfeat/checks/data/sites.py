@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.checks.data.findings import Finding
-from glomfeat.checks.data.probe import MOST_GROUPS, SITES, dealt_by_case, held_out, mean_auroc
+from glomfeat.checks.data.probe import MOST_GROUPS, OF_SITES, dealt_by_case, held_out, mean_auroc
 from glomfeat.core.words import number_of
 from glomfeat.data.case_notes import OURS
-from glomfeat.data.tables.read import listed, named_by_user, read_values
+from glomfeat.data.tables.read import listed, named_by_user, plain, read_values
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
 
-LOOKED_FOR = (*SITES, "stain")
+LOOKED_FOR = OF_SITES | {"stain", "stainid"}
 LEAST_CASES = 2  # per site and class, so that one case can be held out
 COLUMNS = (
     *("column", "feature", "sites", "images", "cases", "told", "told_lo", "told_hi", "chance"),
@@ -62,7 +62,7 @@ def find_sites(frame, asked, where):
     """
     if asked:
         return list(dict.fromkeys(named_by_user(frame, name, "--sites", where, OURS) for name in asked))
-    return [column for column in frame if str(column).strip().lower().removesuffix("_id") in LOOKED_FOR]
+    return [column for column in frame if plain(column) in LOOKED_FOR]
 
 
 def probe_sites_of(manifest, frame, columns, features, folds, seed):
