@@ -19,7 +19,6 @@ from glomfeat.core.workers import no_workers_left
 from glomfeat.data.subgroups import lines_on_subgroups
 from glomfeat.results.best_of_many import best_of_many_in_words
 from glomfeat.results.case_level import MEAN, one_class_each, why_uncalled
-from glomfeat.results.comparisons import detectable_in_words
 from glomfeat.results.external import lines_on_dropped
 from glomfeat.results.finished import Finished
 from glomfeat.results.joined import added_in_words
@@ -120,7 +119,6 @@ def _compare(prepared, journal, say):
     _say_subgroups(finished, len(prepared.manifest), say)
     if line := _uncalled(finished):
         say(line)
-    say(detectable_in_words(finished.comparisons, found.manifest.keep(finished.ever_tested)))
     if study.save_models:
         from glomfeat.comparison.fold_stains import settle_whole
         from glomfeat.comparison.refit import save_models

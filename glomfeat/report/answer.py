@@ -6,7 +6,7 @@ from glomfeat.core.arms import FLOOR
 from glomfeat.core.words import joined
 from glomfeat.report.arm_names import spelled
 from glomfeat.results.best_of_many import best_of_many_in_words
-from glomfeat.results.comparisons import detectable
+from glomfeat.results.comparisons import missed_in_words
 from glomfeat.results.doubts import best_may_be_chance
 from glomfeat.results.reference import reference_in_words
 from glomfeat.results.tables import finished_first, ranked, with_figure
@@ -22,7 +22,7 @@ def question(run):
     return f"Which features and classifiers distinguish {positive} from {others[0]}{unseen}?"
 
 
-def answer(run, results, names, smallest):
+def answer(run, results, names, missed=""):
     """Say which arm is best, how certain that is, and which arms cannot be told apart.
 
     Parameters
@@ -32,8 +32,8 @@ def answer(run, results, names, smallest):
         From `glomfeat.results.tables.results_table`.
     names : dict of str to str
         From `glomfeat.report.arm_names.plain_arms`.
-    smallest : float
-        Median of `glomfeat.results.comparisons.detectable`.
+    missed : str
+        Clause to end with, from `glomfeat.results.comparisons.missed_in_words`.
 
     Returns
     -------
@@ -62,11 +62,7 @@ def answer(run, results, names, smallest):
     first = f"The {place} arm{so_far} is {which}, with an AUROC of {figure(best['auroc'])} ({limits})"
     if str(best["weights"]).startswith("random") and "random" not in names[best["arm"]]:
         first += ", with random weights"
-    second = _ties(results, names, count(n, unit))
-    if smallest >= 1:  # the largest that two AUROCs can differ by
-        second += "; no difference could be seen on so few"
-    elif np.isfinite(smallest):
-        second += f"; the smallest difference from the best that could be seen is about {figure(smallest)}"
+    second = "; ".join(filter(None, (_ties(results, names, count(n, unit)), missed)))
     return [f"{first}.{_chance(results, known)}{_ahead(run, known, names)}", second[0].upper() + second[1:] + "."]
 
 
@@ -108,7 +104,7 @@ def found_in_words(run, results, names, comparisons):
     list of str
         Sentences, the first about the best arm.
     """
-    first, *ties = answer(run, results, names, detectable(comparisons).median())
+    first, *ties = answer(run, results, names, missed_in_words(comparisons))
     more = equal_in_words(results, names), errors_in_words(results, len(run.manifest.classes))
     return [first, *filter(None, more), *ties]
 
