@@ -20,23 +20,27 @@ STYLE = (
     ".glomfeat th:first-child,.glomfeat td:first-child{text-align:left}.glomfeat .tied{font-weight:bold}"
     ".glomfeat .remark{border-left:4px solid #c60;padding-left:.6em;font-weight:bold}"
 )
-LEGEND = (
-    "sens, spec at the default cut-off of 0.5; _t at the study's threshold, fixed or chosen on inner out-of-fold "
-    "scores; limits: jackknife over cases; tied: does not differ from the best arm beyond chance (max-T, 0.05)"
-)
-OF_LARGEST = "sens, spec are means over classes, where the class of the largest score is called"
-LEGEND_IMAGES = LEGEND.replace("over cases", "over images")
+OF_TWO = "sens., spec., missed, false alarms: at the study's threshold, fixed or chosen within the training {unit}s"
+OF_LARGEST = "sens., spec.: means over classes, where the class of the largest score is called"
+LEGEND = "limits: jackknife over {unit}s; tied: does not differ from the best arm beyond chance (max-T, 0.05)"
 
 
-def headings(wide=True):
+def headings(wide=True, largest=False):
     """The columns that people read, each with its heading; fewer if there is no room for all.
+
+    Parameters
+    ----------
+    wide : bool
+    largest : bool
+        From `decide_by_largest`.
 
     Examples
     --------
     >>> list(headings(wide=False))
     ['arm', 'auroc', 'sensitivity_t', 'specificity_t', 'tied_with_best']
     """
-    of_metrics = {name: shown.title for name, shown in shown_in("terminal").items() if wide or not shown.more}
+    shown = shown_in("terminal", largest)
+    of_metrics = {name: column.title for name, column in shown.items() if wide or not column.more}
     return {"arm": "arm", **of_metrics, "tied_with_best": "tied", **({"fit_s": "fit s"} if wide else {})}
 
 
@@ -52,7 +56,7 @@ def _cell(row, column):
     if column == "auroc":
         low, high = (row[end] for end in limits_of(column))
         return f"{value:.3f} ({between(low, high, to='-')})"
-    digits = 2 if column == "fit_s" else metric.terminal.digits if metric else 3
+    digits = 2 if column == "fit_s" else (metric.terminal or metric.terminal_of_more).digits if metric else 3
     return f"{value:.0f}" if digits == 1 and value == round(value) else f"{value:.{digits}f}"
 
 
@@ -82,15 +86,12 @@ def cells(results, wide=True):
     list of list of str
         The heading is first.
     """
-    columns = headings(wide) | {name: name for name in own_columns(results)}
-    if decide_by_largest(results):
-        columns = {name: title for name, title in columns.items() if name not in AT_THRESHOLD}
+    columns = headings(wide, decide_by_largest(results)) | {name: name for name in own_columns(results)}
     return [[*columns.values()], *([_cell(row, column) for column in columns] for _, row in results.iterrows())]
 
 
 def remarks(results):
     """What readers of the table must know: the split, random weights, unfinished arms, doubtful choices."""
-    image_level = (results["split"] == IMAGE_LEVEL).any()
     said = [split.upper() for split in (IMAGE_LEVEL, TORN) if (results["split"] == split).any()]
     drawn = results[results["weights"].str.startswith("random")]
     random = sorted(set(drawn["feature"].where(drawn["feature"] != "", drawn["arm"])))
@@ -102,9 +103,8 @@ def remarks(results):
     if best_may_be_chance(results):
         said.append(f"the best arm is not shown to be better than chance ({FLOOR})")
     said += [" ".join(doubt) for doubt in doubts(results)]
-    legend = LEGEND_IMAGES if image_level else LEGEND
-    if decide_by_largest(results):
-        legend = f"{OF_LARGEST}; {legend.partition('scores; ')[2]}"
+    unit = "image" if (results["split"] == IMAGE_LEVEL).any() else "case"
+    legend = f"{OF_LARGEST if decide_by_largest(results) else OF_TWO}; {LEGEND}".format(unit=unit)
     return [*said, legend]
 
 
