@@ -11,7 +11,7 @@ from glomfeat.results.next_study import next_study_in_words
 from glomfeat.results.procedure import COLUMNS as OF_PROCEDURE
 from glomfeat.results.procedure import procedure_in_words
 from glomfeat.results.tables import finished_first, own_columns, with_figure
-from glomfeat.results.words import between, figure, is_known, p_value, said_of
+from glomfeat.results.words import between, figure, is_known, p_value, said_of, signed
 
 NAME, TITLE, ORDER, TEMPLATE = "results", "Results", 10, "sections/table.html"
 
@@ -54,8 +54,8 @@ OTHERS = (
     Column(
         "tied_with_best",
         "against the best",
-        "The difference in AUROC to the best arm with its 95 % limits, and whether it is more than chance: p "
-        "counts cases and is adjusted for the choice of the best among all arms. Tied arms must not be ranked.",
+        "The difference in AUROC to the best arm, and whether it is more than chance: p counts cases and is adjusted "
+        "for the choice of the best among all arms. Tied arms must not be ranked.",
         place=2,
     ),
     Column(
@@ -213,7 +213,10 @@ def _arm_cell(row, names):
 
 
 def _standing(row):
-    """Compare an arm with the best one: a number to sort by, a word, and the difference with its limits."""
+    """Compare an arm with the best one: a number to sort by, a word, the difference, and its adjusted p.
+
+    Limits are not shown here: they are not adjusted, so that they may exclude 0 for an arm that is tied.
+    """
     p, apart = row["p_vs_best"], row["apart"]
     if row["arm"] == FLOOR:
         return {"kind": "standing", "sort": 3, "word": "chance", "gap": ""}
@@ -221,9 +224,8 @@ def _standing(row):
         best = row["tied_with_best"] is True
         return {"kind": "standing", "sort": 0 if best else 4, "word": "best" if best else "–", "gap": ""}
     tied = row["tied_with_best"] is True
-    limits = f"{apart['lo']:+z.3f} to {apart['hi']:+z.3f}; {p_value(p)}" if is_known(p) else "no limits"
     found = {"kind": "standing", "sort": 1 if tied else 2, "word": "tied" if tied else "worse"}
-    return found | {"gap": f"{apart['difference']:+z.3f}".replace("-", "−"), "limits": limits.replace("-", "−")}
+    return found | {"gap": signed(apart["difference"]).replace("-", "−"), "p": p_value(p) if is_known(p) else "no p"}
 
 
 def interval_bar(value, low, high, start):
