@@ -17,7 +17,6 @@ def main(arguments):
     from glomfeat.comparison.compare import compare
     from glomfeat.comparison.folder import journal_of
     from glomfeat.comparison.prepare import prepare
-    from glomfeat.data.phantom import ABOUT, FOR_YOURS
     from glomfeat.report.answer import found_in_words
     from glomfeat.report.arm_names import plain_arms
     from glomfeat.results.leak_price import print_leak_price, read_leak_price
@@ -33,6 +32,7 @@ def main(arguments):
         from glomfeat.comparison.forecast import print_plan
 
         print_plan(prepared, console)
+        _say_phantom(study, console)
         return DONE
     finished, results, quarantine = compare(prepared, console.out, journal)
     print_table(results, finished.title, console)
@@ -53,12 +53,21 @@ def main(arguments):
 
         print_external(finished.external.results, results, console)
         whole &= (finished.external.results["status"] == "done").all() and finished.external.aside.empty
-    for sentence in found_in_words(finished, results, plain_arms(results["arm"]), finished.comparisons):
+    for sentence in found_in_words(
+        finished, results, plain_arms(results["arm"]), finished.comparisons, finished.best_of_many
+    ):
         console.out(sentence)
     end_with_report(prepared.study, results, console, finished)
-    if study.data is None:
-        console.out(f"data: the built-in phantom; {ABOUT}. {FOR_YOURS}.")
+    _say_phantom(study, console)
     return DONE if whole else INCOMPLETE
+
+
+def _say_phantom(study, console):
+    """Say that figures are of made-up images if no data were named, and how to name some."""
+    if study.data is None:
+        from glomfeat.data.phantom import ABOUT, FOR_YOURS
+
+        console.out(f"data: the built-in phantom; {ABOUT}. {FOR_YOURS}.")
 
 
 if __name__ == "__main__":

@@ -77,16 +77,15 @@ def whole_answer(content):
     -------
     list of str
     """
-    first, *ties = found_in_words(content.run, content.results, content.names, content.comparisons)
-    reference, unit = content.reference, content.run.manifest.unit
-    lucky = [said] if (said := best_of_many_in_words(content.best_of_many, unit)) else []
+    reference, best_of_many = content.reference, content.best_of_many
+    found = found_in_words(content.run, content.results, content.names, content.comparisons, best_of_many)
     if reference is None:
-        return [first, *lucky, *ties]
+        return found
     planned = reference_in_words(reference, content.against_reference, content.names)
-    return [*planned, first, *lucky] if reference.before else [first, *lucky, *ties, *planned]
+    return [*planned, *found[: 1 if best_of_many.empty else 2]] if reference.before else [*found, *planned]
 
 
-def found_in_words(run, results, names, comparisons):
+def found_in_words(run, results, names, comparisons, best_of_many):
     """Say what was found, without what was planned: the best arm, its rivals, and what its AUROC does not say.
 
     Parameters
@@ -98,15 +97,18 @@ def found_in_words(run, results, names, comparisons):
         From `glomfeat.report.arm_names.plain_arms`.
     comparisons : pandas.DataFrame
         From `glomfeat.results.comparisons.comparisons_table`.
+    best_of_many : pandas.DataFrame
+        From `glomfeat.results.best_of_many.best_of_many_table`.
 
     Returns
     -------
     list of str
-        Sentences, the first about the best arm.
+        Sentences, the first about the best arm, the second about how much of its AUROC is luck, if it is known.
     """
     first, *ties = answer(run, results, names, missed_in_words(comparisons))
+    lucky = best_of_many_in_words(best_of_many, run.manifest.unit)
     more = equal_in_words(results, names), errors_in_words(results, len(run.manifest.classes))
-    return [first, *filter(None, more), *ties]
+    return [first, *filter(None, (lucky, *more)), *ties]
 
 
 def _chance(results, known):

@@ -7,7 +7,7 @@ from html import escape as html
 from glomfeat.core.arms import FLOOR
 from glomfeat.data.cases import IMAGE_LEVEL, TORN
 from glomfeat.metrics.table import METRICS, limits_of, shown_in
-from glomfeat.results.doubts import best_may_be_chance, doubts
+from glomfeat.results.doubts import best_may_be_chance, doubts, on_components
 from glomfeat.results.tables import own_columns
 from glomfeat.results.terminal import print_cells
 from glomfeat.results.words import between
@@ -91,8 +91,20 @@ def cells(results, wide=True):
 
 
 def remarks(results):
-    """What readers of the table must know: the split, random weights, unfinished arms, doubtful choices."""
+    """What readers must know before the table, and what its columns mean.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        From `glomfeat.results.tables.results_table`.
+
+    Returns
+    -------
+    before, behind : list of str
+        The split, shortcuts, random weights, unfinished arms and doubtful choices; a legend and notes.
+    """
     said = [split.upper() for split in (IMAGE_LEVEL, TORN) if (results["split"] == split).any()]
+    said += [" ".join(doubt) for doubt in doubts(results)]
     drawn = results[results["weights"].str.startswith("random")]
     random = sorted(set(drawn["feature"].where(drawn["feature"] != "", drawn["arm"])))
     if random:
@@ -102,10 +114,9 @@ def remarks(results):
         said.append(f"{unfinished} of {len(results)} arms did not finish: see the column reason")
     if best_may_be_chance(results):
         said.append(f"the best arm is not shown to be better than chance ({FLOOR})")
-    said += [" ".join(doubt) for doubt in doubts(results)]
     unit = "image" if (results["split"] == IMAGE_LEVEL).any() else "case"
     legend = f"{OF_LARGEST if decide_by_largest(results) else OF_TWO}; {LEGEND}".format(unit=unit)
-    return [*said, legend]
+    return said, [legend, *on_components(results)]
 
 
 def to_markdown(results, title):
@@ -115,11 +126,11 @@ def to_markdown(results, title):
     -------
     str
     """
-    (head, *rows), (*said, legend) = cells(results), remarks(results)
+    (head, *rows), (said, notes) = cells(results), remarks(results)
     lines = [f"# {title}", ""] + [f"> {line}" for one in said for line in (one, "")]
     lines += ["", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     lines += ["| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows]
-    return "\n".join([*lines, "", legend, ""])
+    return "\n".join([*lines, *(line for note in notes for line in ("", note)), ""])
 
 
 def to_html(results, title):
@@ -130,13 +141,13 @@ def to_html(results, title):
     str
         Remarks on the split or on random weights come before the table.
     """
-    (head, *rows), (*said, legend) = cells(results), remarks(results)
+    (head, *rows), (said, notes) = cells(results), remarks(results)
     lines = [f"<tr>{''.join(f'<th>{html(text)}</th>' for text in head)}</tr>"]
     for row, tied in zip(rows, results["tied_with_best"], strict=True):
         shown = "".join(f"<td>{html(text)}</td>" for text in row)
         lines.append(f"<tr class='tied'>{shown}</tr>" if tied is True else f"<tr>{shown}</tr>")
     remarked = "".join(f"<p class='remark'>{html(line)}</p>" for line in said)
-    table = f"<table>{''.join(lines)}</table><p>{html(legend)}</p>"
+    table = f"<table>{''.join(lines)}</table>{''.join(f'<p>{html(note)}</p>' for note in notes)}"
     return f"<div class='glomfeat'><style>{STYLE}</style><p><b>{html(title)}</b></p>{remarked}{table}</div>"
 
 
@@ -155,7 +166,7 @@ def as_text(results, title):
 
 
 def print_table(results, title, console):
-    """Print the table with rich; a narrow terminal gets fewer columns.
+    """Print the table with rich below what readers must know; a narrow terminal gets fewer columns.
 
     Parameters
     ----------
@@ -165,8 +176,10 @@ def print_table(results, title, console):
     """
     from rich.markup import escape
 
-    *warnings, legend = remarks(results)
+    before, (legend, *notes) = remarks(results)
+    for said in before:
+        console.print(f"[bold red]{escape(said)}[/]")
     tied = [tied is True for tied in results["tied_with_best"]]
     print_cells(cells(results, console.width >= WIDE), title, console, legend, tied)
-    for said in warnings:
-        console.print(f"[bold red]{escape(said)}[/]")
+    for said in notes:
+        console.print(said, markup=False, highlight=False)

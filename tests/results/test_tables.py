@@ -333,9 +333,9 @@ def test_random_weights_are_remarked():
     weights = {"good.v1": "random (seed 0)", "weak.v1": "imagenet"}
     results = results_table(make_run(weights=weights))
     assert results.set_index("arm").loc[[GOOD, WEAK, FLOOR], "weights"].tolist() == ["random (seed 0)", "imagenet", ""]
-    assert "random weights, not pretrained: good.v1" in remarks(results)
+    assert "random weights, not pretrained: good.v1" in remarks(results)[0]
     assert "> random weights, not pretrained: good.v1" in to_markdown(results, "Title")
-    assert not any("random" in said for said in remarks(results_table(make_run())))
+    assert not any("random" in said for said in remarks(results_table(make_run()))[0])
 
 
 def test_markdown_shows_the_figures(results):

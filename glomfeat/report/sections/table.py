@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.table import METRICS, THRESHOLD
 from glomfeat.results.case_level import WEIGHTED
+from glomfeat.results.doubts import on_components
 from glomfeat.results.next_study import next_study_in_words
 from glomfeat.results.procedure import COLUMNS as OF_PROCEDURE
 from glomfeat.results.procedure import procedure_in_words
@@ -151,12 +152,13 @@ def fill(content):
 
 
 def _notes(content):
-    """Say what the limits refer to, and what the next study needs."""
+    """Say what the limits refer to, what the next study needs, and where components are many."""
     unit, known = content.run.manifest.unit, with_figure(finished_first(content.results))
     if known.empty:
         return []
     which = procedure_in_words(known.iloc[0].to_dict(), unit)
-    return list(filter(None, [which, next_study_in_words(content.next_study, content.names, unit)]))
+    worth = next_study_in_words(content.next_study, content.names, unit)
+    return [*filter(None, [which, worth]), *on_components(content.results)]
 
 
 def as_json(results):
