@@ -5,6 +5,7 @@ import numpy as np
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.words import joined
 from glomfeat.report.arm_names import spelled
+from glomfeat.results.asked import asked_in_words
 from glomfeat.results.best_of_many import best_of_many_in_words
 from glomfeat.results.comparisons import missed_in_words
 from glomfeat.results.doubts import best_may_be_chance
@@ -78,14 +79,17 @@ def whole_answer(content):
     list of str
     """
     reference, best_of_many = content.reference, content.best_of_many
-    found = found_in_words(content.run, content.results, content.names, content.comparisons, best_of_many)
+    column = content.loaded.identity["scheme"].partition(":")[2]
+    places = content.leak_price, content.sites, content.external, column, content.show_names
+    asked = asked_in_words(content.results, *places)
+    found = found_in_words(content.run, content.results, content.names, content.comparisons, best_of_many, asked)
     if reference is None:
         return found
     planned = reference_in_words(reference, content.against_reference, content.names)
-    return [*planned, *found[: 1 if best_of_many.empty else 2]] if reference.before else [*found, *planned]
+    return [*planned, *found[: 1 if best_of_many.empty else 2], *asked] if reference.before else [*found, *planned]
 
 
-def found_in_words(run, results, names, comparisons, best_of_many):
+def found_in_words(run, results, names, comparisons, best_of_many, asked=()):
     """Say what was found, without what was planned: the best arm, its rivals, and what its AUROC does not say.
 
     Parameters
@@ -99,16 +103,18 @@ def found_in_words(run, results, names, comparisons, best_of_many):
         From `glomfeat.results.comparisons.comparisons_table`.
     best_of_many : pandas.DataFrame
         From `glomfeat.results.best_of_many.best_of_many_table`.
+    asked : sequence of str
+        From `glomfeat.results.asked.asked_in_words`; they take the place of what may have been missed.
 
     Returns
     -------
     list of str
         Sentences, the first about the best arm, the second about how much of its AUROC is luck, if it is known.
     """
-    first, *ties = answer(run, results, names, missed_in_words(comparisons))
+    first, *ties = answer(run, results, names, "" if asked else missed_in_words(comparisons))
     lucky = best_of_many_in_words(best_of_many, run.manifest.unit)
     more = equal_in_words(results, names), errors_in_words(results, len(run.manifest.classes))
-    return [first, *filter(None, (lucky, *more)), *ties]
+    return [first, *filter(None, (lucky, *more)), *ties, *asked]
 
 
 def _chance(results, known):

@@ -292,7 +292,7 @@ def content_of(run):
     names = plain_arms(run.results["arm"])
     return SimpleNamespace(
         run=run,
-        loaded=SimpleNamespace(run=run, identity={"threshold": "balanced"}),
+        loaded=SimpleNamespace(run=run, identity={"threshold": "balanced", "scheme": "cv"}),
         results=run.results,
         comparisons=run.comparisons,
         pairs=run.pairs,
@@ -300,6 +300,10 @@ def content_of(run):
         reference=run.reference,
         against_reference=run.against_reference if run.reference else None,
         names=names,
+        leak_price=None,
+        sites=None,
+        external=None,
+        show_names=False,
     )
 
 
