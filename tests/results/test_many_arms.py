@@ -332,6 +332,20 @@ def test_the_answer_follows_the_plan_before_the_luckiest(run):
     )
 
 
+def test_what_a_run_was_asked_beside_takes_the_place_of_what_may_have_been_missed():
+    content = content_of(finished())
+    best = content.results["arm"][0]
+    assert "may have been missed" in whole_answer(content)[-1]
+    price = {"arm": best, "status": "done", "auroc_by_image": 0.99, "auroc_price": 0.1}
+    content.leak_price = pd.DataFrame([price | {"auroc_price_lo": 0.05, "auroc_price_hi": 0.15}])
+    said = whole_answer(content)
+    assert said[-1] == "A split by image would have shown 0.990, +0.100 (+0.050 to +0.150)."
+    assert not any("missed" in sentence for sentence in said)
+    planned = content_of(finished(reference=Reference(GOOD, 0.05, True)))
+    planned.leak_price = content.leak_price
+    assert whole_answer(planned)[-1] == said[-1], "a plan leaves out no answer"
+
+
 def test_the_section_sets_every_arm_beside_the_reference_or_the_best(run):
     filled = section.fill(content_of(run))
     assert filled["base"] == "good + logistic regression" and filled["is_reference"] and filled["margin"] == 0.05
