@@ -93,14 +93,15 @@ def main(arguments):
     from glomfeat.core.locks import alone_in
     from glomfeat.core.memory import PeakMemory, budget_bytes, format_bytes, tree_bytes
     from glomfeat.core.settings import write_settings
-    from glomfeat.data.phantom import built_in
+    from glomfeat.data.phantom import NOTICE, built_in
     from glomfeat.report.audit_page import write_audit_page
 
     console, cache, budget = open_console(), cache_folder(options.cache), budget_bytes(options.memory)
     jobs = options.jobs or joblib.cpu_count(only_physical_cores=False)
     settings = asdict(options)
     if options.data is None:
-        options = replace(options, data=str(built_in(cache, jobs, console.out)))
+        console.out(NOTICE)
+        options = replace(options, data=str(built_in(cache, jobs)))
     out = Path(options.out).expanduser()
     with alone_in(out, "--out"):
         with in_use(cache), PeakMemory(tree_bytes, every_s=1.0) as memory:

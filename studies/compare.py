@@ -17,9 +17,6 @@ def main(arguments):
     from glomfeat.comparison.compare import compare
     from glomfeat.comparison.folder import journal_of
     from glomfeat.comparison.prepare import prepare
-    from glomfeat.data.phantom import ABOUT, FOR_YOURS
-    from glomfeat.report.answer import found_in_words
-    from glomfeat.report.arm_names import plain_arms
     from glomfeat.results.leak_price import print_leak_price, read_leak_price
     from glomfeat.results.learning_curve import lines_on_gaps, read_learning_curve
     from glomfeat.results.show import print_table
@@ -33,12 +30,14 @@ def main(arguments):
         from glomfeat.comparison.forecast import print_plan
 
         print_plan(prepared, console)
+        _say_phantom(study, console)
         return DONE
     finished, results, quarantine = compare(prepared, console.out, journal)
     print_table(results, finished.title, console)
     if finished.left_out:
         print_sites(finished.sites, console, study.show_names)
     whole = (results["status"] == "done").all() and not quarantine and not lacks_numbers(results, prepared.metrics)
+    prices = cohorts = None
     if study.leak_price:
         prices = read_leak_price(prepared.study.out)
         print_leak_price(prices, console)
@@ -51,14 +50,35 @@ def main(arguments):
     if finished.cohorts:
         from glomfeat.results.external import print_external
 
-        print_external(finished.external.results, results, console)
-        whole &= (finished.external.results["status"] == "done").all() and finished.external.aside.empty
-    for sentence in found_in_words(finished, results, plain_arms(results["arm"]), finished.comparisons):
+        cohorts = finished.external.results
+        print_external(cohorts, results, console)
+        whole &= (cohorts["status"] == "done").all() and finished.external.aside.empty
+    for sentence in _answer(study, finished, prices, cohorts):
         console.out(sentence)
     end_with_report(prepared.study, results, console, finished)
-    if study.data is None:
-        console.out(f"data: the built-in phantom; {ABOUT}. {FOR_YOURS}.")
+    _say_phantom(study, console)
     return DONE if whole else INCOMPLETE
+
+
+def _answer(study, finished, prices, cohorts):
+    """Write the sentences of the report's answer that are not of a plan."""
+    from glomfeat.report.answer import found_in_words
+    from glomfeat.report.arm_names import plain_arms
+    from glomfeat.results.asked import asked_in_words
+
+    results, column = finished.results, study.scheme.partition(":")[2]
+    sites = finished.sites if finished.left_out else None
+    asked = asked_in_words(results, prices, sites, cohorts, column, study.show_names)
+    names, tables = plain_arms(results["arm"]), (finished.comparisons, finished.best_of_many)
+    return found_in_words(finished, results, names, *tables, asked)
+
+
+def _say_phantom(study, console):
+    """Say that figures are of made-up images if no data were named, and how to name some."""
+    if study.data is None:
+        from glomfeat.data.phantom import ABOUT, FOR_YOURS
+
+        console.out(f"data: the built-in phantom; {ABOUT}. {FOR_YOURS}.")
 
 
 if __name__ == "__main__":

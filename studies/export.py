@@ -121,14 +121,15 @@ def _extract(options, cache, say):
     from glomfeat.core.memory import budget_bytes
     from glomfeat.data.images.decode import Preprocess
     from glomfeat.data.manifest import read_manifest
-    from glomfeat.data.phantom import built_in
+    from glomfeat.data.phantom import NOTICE, built_in
     from glomfeat.features.extract import extract, refuse_blind
     from glomfeat.features.make import make_feature
 
     data, weights = options.data, options.weights or ("imagenet" if options.data else "auto")
     jobs = options.jobs or joblib.cpu_count(only_physical_cores=False)
     if data is None:
-        data = built_in(cache, jobs, say)
+        say(NOTICE)
+        data = built_in(cache, jobs)
     how = options.groups, None, options.show_names, options.layout, options.asked
     manifest = read_manifest(data, options.labels, None, *how)
     names = options.features

@@ -25,6 +25,7 @@ from glomfeat.comparison.result import Result
 from glomfeat.core.arms import StudyError
 from glomfeat.core.atomic import written_whole
 from glomfeat.data.manifest import Manifest
+from glomfeat.data.phantom import NOTICE
 from glomfeat.data.tables.read import PATH_COLUMNS, find_column
 from glomfeat.features.table import Table
 
@@ -238,6 +239,8 @@ def _run(study: Study, data: Any, say: Callable[[str], None]) -> Result:
     elif isinstance(data, Manifest):
         prepared = prepare(replace(study, data=_where(data)), say, data, journal)
     elif data is None or isinstance(data, str | os.PathLike):
+        if data is None:
+            say(NOTICE)
         prepared = prepare(replace(study, data=None if data is None else os.fspath(data)), say, None, journal)
     else:
         kind = f"{type(data).__module__}.{type(data).__qualname__}"

@@ -17,9 +17,7 @@ from glomfeat.core.memory import PeakMemory, format_bytes, tree_bytes
 from glomfeat.core.settings import write_settings
 from glomfeat.core.workers import no_workers_left
 from glomfeat.data.subgroups import lines_on_subgroups
-from glomfeat.results.best_of_many import best_of_many_in_words
 from glomfeat.results.case_level import MEAN, one_class_each, why_uncalled
-from glomfeat.results.comparisons import detectable_in_words
 from glomfeat.results.external import lines_on_dropped
 from glomfeat.results.finished import Finished
 from glomfeat.results.joined import added_in_words
@@ -120,7 +118,6 @@ def _compare(prepared, journal, say):
     _say_subgroups(finished, len(prepared.manifest), say)
     if line := _uncalled(finished):
         say(line)
-    say(detectable_in_words(finished.comparisons, found.manifest.keep(finished.ever_tested)))
     if study.save_models:
         from glomfeat.comparison.fold_stains import settle_whole
         from glomfeat.comparison.refit import save_models
@@ -137,9 +134,7 @@ def _environment(prepared, journal):
 
 
 def _say_compared(finished, say):
-    """Print what remains of the best figure, how arms compare with the reference, and what images add to columns."""
-    if said := best_of_many_in_words(finished.best_of_many, finished.manifest.unit):
-        say(said)
+    """Print how arms compare with the reference, and what images add to columns."""
     for sentence in (
         reference_in_words(finished.reference, finished.against_reference, {}) if finished.reference else ()
     ):

@@ -273,7 +273,7 @@ def _manifest_of(study, cache, say, manifest):
     """The images of a study, read unless they are given, and checked to allow the split that it asks for."""
     data = study.data
     if data is None and manifest is None:
-        data = built_in(cache, study.jobs, say, Phantom(sites=study.sites))
+        data = built_in(cache, study.jobs, Phantom(sites=study.sites))
     elif study.sites > 1:
         raise StudyError(f"--sites is {study.sites}: only the built-in phantom has made-up sites; leave it out")
     if manifest is None:

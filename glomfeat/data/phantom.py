@@ -24,6 +24,7 @@ ABOUT = (
     "these are drawn cartoons of glomeruli in made-up cases, to see how everything works: no figure says anything "
     "about patients"
 )
+NOTICE = "data: the built-in phantom, generated cartoons of glomeruli; no figure says anything about patients"
 FOR_YOURS = "For images of yours: python -m studies.compare FOLDER, where FOLDER has a sub-folder for each class"
 KEPT = {"phantom.json", "public.csv"}
 VERSION = "v1"  # part of what "the same phantom" means: raise it when a pixel or a name changes
@@ -114,24 +115,20 @@ def folder_in(cache, spec=Phantom()):
     return cache / "phantom" / "-".join(map(str, [*facts, *([f"{spec.sites}sites"] if spec.sites > 1 else [])]))
 
 
-def built_in(cache, jobs, say, spec=Phantom()):
-    """Make the phantom that stands in for data when none were named.
+def built_in(cache, jobs, spec=Phantom()):
+    """Make the phantom that stands in for data when none were named; whoever shows its figures says so.
 
     Parameters
     ----------
     cache : pathlib.Path
         From `glomfeat.core.cache.cache_folder`.
     jobs : int
-    say : callable
-        Called with a line that says so.
     spec : Phantom
 
     Returns
     -------
     pathlib.Path
     """
-    of = f" of {spec.sites} sites" if spec.sites > 1 else ""
-    say(f"data: the built-in phantom, generated cartoons of glomeruli{of}; no figure says anything about patients")
     return _make(folder_in(cache, spec), spec, jobs, cache, CACHE)
 
 

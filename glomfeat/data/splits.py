@@ -163,7 +163,7 @@ FEW_CASES, FEW_IMAGES = 12, 60
 
 
 def few_in_words(manifest):
-    """Say what can and cannot be learnt from a small data set; empty for larger ones.
+    """Say what cannot be learnt from a small data set; empty for larger ones.
 
     Parameters
     ----------
@@ -177,10 +177,7 @@ def few_in_words(manifest):
     if images >= FEW_IMAGES and (cases >= FEW_CASES or not manifest.by_case):
         return ""
     of = f"{images} images" + (f" of {cases} cases" if manifest.by_case else "")
-    return (
-        f"{of} are few: limits are wide, arms cannot be ranked, and heads mostly keep their default settings, because "
-        "inner folds of so few say little"
-    )
+    return f"{of} are few: limits are wide and arms cannot be ranked"
 
 
 def check_folds(frame, torn=False):

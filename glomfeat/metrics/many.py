@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from glomfeat.metrics.resampling import enough
 
 DRAWS = 20_000
+ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,33 @@ def adjust_to_best(p: np.ndarray, best: int, errors: np.ndarray) -> np.ndarray:
     order = [k for k in np.argsort(-p, kind="stable") if np.isfinite(p[k])]
     entering = [[(arm, other) for other in [best, *order[:k]]] for k, arm in enumerate(order)]
     return _stepped(p, order, entering, errors, 2)
+
+
+def critical_p(errors: np.ndarray) -> float:
+    """The p-value below which `adjust_to_best` gives less than 0.05, whatever the p-values of the other arms.
+
+    Parameters
+    ----------
+    errors : ndarray of float, shape (draws, arms)
+        From `joint_errors`, for the best arm and all that are compared with it.
+
+    Returns
+    -------
+    float
+        At most 0.05.
+
+    Examples
+    --------
+    >>> errors = np.random.default_rng(0).normal(size=(20000, 3))
+    >>> round(critical_p(errors[:, :2]), 3), round(critical_p(errors), 2)
+    (0.05, 0.02)
+    """
+    pairs, largest = list(combinations(range(errors.shape[1]), 2)), np.full(len(errors), -np.inf)
+    for one, other in pairs:
+        np.maximum(largest, _standard(errors[:, one] - errors[:, other], 2), out=largest)
+    beyond = int(np.ceil(ALPHA * (1 + len(largest)))) - 2  # so many draws may be as large
+    by_chance = 2 * ndtr(-np.sort(largest)[::-1][beyond])
+    return float(min(ALPHA, max(by_chance, ALPHA / max(len(pairs), 1))))
 
 
 def _stepped(

@@ -71,8 +71,10 @@ class Metric:
         order; None if it has no limits.
     page, page_of_more : Shown or None
         Its column in the report, and the one for more than two classes if that differs.
-    terminal, card : Shown or None
-        Its column on the terminal and in Markdown, and its row on the card of a model.
+    terminal, terminal_of_more : Shown or None
+        Its column on the terminal and in Markdown, and the one for more than two classes if that differs.
+    card : Shown or None
+        Its row on the card of a model.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Metric:
     page: Shown | None = Shown(more=True)
     page_of_more: Shown | None = None
     terminal: Shown | None = None
+    terminal_of_more: Shown | None = None
     card: Shown | None = None
 
     def on_page(self, classes: int) -> Shown | None:
@@ -100,6 +103,12 @@ class Metric:
         if classes == 2:
             return self.page
         return None if self.at == "threshold" else self.page_of_more or self.page
+
+    def on_terminal(self, largest: bool) -> Shown | None:
+        """How the terminal shows it, or None; the largest score decides with more than two classes."""
+        if not largest:
+            return self.terminal
+        return None if self.at == "threshold" else self.terminal_of_more or self.terminal
 
     def said(self, classes: int) -> str:
         """What it says, for readers."""

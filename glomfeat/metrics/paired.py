@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtrc, stdtr, stdtrit
+from scipy.special import chdtrc, nctdtrinc, stdtr, stdtrit
 
 from glomfeat.metrics.resampling import LEVEL, ROUNDING, jackknife
 
@@ -23,7 +23,7 @@ class Difference:
     p : float
         Two-sided, for no difference.
     detectable : float
-        The smallest true difference that is found at 5 % two-sided with a power of 80 %.
+        The smallest true difference that is found with a power of 80 %, see `least_found`.
     """
 
     value: float
@@ -33,7 +33,7 @@ class Difference:
     detectable: float
 
 
-def paired_difference(value, left_out, holders=None):
+def paired_difference(value, left_out, holders=None, below=1 - LEVEL):
     """Test a difference between two arms by leaving out each case.
 
     The statistic is the difference over the standard error of `glomfeat.metrics.resampling.jackknife`, compared with
@@ -50,6 +50,8 @@ def paired_difference(value, left_out, holders=None):
     holders : int, optional
         How many cases the figures depend on, from `glomfeat.metrics.own_cases.own_cases`; all by default. Degrees of
         freedom are at most one less.
+    below : float, optional
+        A difference counts as found if p is below this; nothing but `detectable` depends on it.
 
     Returns
     -------
@@ -72,9 +74,35 @@ def paired_difference(value, left_out, holders=None):
         p = min(1.0, 2 * unmoved(abs(value), abs(value), holders))
         return Difference(value, low, high, p, float("nan"))
     step = float(stdtrit(freedom, (1 + LEVEL) / 2)) * error
-    detectable = step + float(stdtrit(freedom, POWER)) * error
     low, high = np.clip([value - step, value + step], -1, 1)
-    return Difference(value, float(low), float(high), float(2 * stdtr(freedom, -abs(value) / error)), detectable)
+    p = float(2 * stdtr(freedom, -abs(value) / error))
+    return Difference(value, float(low), float(high), p, least_found(error, freedom, below))
+
+
+def least_found(error, freedom, below=1 - LEVEL, power=POWER):
+    """The smallest true difference whose p-value is below a given one in a given share of studies.
+
+    The statistic of a true difference has a noncentral t distribution.
+
+    Parameters
+    ----------
+    error, freedom : float
+        Standard error of the difference, and its degrees of freedom.
+    below : float
+        Two-sided p-value below which a difference counts as found.
+    power : float
+
+    Returns
+    -------
+    float
+        NaN if the error is not known.
+
+    Examples
+    --------
+    >>> round(least_found(0.01, 1e6), 4), round(least_found(0.01, 1e6, below=0.005), 4)
+    (0.028, 0.0365)
+    """
+    return float(nctdtrinc(freedom, 1 - power, stdtrit(freedom, 1 - below / 2)) * error)
 
 
 @dataclass(frozen=True)

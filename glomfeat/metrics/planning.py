@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri, roots_hermitenorm, stdtrit
+from scipy.special import ndtr, ndtri, roots_hermitenorm
 
-from glomfeat.metrics.paired import POWER
+from glomfeat.metrics.paired import POWER, least_found
 from glomfeat.metrics.resampling import LEVEL, logit_limits
 
 MOST_CASES = 10_000_000
@@ -229,8 +229,8 @@ def width(area: float, spread: Spread, cases: int) -> float:
     return high - low
 
 
-def detectable(spread: Spread, cases: int, power: float = POWER) -> float:
-    """The smallest true difference that is found at 5 % two-sided, as in `glomfeat.metrics.paired.paired_difference`.
+def detectable(spread: Spread, cases: int, power: float = POWER, below: float = 1 - LEVEL) -> float:
+    """The smallest true difference that is found with some number of cases, by `glomfeat.metrics.paired.least_found`.
 
     Parameters
     ----------
@@ -238,6 +238,8 @@ def detectable(spread: Spread, cases: int, power: float = POWER) -> float:
         The spread of the difference.
     cases : int
     power : float
+    below : float
+        Two-sided p-value below which a difference counts as found.
 
     Returns
     -------
@@ -249,8 +251,7 @@ def detectable(spread: Spread, cases: int, power: float = POWER) -> float:
     >>> round(detectable(Spread(0.01, 1.0), 100), 4)
     0.0283
     """
-    error, freedom = spread.error(cases)
-    return float((stdtrit(freedom, (1 + LEVEL) / 2) + stdtrit(freedom, power)) * error)
+    return least_found(*spread.error(cases), below, power)
 
 
 def fewest_cases(reached: Callable[[int], float], target: float) -> int | None:

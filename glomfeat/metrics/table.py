@@ -67,7 +67,7 @@ _ROWS = (
         limits=1,
         page=Shown("sens. at 0.5", 8, more=True),
         page_of_more=Shown("sens.", 4),
-        terminal=Shown("sens", 2, more=True),
+        terminal_of_more=Shown("sens.", 2, more=True),
     ),
     Metric(
         "specificity",
@@ -80,7 +80,7 @@ _ROWS = (
         limits=1,
         page=Shown("spec. at 0.5", 8, more=True),
         page_of_more=Shown("spec.", 4),
-        terminal=Shown("spec", 2, more=True),
+        terminal_of_more=Shown("spec.", 2, more=True),
     ),
     Metric(
         "precision",
@@ -146,7 +146,7 @@ _ROWS = (
         made_of="positive",
         limits=1,
         page=Shown("sens.", 4),
-        terminal=Shown("sens_t", 3),
+        terminal=Shown("sens.", 3),
         card=Shown(place=2),
     ),
     Metric(
@@ -158,7 +158,7 @@ _ROWS = (
         made_of="other",
         limits=1,
         page=Shown("spec.", 4),
-        terminal=Shown("spec_t", 3),
+        terminal=Shown("spec.", 3),
         card=Shown(place=2),
     ),
     Metric(
@@ -172,7 +172,7 @@ _ROWS = (
         errors_of=1,
         limits=3,
         page=Shown("missed", 4, digits=1),
-        terminal=Shown("fn_t", 3, digits=1, more=True),
+        terminal=Shown("missed", 3, digits=1, more=True),
     ),
     Metric(
         "fp_t",
@@ -185,7 +185,7 @@ _ROWS = (
         errors_of=0,
         limits=3,
         page=Shown("false alarms", 4, digits=1),
-        terminal=Shown("fp_t", 3, digits=1, more=True),
+        terminal=Shown("false alarms", 3, digits=1, more=True),
     ),
     Metric(
         "fn",
@@ -289,12 +289,14 @@ def limits_of(name: str) -> tuple[str, str]:
     return f"{name}_lo", f"{name}_hi"
 
 
-def shown_in(where: Literal["terminal", "card"]) -> dict[str, Shown]:
+def shown_in(where: Literal["terminal", "card"], largest: bool = False) -> dict[str, Shown]:
     """The metrics that a table shows, in order of place.
 
     Parameters
     ----------
     where : {"terminal", "card"}
+    largest : bool
+        Whether the largest score decides, as with more than two classes; the card leaves that to its rows.
 
     Returns
     -------
@@ -305,5 +307,6 @@ def shown_in(where: Literal["terminal", "card"]) -> dict[str, Shown]:
     >>> list(shown_in("card"))[:3]
     ['auroc', 'average_precision', 'sensitivity_t']
     """
-    found = {name: shown for name, metric in METRICS.items() if (shown := getattr(metric, where))}
+    at = {name: metric.card if where == "card" else metric.on_terminal(largest) for name, metric in METRICS.items()}
+    found = {name: shown for name, shown in at.items() if shown}
     return dict(sorted(found.items(), key=lambda item: item[1].place))

@@ -5,8 +5,9 @@ import numpy as np
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.words import joined
 from glomfeat.report.arm_names import spelled
+from glomfeat.results.asked import asked_in_words
 from glomfeat.results.best_of_many import best_of_many_in_words
-from glomfeat.results.comparisons import detectable
+from glomfeat.results.comparisons import missed_in_words
 from glomfeat.results.doubts import best_may_be_chance
 from glomfeat.results.reference import reference_in_words
 from glomfeat.results.tables import finished_first, ranked, with_figure
@@ -22,7 +23,7 @@ def question(run):
     return f"Which features and classifiers distinguish {positive} from {others[0]}{unseen}?"
 
 
-def answer(run, results, names, smallest):
+def answer(run, results, names, missed=""):
     """Say which arm is best, how certain that is, and which arms cannot be told apart.
 
     Parameters
@@ -32,8 +33,8 @@ def answer(run, results, names, smallest):
         From `glomfeat.results.tables.results_table`.
     names : dict of str to str
         From `glomfeat.report.arm_names.plain_arms`.
-    smallest : float
-        Median of `glomfeat.results.comparisons.detectable`.
+    missed : str
+        Clause to end with, from `glomfeat.results.comparisons.missed_in_words`.
 
     Returns
     -------
@@ -62,11 +63,7 @@ def answer(run, results, names, smallest):
     first = f"The {place} arm{so_far} is {which}, with an AUROC of {figure(best['auroc'])} ({limits})"
     if str(best["weights"]).startswith("random") and "random" not in names[best["arm"]]:
         first += ", with random weights"
-    second = _ties(results, names, count(n, unit))
-    if smallest >= 1:  # the largest that two AUROCs can differ by
-        second += "; no difference could be seen on so few"
-    elif np.isfinite(smallest):
-        second += f"; the smallest difference from the best that could be seen is about {figure(smallest)}"
+    second = "; ".join(filter(None, (_ties(results, names, count(n, unit)), missed)))
     return [f"{first}.{_chance(results, known)}{_ahead(run, known, names)}", second[0].upper() + second[1:] + "."]
 
 
@@ -81,16 +78,18 @@ def whole_answer(content):
     -------
     list of str
     """
-    first, *ties = found_in_words(content.run, content.results, content.names, content.comparisons)
-    reference, unit = content.reference, content.run.manifest.unit
-    lucky = [said] if (said := best_of_many_in_words(content.best_of_many, unit)) else []
+    reference, best_of_many = content.reference, content.best_of_many
+    column = content.loaded.identity["scheme"].partition(":")[2]
+    places = content.leak_price, content.sites, content.external, column, content.show_names
+    asked = asked_in_words(content.results, *places)
+    found = found_in_words(content.run, content.results, content.names, content.comparisons, best_of_many, asked)
     if reference is None:
-        return [first, *lucky, *ties]
+        return found
     planned = reference_in_words(reference, content.against_reference, content.names)
-    return [*planned, first, *lucky] if reference.before else [first, *lucky, *ties, *planned]
+    return [*planned, *found[: 1 if best_of_many.empty else 2], *asked] if reference.before else [*found, *planned]
 
 
-def found_in_words(run, results, names, comparisons):
+def found_in_words(run, results, names, comparisons, best_of_many, asked=()):
     """Say what was found, without what was planned: the best arm, its rivals, and what its AUROC does not say.
 
     Parameters
@@ -102,15 +101,20 @@ def found_in_words(run, results, names, comparisons):
         From `glomfeat.report.arm_names.plain_arms`.
     comparisons : pandas.DataFrame
         From `glomfeat.results.comparisons.comparisons_table`.
+    best_of_many : pandas.DataFrame
+        From `glomfeat.results.best_of_many.best_of_many_table`.
+    asked : sequence of str
+        From `glomfeat.results.asked.asked_in_words`; they take the place of what may have been missed.
 
     Returns
     -------
     list of str
-        Sentences, the first about the best arm.
+        Sentences, the first about the best arm, the second about how much of its AUROC is luck, if it is known.
     """
-    first, *ties = answer(run, results, names, detectable(comparisons).median())
+    first, *ties = answer(run, results, names, "" if asked else missed_in_words(comparisons))
+    lucky = best_of_many_in_words(best_of_many, run.manifest.unit)
     more = equal_in_words(results, names), errors_in_words(results, names, len(run.manifest.classes))
-    return [first, *filter(None, more), *ties]
+    return [first, *filter(None, (lucky, *more)), *ties, *asked]
 
 
 def _chance(results, known):

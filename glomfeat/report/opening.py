@@ -6,8 +6,7 @@ from glomfeat.data.case_notes import WITHOUT_GROUPS
 from glomfeat.data.labels.corrections import CHANGED
 from glomfeat.data.phantom import ABOUT, FOR_YOURS
 from glomfeat.results.doubts import doubts
-from glomfeat.results.tables import finished_first, with_figure
-from glomfeat.results.words import count, figure, plain_class
+from glomfeat.results.words import count, plain_class
 
 BY_IMAGE = (
     "Split by image: scores are optimistic.",
@@ -73,32 +72,15 @@ def banners(content):
         said.append(("", "The built-in phantom.", f"{ABOUT[0].upper()}{ABOUT[1:]}. {FOR_YOURS}."))
     if loaded.lacks:
         said.append(("", "Parts of this page are left out.", f"{loaded.lacks}."))
-    said += _shortcut(content)
+    said += [("", *doubt) for doubt in doubts(content.results)]
     random = content.results[content.results["weights"].str.startswith("random")]
     if len(random):
         sources = dict.fromkeys(random["feature"].where(random["feature"] != "", random["arm"]))
         said.append(("", "Random weights, not pretrained:", f"{', '.join(sources)}."))
-    said += [("", *doubt) for doubt in doubts(content.results)]
     if len(loaded.quarantine):
         many = count(len(loaded.quarantine), "image")
         said.append(("", f"{many[0].upper()}{many[1:]} could not be read.", "The last section says why."))
     return said
-
-
-def _shortcut(content):
-    """Say what an arm that sees no tissue reaches, if no other arm is clearly better."""
-    known = with_figure(finished_first(content.results))
-    blind = known[known["feature"].str.startswith("shortcut.")]
-    if blind.empty or blind.iloc[0]["tied_with_best"] is not True:
-        return []
-    row = blind.iloc[0]
-    return [
-        (
-            "",
-            f"Size, padding and mean colour alone reach an AUROC of {figure(row['auroc'])}.",
-            "No arm is clearly better than one that sees no tissue: what the others learned may be no more than that.",
-        )
-    ]
 
 
 def relabelled(lines):

@@ -4,13 +4,12 @@ from functools import cache
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import escape
 
 from glomfeat.report.answer import question, whole_answer
 from glomfeat.report.find import find_sections
 from glomfeat.report.opening import banners, in_short
 from glomfeat.report.sections.table import as_json
-from glomfeat.report.words import explain, words_of
+from glomfeat.report.words import explain, meet, words_of
 from glomfeat.results.words import between, count, figure, p_value, said_of, signed
 
 UNEXPLAINED = ("made",)  # which is text to be copied
@@ -70,11 +69,12 @@ def fill_page(templates, answer, sections, unit="case", **values):
     """
     here, left = files("glomfeat.report"), words_of(unit)
     style, script = (here.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    said = [escape(sentence.replace(" %", "\N{NO-BREAK SPACE}%")) for sentence in answer]
+    said = [sentence.replace(" %", "\N{NO-BREAK SPACE}%") for sentence in answer]
     return templates.get_template("page.html").render(
         style=style,
         script=script,
-        answer=[explain(f'<p class="lead">{sentence}</p>', left) for sentence in said],
+        answer=said,
+        words=meet("\n".join(said), left),
         sections=[
             (section, html if section.NAME in UNEXPLAINED else explain(html, left)) for section, html in sections
         ],

@@ -1,4 +1,4 @@
-"""Words that a page explains next to the paragraph in which they occur first."""
+"""Words that a page explains next to the paragraph in which they occur first, or behind the answer."""
 
 import re
 
@@ -56,6 +56,30 @@ def words_of(unit):
     return {word: (pattern, said.format(unit=unit)) for word, (pattern, said) in WORDS.items()}
 
 
+def meet(text, left):
+    """Find the words of a text that have not occurred before.
+
+    Parameters
+    ----------
+    text : str
+    left : dict
+        The words of `words_of` that are not explained yet; those that are found here are removed.
+
+    Returns
+    -------
+    list of (str, str)
+        Each word with its explanation.
+
+    Examples
+    --------
+    >>> left = words_of("case")
+    >>> [word for word, _ in meet("One arm and more arms.", left)], meet("No arm.", left)
+    (['arm'], [])
+    """
+    met = [word for word, (pattern, _) in left.items() if re.search(pattern, text)]
+    return [(word, left.pop(word)[1]) for word in met]
+
+
 def explain(html, left):
     """Add notes to the paragraphs of a part of a page, which explain the words that have not occurred before.
 
@@ -81,10 +105,9 @@ def explain(html, left):
 
     def with_notes(found):
         opening, inside, closing = found.groups()
-        said = TAGS.sub("", inside)
-        met = [word for word, (pattern, _) in left.items() if re.search(pattern, said)]
         notes = "".join(
-            f' <span class="note" role="note"><b>{escape(word)}</b> {escape(left.pop(word)[1])}</span>' for word in met
+            f' <span class="note" role="note"><b>{escape(word)}</b> {escape(means)}</span>'
+            for word, means in meet(TAGS.sub("", inside), left)
         )
         return f"{opening}{inside}{notes}{closing}"
 

@@ -5,11 +5,12 @@ import pandas as pd
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.data.splits import fold_rows
-from glomfeat.metrics.many import adjust_to_best
-from glomfeat.metrics.paired import equivalence, paired_difference, resampled_t
+from glomfeat.metrics.many import ALPHA
+from glomfeat.metrics.paired import equivalence, resampled_t
 from glomfeat.metrics.resampling import enough, holm, paired_p
 from glomfeat.results.parts import arms_of, rank, trial_parts
 from glomfeat.results.resampled import resample
+from glomfeat.results.words import figure
 
 COLUMNS = (
     *("arm", "best", "difference", "lo", "hi", "p", "p_adjusted", "p_holm"),
@@ -35,10 +36,11 @@ def comparisons_table(run, resampled=None):
     -------
     pandas.DataFrame
         One row per finished arm except the best, from the highest AUROC to the lowest. ``difference`` is the arm less
-        the best, above 0 only for a floor that no arm reaches; ``lo, hi`` are its 95 % limits, ``p`` its p-value and
-        ``detectable`` the smallest true difference that these cases show (80 % power, 5 % two-sided), all from
-        `glomfeat.metrics.paired.paired_difference`;
-        ``p_adjusted`` is p adjusted by `glomfeat.metrics.many.adjust_to_best`. ``p_bootstrap`` is from
+        the best, above 0 only for a floor that no arm reaches; ``lo, hi`` are its 95 % limits and ``p`` its p-value,
+        from `glomfeat.metrics.paired.paired_difference`;
+        ``p_adjusted`` is p adjusted by `glomfeat.metrics.many.adjust_to_best`. ``detectable`` is a true difference
+        for which ``p_adjusted`` is below 0.05 in at least 80 % of studies, whatever the other arms give
+        (`glomfeat.metrics.paired.least_found`). ``p_bootstrap`` is from
         `glomfeat.metrics.resampling.paired_p` over replicates of a bootstrap over cases, ``p_ttest`` from
         `glomfeat.metrics.paired.resampled_t` over repeats x folds; ``_holm`` is adjusted over all arms (Holm 1979).
         ``p_worse, p_equivalent, p_better`` are from `glomfeat.metrics.paired.equivalence`. ``replicates`` is the number
@@ -55,8 +57,7 @@ def comparisons_table(run, resampled=None):
     ratio = tested_for_trained(run, arms[found.names[best]])
     rows = []
     for k in others:
-        drawn, left_out = found.drawn[k] - found.drawn[best], found.left_out[k] - found.left_out[best]
-        compared = paired_difference(found.auroc[k] - found.auroc[best], left_out, found.holders)
+        drawn, compared = found.drawn[k] - found.drawn[best], found.less_best(k, found.critical)
         apart = of_trials[k] - of_trials[best]
         worse, equivalent, better = equivalence(apart, ratio)
         rows.append(
@@ -80,8 +81,7 @@ def comparisons_table(run, resampled=None):
             }
         )
     frame = pd.DataFrame(rows).reindex(columns=COLUMNS)
-    p = np.insert(frame["p"].to_numpy(float), best, np.nan)
-    frame["p_adjusted"] = adjust_to_best(p, best, found.errors)[others]
+    frame["p_adjusted"] = found.p_adjusted[others]
     for test in ("p", "p_bootstrap", "p_ttest"):
         known = frame[test].notna()
         frame.loc[known, f"{test}_holm"] = holm(frame.loc[known, test])
@@ -106,42 +106,32 @@ def tested_for_trained(run, trials):
     return test / train if train else float("nan")
 
 
-def detectable(comparisons):
-    """What each comparison with an arm other than the floor could show, if that is known.
+def missed_in_words(comparisons):
+    """Say up to which size a true difference from the best arm may have been missed.
 
     Parameters
     ----------
     comparisons : pandas.DataFrame
         From `comparisons_table`.
-
-    Returns
-    -------
-    pandas.Series of float
-    """
-    return comparisons.loc[comparisons["arm"] != FLOOR, "detectable"].dropna()
-
-
-def detectable_in_words(comparisons, manifest):
-    """Say in a sentence what difference in AUROC these cases could show.
-
-    Parameters
-    ----------
-    comparisons : pandas.DataFrame
-        From `comparisons_table`.
-    manifest : Manifest
 
     Returns
     -------
     str
-        About the median over all comparisons, and their range.
+        A clause about the arms that are tied with the best one; empty if there are none, or if nothing is known.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"arm": ["net:a", "net:b"], "p_adjusted": [0.3, 0.2], "detectable": [0.05, 0.2]})
+    >>> missed_in_words(table)
+    'differences below 0.050 to 0.200, depending on the arm, may have been missed'
     """
-    n, found = len(np.unique(manifest.cases)), detectable(comparisons)
-    these = f"these {n} {'cases' if manifest.by_case else 'images, each counted as its own case,'}"
-    if not len(found):
-        what = f"the smallest difference in AUROC that {these} could show"
-        return f"{what} is not known: it takes two finished arms that differ"
-    if found.median() >= 1:  # the largest that two AUROCs can differ by
-        return f"with {these} no difference in AUROC can be seen (80 % power, 5 % two-sided)"
-    range_ = f"median of {len(found)} comparisons, {found.min():.3f} to {found.max():.3f}; " if len(found) > 1 else ""
-    said = f"with {these} a difference in AUROC of less than {found.median():.3f} cannot be seen"
-    return f"{said} ({range_}80 % power, 5 % two-sided)"
+    tied = (comparisons["arm"] != FLOOR) & ~(comparisons["p_adjusted"] < ALPHA)
+    found = comparisons.loc[tied, "detectable"].dropna()
+    if found.empty:
+        return ""
+    if found.min() >= 1:  # the largest that two AUROCs can differ by
+        return "no difference could be seen on so few"
+    low, high = figure(found.min()), figure(min(found.max(), 1))
+    if low == high:
+        return f"a difference below {low} may have been missed"
+    return f"differences below {low} to {high}, depending on the arm, may have been missed"

@@ -1,10 +1,11 @@
-"""What casts doubt on an arm's figures, in words: misleading inner scores, calibration that was not applied."""
+"""What casts doubt on figures, in words: shortcuts, misleading inner scores, calibration that was not applied."""
 
 import numpy as np
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.notes import DECISIONS, FEW_ROWS, LOWERED, NOT_APPLIED
 from glomfeat.metrics.paired import resampled_t
+from glomfeat.results.words import figure
 
 FAR, LEVEL = 0.05, 0.01
 
@@ -57,8 +58,22 @@ def best_may_be_chance(results):
     return bool((tied | (of_floor["auroc"] >= best)).any())
 
 
+def _shortcut(results):
+    """What an arm that sees no tissue reaches, if no other arm is clearly better."""
+    done = results[(results["status"] == "done") & results["auroc"].notna()]
+    blind = done[done["feature"].str.startswith("shortcut.")]
+    if blind.empty or blind.iloc[0]["tied_with_best"] is not True:
+        return []
+    return [
+        (
+            f"Size, padding and mean colour alone reach an AUROC of {figure(blind.iloc[0]['auroc'])}.",
+            "No arm is clearly better than one that sees no tissue: what the others learned may be no more than that.",
+        )
+    ]
+
+
 def doubts(results):
-    """What readers of the table must know about how arms came to their choices.
+    """What readers of the table must know before its figures: shortcuts, and how arms came to their choices.
 
     An arm is named if its inner AUROC is more than 0.05 from the outer one and p is below 0.01: if nothing is wrong,
     that is at most one arm in a hundred.
@@ -73,7 +88,7 @@ def doubts(results):
     list of (str, str)
         The arms, and what is said about them; empty if there is no doubt.
     """
-    found, arms = [], results[results["arm"] != FLOOR]
+    found, arms = _shortcut(results), results[results["arm"] != FLOOR]
     far = arms[((arms["inner_auroc"] - arms["auroc"]).abs() > FAR) & (arms["p_inner"] < LEVEL)]
     if len(far):
         each = (f"{row.arm} ({row.inner_auroc:.3f} against {row.auroc:.3f})" for row in far.itertuples())
@@ -95,13 +110,27 @@ def doubts(results):
             f"{', '.join(raw)}. Read their ranks; Brier score and calibration error tell little without --calibration."
         )
         found.append((said, which))
-    many = arms[arms["reason"].str.contains(f"{FEW_ROWS}|{LOWERED}")]
-    if len(many):
-        which = ", ".join(dict.fromkeys(many["feature"] + "/" + many["reducer"]))
-        found.append(
-            (
-                "Components are more than a fifth of the training rows, or were lowered to what these allow:",
-                f"{which}. The last ones are mostly noise; ipca or pca without a number lets inner folds choose.",
-            )
-        )
     return found
+
+
+def on_components(results):
+    """Say which reductions keep more components than the training rows are good for, and which were lowered.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        From `glomfeat.results.tables.results_table`.
+
+    Returns
+    -------
+    list of str
+        Sentences for the notes of the table: this costs an arm something, and makes no figure wrong.
+    """
+    said = {
+        FEW_ROWS: "More components than a fifth of the training rows, the last ones mostly noise (ipca or pca without "
+        "a number lets inner folds choose)",
+        LOWERED: "Components lowered to what the training rows allow",
+    }
+    found = {text: results[results["reason"].str.contains(note, regex=False)] for note, text in said.items()}
+    which = {text: dict.fromkeys(rows["feature"] + "/" + rows["reducer"]) for text, rows in found.items()}
+    return [f"{text}: {', '.join(arms)}." for text, arms in which.items() if arms]

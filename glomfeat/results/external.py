@@ -301,12 +301,12 @@ def print_external(table, internal, console):
     console : rich.console.Console
     """
     figures = {"internal": "in DATA", "external": "there", "difference": "difference"}
-    of_two = {"sensitivity": "sens", "specificity": "spec", "slope": "slope"}
+    of_two = {"sensitivity": "sens.", "specificity": "spec.", "slope": "slope"}
     largest = decide_by_largest(internal)  # a cohort that lacks a class has no figures that would tell
     for cohort, rows in table.groupby("cohort", sort=False):
         shown = figures | ({} if largest else of_two)
         title = f"elsewhere: {cohort}, {in_short(rows)}; AUROC with 95 % limits"
-        title += "" if largest else ", sens and spec at the threshold of DATA"
+        title += "" if largest else ", sens. and spec. at the threshold of DATA"
         cells = [["arm", *shown.values()]]
         for cell in external_cells(rows):
             arm = f"{cell['arm']} ({cell['status']})" if cell["status"] else cell["arm"]

@@ -188,7 +188,7 @@ class Finished(Run):
     @cached_property
     def next_study(self):
         """The table of `glomfeat.results.next_study.next_study_table`."""
-        return next_study_table(self)
+        return next_study_table(self, self.resampled)
 
     @cached_property
     def own_trials(self):

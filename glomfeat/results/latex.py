@@ -49,7 +49,8 @@ def to_latex(results, title):
         The best arm is bold, and arms that are tied with it are marked.
     """
     lines = [r"% Needs \usepackage{booktabs} in the preamble.", ""]
-    largest, (*said, _) = decide_by_largest(results), remarks(results)
+    largest, (said, (_, *notes)) = decide_by_largest(results), remarks(results)
+    said = [*said, *notes]
     for at, of in (GROUPS | ({"0.5": LARGEST} if largest else {})).items():
         known = [metric for metric in METRICS.values() if metric.at == at and results[metric.name].notna().any()]
         parts = [known[start : start + MOST] for start in range(0, len(known), MOST)]

@@ -11,6 +11,7 @@ from glomfeat.metrics.planning import Spread, detectable, fewest_cases, width
 from glomfeat.metrics.resampling import jackknife
 from glomfeat.results.moved import moved_by, scored_trials
 from glomfeat.results.parts import arms_of, count_holders, regroup, status_of, tested_units, trial_parts
+from glomfeat.results.resampled import resample
 from glomfeat.results.words import figure
 
 COLUMNS = (
@@ -22,12 +23,14 @@ WIDTHS, DIFFERENCES = (0.1, 0.05), (0.05, 0.02, 0.01)
 IN_WORDS = {LIMITS: 0.05, DIFFERENCE: 0.02}  # the targets that a sentence names
 
 
-def next_study_table(run):
+def next_study_table(run, resampled=None):
     """How alike the scores of a case's images are, what that costs, and how many cases of the same sizes would suffice.
 
     Parameters
     ----------
     run : Run
+    resampled : Resampled, optional
+        From `glomfeat.results.resampled.resample`, if it is at hand.
 
     Returns
     -------
@@ -39,25 +42,26 @@ def next_study_table(run):
         ``design_effect`` is that of the AUROC, from `glomfeat.metrics.placements.design_effect`; ``effective_images``
         is the number of tested images over it.
         ``asks`` is ``limits`` for the width of 95 % limits of the AUROC, or ``difference`` for the smallest difference
-        to ``against``, the best arm, that is found with 80 % power at 5 % two-sided. ``reached`` is what these cases
-        give: the width of the limits in results.csv, or ``detectable`` of comparisons.csv. It is empty if no case
-        changes the figure, or if one case holds all images of a class. With ``cases_needed`` cases of the same sizes
-        ``target`` is reached, if the squared standard error is inversely and the degrees of freedom are directly
-        proportional to the number of cases, of which as large a share holds each class. It is empty if that is not
-        known, or if ten million do not suffice.
+        to ``against``, the best arm, that is found with 80 % power, p adjusted for the number of arms as in
+        comparisons.csv. ``reached`` is what these cases give: the width of the limits in results.csv, or ``detectable``
+        of comparisons.csv. It is empty if no case changes the figure, or if one case holds all images of a class. With
+        ``cases_needed`` cases of the same sizes ``target`` is reached, if the squared standard error is inversely and
+        the degrees of freedom are directly proportional to the number of cases, of which as large a share holds each
+        class. It is empty if that is not known, or if ten million do not suffice.
     """
     units, rows = tested_units(run), []
     arms = {name: trials for name, trials in arms_of(run).items() if name != FLOOR}
     done = {name: trials for name, trials in arms.items() if status_of(map(run.record, trials)) == "done"}
     moved = {name: moved_by(run, trials, units) for name, trials in done.items()}
     ranked = sorted((name for name in moved if np.isfinite(moved[name].area)), key=lambda name: -moved[name].area)
+    critical = (resampled or resample(run)).critical if len(ranked) > 1 else np.nan
     for name in ranked:
         own, best, facts = moved[name], moved[ranked[0]], _facts(run, done[name], name, moved[name])
         parts = regroup(trial_parts(run, done[name]), units)
         counted = count_holders(parts, len(run.manifest.classes)), facts["cases"]
         asked = [(LIMITS, "", partial(width, own.area, _spread(own.left_out, *counted)), w) for w in WIDTHS]
         if own is not best:
-            shows = partial(detectable, _spread(own.left_out - best.left_out, *counted))
+            shows = partial(detectable, _spread(own.left_out - best.left_out, *counted), below=critical)
             asked += [(DIFFERENCE, ranked[0], shows, target) for target in DIFFERENCES]
         for asks, against, reached, target in asked:
             rows.append({**facts, "asks": asks, "against": against, **_needed(reached, target, facts)})

@@ -88,15 +88,18 @@ def procedure_in_words(row, unit="case"):
     Returns
     -------
     str
-        Empty if the limits of its procedure are not known.
+        Empty if the limits of its procedure are not known. Limits that are no wider are not named: training again adds
+        something, and here it is only too little to be estimated.
     """
     low, high, by = (row[name] for name in COLUMNS)
     if not np.isfinite([low, high]).all():
         return ""
     models = between(*(row[name] for name in limits_of("auroc")))
-    found = between(low, high)
-    wider = "they would be no wider" if found == models else f"they would be {found}"
-    return (
-        f"The limits of the best AUROC, {models}, are for these fitted models on other {unit}s. If the same procedure "
-        f"were trained again on other {unit}s, {wider} (by {MEANS[by].format(unit=unit)})."
+    found, said = (
+        between(low, high),
+        f"The limits of the best AUROC, {models}, are for these fitted models on other {unit}s.",
     )
+    if found == models:
+        return said
+    again = f"If the same procedure were trained again on other {unit}s, they would be {found}"
+    return f"{said} {again} (by {MEANS[by].format(unit=unit)})."

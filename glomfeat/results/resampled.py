@@ -7,7 +7,8 @@ import numpy as np
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.seeds import seed_for
-from glomfeat.metrics.many import joint_errors
+from glomfeat.metrics.many import ALPHA, adjust_to_best, critical_p, joint_errors
+from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import case_weights, leave_out_weights
 from glomfeat.results.parts import count_holders, finished_parts, rank, regroup, tested_units
 
@@ -50,6 +51,29 @@ class Resampled:
     def looking(self):
         """Positions of the arms that look at images: all but the floor."""
         return [k for k, name in enumerate(self.names) if name != FLOOR]
+
+    def less_best(self, k, below=ALPHA):
+        """Compare an arm with the best one that looks at images: `glomfeat.metrics.paired.paired_difference`."""
+        best = self.looking[0]
+        left_out = self.left_out[k] - self.left_out[best]
+        return paired_difference(self.auroc[k] - self.auroc[best], left_out, self.holders, below)
+
+    @cached_property
+    def p_adjusted(self):
+        """The p-value of each arm from `glomfeat.metrics.many.adjust_to_best`; NaN for the best one."""
+        p = np.array([self.less_best(k).p for k in range(len(self.names))])
+        return adjust_to_best(p, self.looking[0], self.errors)
+
+    @cached_property
+    def critical(self):
+        """The p-value below which an arm is called worse than the best one, see `glomfeat.metrics.many.critical_p`.
+
+        A floor that is clearly worse costs the others nothing: the correction steps down.
+        """
+        floor = np.array([name == FLOOR for name in self.names])
+        known = np.isfinite(self.p_adjusted) & ~(floor & (self.p_adjusted < ALPHA))
+        known[self.looking[0]] = True
+        return critical_p(self.errors[:, known])
 
 
 def resample(run):

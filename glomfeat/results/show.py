@@ -8,7 +8,7 @@ from glomfeat.core.arms import FLOOR
 from glomfeat.core.words import markdown_table
 from glomfeat.data.cases import IMAGE_LEVEL, TORN
 from glomfeat.metrics.table import METRICS, limits_of, shown_in
-from glomfeat.results.doubts import best_may_be_chance, doubts
+from glomfeat.results.doubts import best_may_be_chance, doubts, on_components
 from glomfeat.results.tables import own_columns
 from glomfeat.results.terminal import print_cells
 from glomfeat.results.words import between
@@ -21,23 +21,27 @@ STYLE = (
     ".glomfeat th:first-child,.glomfeat td:first-child{text-align:left}.glomfeat .tied{font-weight:bold}"
     ".glomfeat .remark{border-left:4px solid #c60;padding-left:.6em;font-weight:bold}"
 )
-LEGEND = (
-    "sens, spec at the default cut-off of 0.5; _t at the study's threshold, fixed or chosen on inner out-of-fold "
-    "scores; limits: jackknife over cases; tied: does not differ from the best arm beyond chance (max-T, 0.05)"
-)
-OF_LARGEST = "sens, spec are means over classes, where the class of the largest score is called"
-LEGEND_IMAGES = LEGEND.replace("over cases", "over images")
+OF_TWO = "sens., spec., missed, false alarms: at the study's threshold, fixed or chosen within the training {unit}s"
+OF_LARGEST = "sens., spec.: means over classes, where the class of the largest score is called"
+LEGEND = "limits: jackknife over {unit}s; tied: does not differ from the best arm beyond chance (max-T, 0.05)"
 
 
-def headings(wide=True):
+def headings(wide=True, largest=False):
     """The columns that people read, each with its heading; fewer if there is no room for all.
+
+    Parameters
+    ----------
+    wide : bool
+    largest : bool
+        From `decide_by_largest`.
 
     Examples
     --------
     >>> list(headings(wide=False))
     ['arm', 'auroc', 'sensitivity_t', 'specificity_t', 'tied_with_best']
     """
-    of_metrics = {name: shown.title for name, shown in shown_in("terminal").items() if wide or not shown.more}
+    shown = shown_in("terminal", largest)
+    of_metrics = {name: column.title for name, column in shown.items() if wide or not column.more}
     return {"arm": "arm", **of_metrics, "tied_with_best": "tied", **({"fit_s": "fit s"} if wide else {})}
 
 
@@ -53,7 +57,7 @@ def _cell(row, column):
     if column == "auroc":
         low, high = (row[end] for end in limits_of(column))
         return f"{value:.3f} ({between(low, high, to='-')})"
-    digits = 2 if column == "fit_s" else metric.terminal.digits if metric else 3
+    digits = 2 if column == "fit_s" else (metric.terminal or metric.terminal_of_more).digits if metric else 3
     return f"{value:.0f}" if digits == 1 and value == round(value) else f"{value:.{digits}f}"
 
 
@@ -83,16 +87,25 @@ def cells(results, wide=True):
     list of list of str
         The heading is first.
     """
-    columns = headings(wide) | {name: name for name in own_columns(results)}
-    if decide_by_largest(results):
-        columns = {name: title for name, title in columns.items() if name not in AT_THRESHOLD}
+    columns = headings(wide, decide_by_largest(results)) | {name: name for name in own_columns(results)}
     return [[*columns.values()], *([_cell(row, column) for column in columns] for _, row in results.iterrows())]
 
 
 def remarks(results):
-    """What readers of the table must know: the split, random weights, unfinished arms, doubtful choices."""
-    image_level = (results["split"] == IMAGE_LEVEL).any()
+    """What readers must know before the table, and what its columns mean.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        From `glomfeat.results.tables.results_table`.
+
+    Returns
+    -------
+    before, behind : list of str
+        The split, shortcuts, random weights, unfinished arms and doubtful choices; a legend and notes.
+    """
     said = [split.upper() for split in (IMAGE_LEVEL, TORN) if (results["split"] == split).any()]
+    said += [" ".join(doubt) for doubt in doubts(results)]
     drawn = results[results["weights"].str.startswith("random")]
     random = sorted(set(drawn["feature"].where(drawn["feature"] != "", drawn["arm"])))
     if random:
@@ -102,11 +115,9 @@ def remarks(results):
         said.append(f"{unfinished} of {len(results)} arms did not finish: see the column reason")
     if best_may_be_chance(results):
         said.append(f"the best arm is not shown to be better than chance ({FLOOR})")
-    said += [" ".join(doubt) for doubt in doubts(results)]
-    legend = LEGEND_IMAGES if image_level else LEGEND
-    if decide_by_largest(results):
-        legend = f"{OF_LARGEST}; {legend.partition('scores; ')[2]}"
-    return [*said, legend]
+    unit = "image" if (results["split"] == IMAGE_LEVEL).any() else "case"
+    legend = f"{OF_LARGEST if decide_by_largest(results) else OF_TWO}; {LEGEND}".format(unit=unit)
+    return said, [legend, *on_components(results)]
 
 
 def to_markdown(results, title):
@@ -116,9 +127,9 @@ def to_markdown(results, title):
     -------
     str
     """
-    *said, legend = remarks(results)
+    said, notes = remarks(results)
     lines = [f"# {title}", ""] + [f"> {line}" for one in said for line in (one, "")]
-    return "\n".join([*lines, "", markdown_table(cells(results)), "", legend, ""])
+    return "\n".join([*lines, "", markdown_table(cells(results)), *(line for note in notes for line in ("", note)), ""])
 
 
 def to_html(results, title):
@@ -129,13 +140,13 @@ def to_html(results, title):
     str
         Remarks on the split or on random weights come before the table.
     """
-    (head, *rows), (*said, legend) = cells(results), remarks(results)
+    (head, *rows), (said, notes) = cells(results), remarks(results)
     lines = [f"<tr>{''.join(f'<th>{html(text)}</th>' for text in head)}</tr>"]
     for row, tied in zip(rows, results["tied_with_best"], strict=True):
         shown = "".join(f"<td>{html(text)}</td>" for text in row)
         lines.append(f"<tr class='tied'>{shown}</tr>" if tied is True else f"<tr>{shown}</tr>")
     remarked = "".join(f"<p class='remark'>{html(line)}</p>" for line in said)
-    table = f"<table>{''.join(lines)}</table><p>{html(legend)}</p>"
+    table = f"<table>{''.join(lines)}</table>{''.join(f'<p>{html(note)}</p>' for note in notes)}"
     return f"<div class='glomfeat'><style>{STYLE}</style><p><b>{html(title)}</b></p>{remarked}{table}</div>"
 
 
@@ -154,7 +165,7 @@ def as_text(results, title):
 
 
 def print_table(results, title, console):
-    """Print the table with rich; a narrow terminal gets fewer columns.
+    """Print the table with rich below what readers must know; a narrow terminal gets fewer columns.
 
     Parameters
     ----------
@@ -164,8 +175,10 @@ def print_table(results, title, console):
     """
     from rich.markup import escape
 
-    *warnings, legend = remarks(results)
+    before, (legend, *notes) = remarks(results)
+    for said in before:
+        console.print(f"[bold red]{escape(said)}[/]")
     tied = [tied is True for tied in results["tied_with_best"]]
     print_cells(cells(results, console.width >= WIDE), title, console, legend, tied)
-    for said in warnings:
-        console.print(f"[bold red]{escape(said)}[/]")
+    for said in notes:
+        console.print(said, markup=False, highlight=False)

@@ -3,9 +3,10 @@
 from glomfeat.core.words import joined
 from glomfeat.data.lone_values import hide_lone
 from glomfeat.data.subgroups import MISSING
+from glomfeat.metrics.many import ALPHA
 from glomfeat.metrics.table import METRICS
 from glomfeat.results.subgroups import COMPARED
-from glomfeat.results.tables import ALPHA, read_written, with_figure
+from glomfeat.results.tables import read_written, with_figure
 from glomfeat.results.words import count, figure
 
 TEXTS = ("arm", "column", "value", "status", "note", "split")

@@ -7,6 +7,7 @@ import pandas as pd
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.csvs import read_csv
+from glomfeat.metrics.many import ALPHA
 from glomfeat.metrics.scores import auroc
 from glomfeat.metrics.table import THRESHOLD, limit_columns, limits_of, metric_columns
 from glomfeat.results.case_level import WEIGHTED, case_weighted
@@ -25,7 +26,6 @@ BEHIND = (
 MEASURED = ("fit_s", "predict_s", "predict_ms", "peak_rss_mb", "peak_vram_mb", "planned_mb", "tree_pss_mb")
 OF_TRIALS = ("repeat", "fold", "left_out", "n_train", "n_test", "cases", "positives", "params", "seed")
 SPREAD = "auroc_sd"  # over trials, after the limits of the AUROC
-ALPHA = 0.05
 
 
 def result_columns():

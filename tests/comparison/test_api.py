@@ -593,7 +593,11 @@ def test_a_result_shows_itself(feature_table, small, capsys):
     result = glomfeat.compare(feature_table, heads=["logreg"], groups="none", **small)
     assert capsys.readouterr().out == "", "it was asked to be quiet"
     arm, title = result.table["arm"][0], "160 images: "
-    assert repr(result).startswith(title) and arm in repr(result) and "\x1b" not in repr(result)
+    assert (
+        repr(result).startswith(f"IMAGE-LEVEL SPLIT: SCORES ARE OPTIMISTIC\n{title}")
+        and arm in repr(result)
+        and "\x1b" not in repr(result)
+    )
     assert f"{result.table['auroc'][0]:.3f} (" in repr(result)
     page = result._repr_html_()
     assert page.count("<tr") == 3 and f"<td>{arm}</td>" in page and "<th>AUROC (95 % limits)</th>" in page

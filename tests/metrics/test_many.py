@@ -6,7 +6,8 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from glomfeat.metrics.by_case import auroc_by_case
-from glomfeat.metrics.many import adjust_pairs, adjust_to_best, best_of_many, joint_errors
+from glomfeat.metrics.many import adjust_pairs, adjust_to_best, best_of_many, critical_p, joint_errors
+from glomfeat.metrics.paired import least_found, paired_difference
 from glomfeat.metrics.resampling import jackknife
 
 CASES, ARMS = 12, 4
@@ -130,3 +131,43 @@ def test_some_of_ten_equal_arms_is_called_worse_in_at_most_six_percent():
         )
         alarms.append(np.nanmin(adjust_to_best(p, best, joint_errors(left_out, number, 2000))) < 0.05)
     assert 0.01 <= np.mean(alarms) <= 0.09  # 0.05, give or take 2.6 Monte-Carlo errors
+
+
+@pytest.mark.parametrize("arms", [2, 4, 8])
+def test_the_critical_p_of_independent_arms_is_tukeys(arms):
+    errors = np.random.default_rng(arms).normal(size=(100_000, arms))
+    tukey = 2 * stats.norm.sf(stats.studentized_range.ppf(0.95, arms, np.inf) / np.sqrt(2))
+    assert critical_p(errors) == pytest.approx(tukey, rel=0.06) and critical_p(errors) <= 0.05
+
+
+def test_below_the_critical_p_a_difference_is_clear_whatever_the_others_give():
+    rng, ties = np.random.default_rng(1), 0
+    for alike in (0.0, 0.9):
+        errors = joint_errors(rng.normal(size=(6, 40)) + 3 * alike * rng.normal(size=40), draws=4000)
+        critical = critical_p(errors)
+        for _ in range(40):
+            p = critical * np.exp(rng.normal(scale=2, size=6))
+            adjusted = adjust_to_best(p, 0, errors)
+            assert (adjusted[1:][p[1:] < critical] < 0.05).all()
+            ties += (adjusted[1:][p[1:] < 0.05] >= 0.05).sum()
+        together = np.full(6, critical * (1 + 1e-6))  # the least clear that they can be together
+        assert (adjust_to_best(together, 0, errors)[1:] >= 0.05).all()
+    assert ties, "with p below 0.05 alone nothing was clear"
+
+
+def test_a_difference_that_is_detectable_is_called_clear_in_four_of_five_studies():
+    """Studies of 24 cases: an arm is behind by what the true errors say can be found, three others are equal."""
+    cases, arms, rng = 24, 5, np.random.default_rng(2)
+    errors = rng.normal(size=(20_000, arms))  # of the mean over cases, in units of its own
+    behind = least_found(np.sqrt(2 / cases), cases - 1, critical_p(errors))
+    clear = 0
+    for _ in range(400):
+        values = rng.normal(size=(arms, cases))
+        values[-1] -= behind
+        left_out = (values.sum(axis=1, keepdims=True) - values) / (cases - 1)
+        p = [
+            paired_difference((own - values[0]).mean(), left - left_out[0]).p
+            for own, left in zip(values, left_out, strict=True)
+        ]
+        clear += adjust_to_best(np.array(p), 0, errors)[-1] < 0.05
+    assert clear / 400 >= 0.8 - 2 * np.sqrt(0.8 * 0.2 / 400)

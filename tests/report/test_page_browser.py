@@ -59,7 +59,9 @@ def test_on_a_screen_notes_stand_in_the_margin_and_cover_nothing(page, report):
     page.open(report, width=1400)
     assert page.ask(WIDTHS)[0] <= 1400
     assert page.ask(OVERLAPPING) == 0 and page.ask("document.querySelectorAll('.note').length") > 3
-    paragraph, note = page.ask(f"['.lead', '.note'].map((s) => {{ {BOX} return box(document.querySelector(s)); }})")
+    paragraph, note = page.ask(
+        f"['p:has(.note)', '.note'].map((s) => {{ {BOX} return box(document.querySelector(s)); }})"
+    )
     assert note["left"] >= paragraph["right"]
 
 

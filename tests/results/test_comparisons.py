@@ -12,7 +12,7 @@ from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.paired import resampled_t
 from glomfeat.report.answer import answer
 from glomfeat.report.arm_names import plain_arms
-from glomfeat.results.comparisons import COLUMNS, comparisons_table, detectable, detectable_in_words
+from glomfeat.results.comparisons import COLUMNS, comparisons_table, missed_in_words
 from glomfeat.results.pairs import pairs_table
 from glomfeat.results.resampled import resample
 from glomfeat.results.tables import results_table
@@ -119,10 +119,9 @@ def test_the_floor_is_never_the_best_one():
         assert row["p"] == pytest.approx(pair["p"])
     results = results_table(run, table).set_index("arm")
     assert results.loc[WEAK, "tied_with_best"] is True and results.loc[GOOD, "tied_with_best"] is False
-    first, second = answer(run, results.reset_index(), plain_arms(results.index), detectable(table).median())
+    first, second = answer(run, results.reset_index(), plain_arms(results.index), missed_in_words(table))
     assert first.startswith("The best arm is weak") and first.endswith("). No arm reaches the 0.5 of chance.")
-    shown = table.set_index("arm").loc[GOOD, "detectable"]
-    assert second.startswith("One other arm is worse beyond chance") and second.endswith(f"about {shown:.3f}.")
+    assert second == "One other arm is worse beyond chance on these 18 cases."
 
 
 def test_a_floor_alone_is_compared_with_nothing():
@@ -161,10 +160,7 @@ def test_unfinished_arms_are_not_compared():
     run.records.clear()
     nothing = comparisons_table(run)
     assert nothing.columns.tolist() == list(COLUMNS) and len(nothing) == 0
-    assert detectable_in_words(nothing, run.manifest) == (
-        "the smallest difference in AUROC that these 18 cases could show is not known: it takes two finished arms that "
-        "differ"
-    )
+    assert missed_in_words(nothing) == ""
 
 
 def test_one_trial_has_no_t_test():
@@ -180,19 +176,31 @@ def test_more_classes_and_no_cases(classes, by_case):
     assert (table.set_index("arm")["p_adjusted"] < 0.05).all()
 
 
-def test_what_is_detectable_in_words(compared):
-    run, table = compared
-    (only,) = table.loc[table["arm"] != "none/none/dummy", "detectable"]
-    less = f"a difference in AUROC of less than {only:.3f} cannot be seen (80 % power, 5 % two-sided)"
-    assert detectable_in_words(table, run.manifest) == f"with these 18 cases {less}", "the floor is no rival"
-    more = pd.concat([table, table.assign(arm="b/none/svm", detectable=3 * only)])
-    assert f"of less than {3 * only:.3f} cannot be seen (median of 3 comparisons, {only:.3f} to {3 * only:.3f}; " in (
-        detectable_in_words(more, run.manifest)
+def test_a_difference_beyond_what_is_detectable_is_never_tied():
+    """Both come from the p-value that is adjusted for the number of arms, so one cannot contradict the other."""
+    ties, clear = 0, 0
+    for share in (0.1, 0.15, 0.2, 0.4):
+        table = comparisons_table(with_arms(make_run(), 7, clear=share))
+        rows = table[table["arm"] != FLOOR]
+        beyond = rows["difference"].abs() > rows["detectable"]
+        assert (rows.loc[beyond, "p_adjusted"] < 0.05).all()
+        plain = (rows["hi"] - rows["lo"]) / 2  # what p alone takes
+        ties += (~beyond & (rows["difference"].abs() > plain) & (rows["p_adjusted"] >= 0.05)).sum()
+        clear += beyond.sum()
+    assert ties and clear, "neither case occurs, so that nothing is tested"
+
+
+def test_what_may_have_been_missed_in_words(compared):
+    _, table = compared
+    assert missed_in_words(table) == "", "an arm that is worse beyond chance was not missed"
+    tied = table.assign(p_adjusted=0.2, detectable=[0.05, 0.9])
+    assert missed_in_words(tied) == "a difference below 0.050 may have been missed", "the floor is no rival"
+    more = pd.concat([tied, tied.assign(arm="b/none/svm", detectable=1.2)])
+    assert missed_in_words(more) == ("differences below 0.050 to 1.000, depending on the arm, may have been missed"), (
+        "no two AUROCs differ by more than 1"
     )
-    none = detectable_in_words(table.assign(detectable=1.2), run.manifest)
-    assert none == "with these 18 cases no difference in AUROC can be seen (80 % power, 5 % two-sided)"
-    one = detectable_in_words(table, make_run(by_case=False).manifest)
-    assert one.startswith("with these 144 images, each counted as its own case, a difference in AUROC of less than")
+    assert missed_in_words(tied.assign(detectable=1.2)) == "no difference could be seen on so few"
+    assert missed_in_words(tied.assign(detectable=np.nan)) == ""
 
 
 def test_same_run_same_table(compared):

@@ -1,11 +1,15 @@
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from glomfeat.core.notes import FEW_ROWS
 from glomfeat.metrics.paired import resampled_t
-from glomfeat.results.doubts import doubts, inner_against_outer
-from glomfeat.results.show import AT_THRESHOLD, remarks
+from glomfeat.metrics.table import METRICS
+from glomfeat.results.doubts import doubts, inner_against_outer, on_components
+from glomfeat.results.show import AT_THRESHOLD, print_table, remarks, to_markdown
 
 
 def results(inner=0.9, outer=0.9, p=1.0, reason="", arm="a.v1/none/svm"):
@@ -24,7 +28,7 @@ def test_an_arm_is_named_where_inner_and_outer_differ_by_much_and_more_than_chan
     assert bool(found) is said
     if said:
         assert f"a.v1/none/svm ({inner:.3f} against {outer:.3f}). Do not trust these choices." == found[0][1]
-        assert any("by more than chance" in line for line in remarks(results(inner, outer, p)))
+        assert any("by more than chance" in line for line in remarks(results(inner, outer, p))[0])
 
 
 def test_calibration_that_was_not_applied_is_said():
@@ -35,11 +39,35 @@ def test_calibration_that_was_not_applied_is_said():
     )
 
 
-@pytest.mark.parametrize("reason", ["pca128 lowered to 30: the training rows allow no more", f"100 {FEW_ROWS}"])
-def test_many_components_for_the_rows_are_said_once_for_all_heads(reason):
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("pca128 lowered to 30: the training rows allow no more", "Components lowered to what the training rows allow"),
+        (f"100 {FEW_ROWS}", "More components than a fifth of the training rows, the last ones mostly noise"),
+    ],
+)
+def test_many_components_for_the_rows_are_a_note_once_for_all_heads(reason, said):
+    """It costs an arm something and makes no figure wrong, so it does not stand before the table."""
     table = pd.concat([results(reason=reason, arm=f"a.v1/pca128/{head}") for head in ("svm", "logreg")])
-    (found,) = doubts(table.assign(reducer="pca128").reset_index(drop=True))
-    assert found[1].startswith("a.v1/pca128. ")
+    table = table.assign(reducer="pca128").reset_index(drop=True)
+    (found,) = on_components(table)
+    assert found.startswith(said) and found.endswith(": a.v1/pca128.") and doubts(table) == []
+    before, behind = remarks(table)
+    assert before == [] and behind[1:] == [found]
+
+
+@pytest.mark.parametrize(("tied", "said"), [(True, True), (False, False)])
+def test_a_shortcut_that_is_as_good_stands_before_the_table(tied, said):
+    """On the terminal, in results.md and, as a banner, on the page."""
+    table = pd.concat([results(0.99, 0.99), results(0.98, 0.98, arm="shortcut.v1/none/svm")], ignore_index=True)
+    table["feature"], table["tied_with_best"] = ["a.v1", "shortcut.v1"], np.array([True, tied], object)
+    for row in (METRICS, ("auroc_lo", "auroc_hi", "fit_s")):
+        table = table.reindex(columns=[*table.columns, *(name for name in row if name not in table)])
+    line, stream = "Size, padding and mean colour alone reach an AUROC of 0.980.", io.StringIO()
+    print_table(table, "Title", Console(file=stream, width=200, color_system=None))
+    for text in (stream.getvalue(), to_markdown(table, "Title")):
+        place, head = text.find(line), text.find("AUROC (95 % limits)")
+        assert (0 <= place < head) if said else place < 0 < head
 
 
 def test_the_floor_is_not_doubted():

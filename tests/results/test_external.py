@@ -223,5 +223,5 @@ def test_the_terminal_speaks_of_a_threshold_only_where_one_decides(classes, keep
     console = Console(file=stream, width=200, color_system=None)
     print_external(external_tables(run, internal, [there]).results, internal, console)
     said = " ".join(stream.getvalue().split())
-    assert ("sens and spec at the threshold of DATA" in said) == (classes == 2)
-    assert ("slope" in said) == (" spec " in said) == (classes == 2) and "in DATA" in said
+    assert ("sens. and spec. at the threshold of DATA" in said) == (classes == 2)
+    assert ("slope" in said) == ("┃ spec. ┃" in said) == (classes == 2) and "in DATA" in said

@@ -106,6 +106,8 @@ def test_a_sentence_says_which_limits_are_of_what():
         "trials of Nadeau and Bengio (2003))."
     )
     same = {**row, "auroc_procedure_lo": 0.85, "auroc_procedure_hi": 0.93, "auroc_procedure_by": CORRECTED}
-    assert "trained again on other cases, they would be no wider (by the corrected variance" in procedure_in_words(same)
+    assert procedure_in_words(same) == (
+        "The limits of the best AUROC, 0.850 to 0.930, are for these fitted models on other cases."
+    ), "training again adds something, even where it cannot be estimated"
     said = procedure_in_words({**row, "auroc_procedure_by": LEFT_OUT}, "image")
     assert "other images. If the same" in said and "of testing, over images, and of training" in said

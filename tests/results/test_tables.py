@@ -17,7 +17,7 @@ from glomfeat.metrics.scores import ece
 from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.parts import Part, measure, trial_parts
 from glomfeat.results.predictions import predictions_table
-from glomfeat.results.show import print_table, remarks, to_markdown
+from glomfeat.results.show import cells, print_table, remarks, to_markdown
 from glomfeat.results.tables import result_columns, results_table, trials_table
 
 ORDER = """arm, kind, feature, weights, reducer, head, status, n_trials, auroc, auroc_lo, auroc_hi, auroc_sd,
@@ -333,9 +333,9 @@ def test_random_weights_are_remarked():
     weights = {"good.v1": "random (seed 0)", "weak.v1": "imagenet"}
     results = results_table(make_run(weights=weights))
     assert results.set_index("arm").loc[[GOOD, WEAK, FLOOR], "weights"].tolist() == ["random (seed 0)", "imagenet", ""]
-    assert "random weights, not pretrained: good.v1" in remarks(results)
+    assert "random weights, not pretrained: good.v1" in remarks(results)[0]
     assert "> random weights, not pretrained: good.v1" in to_markdown(results, "Title")
-    assert not any("random" in said for said in remarks(results_table(make_run())))
+    assert not any("random" in said for said in remarks(results_table(make_run()))[0])
 
 
 def test_markdown_shows_the_figures(results):
@@ -354,7 +354,7 @@ def test_a_reason_of_several_lines_stays_in_its_row_of_markdown():
     shown = to_markdown(results_table(end(make_run(), GOOD, "failed", REASON)), "Title")
     rows = [line for line in shown.splitlines() if GOOD in line]
     assert len(rows) == 1 and rows[0].startswith("| ") and rows[0].endswith(" |")
-    assert rows[0].replace("\\|", "").count("|") == 13 and "Stack trace" in rows[0]
+    assert rows[0].replace("\\|", "").count("|") == 11 and "Stack trace" in rows[0]
 
 
 @pytest.mark.parametrize("width", [80, 200])
@@ -384,9 +384,19 @@ def test_what_hangs_on_a_single_case_has_no_limits():
 
 def test_tables_of_more_than_two_classes_speak_of_no_threshold(results):
     head, legend = (
-        "| arm | AUROC (95 % limits) | AP | sens | spec | Brier | tied | fit s |",
-        "sens, spec are means over",
+        "| arm | AUROC (95 % limits) | AP | sens. | spec. | Brier | tied | fit s |",
+        "sens., spec.: means over",
     )
     shown = to_markdown(results_table(make_run(classes=3)), "Title")
     assert head in shown and f"{legend} classes, where the class of the largest score is called; limits: " in shown
-    assert "threshold chosen" not in shown and "sens_t" in to_markdown(results, "Title")
+    assert "threshold" not in shown
+
+
+def test_people_read_calls_at_the_threshold_only(results):
+    """The report calls them so, too; what 0.5 gives has other names there, and is in results.csv."""
+    head, *_ = (line for line in to_markdown(results, "Title").splitlines() if line.startswith("|"))
+    assert head == ("| arm | AUROC (95 % limits) | AP | sens. | spec. | missed | false alarms | Brier | tied | fit s |")
+    best = results.iloc[0]
+    assert best["sensitivity"] != best["sensitivity_t"], "or it would not be seen which is shown"
+    shown = dict(zip(*cells(results)[:2], strict=True))
+    assert shown["sens."] == f"{best['sensitivity_t']:.3f}" and shown["spec."] == f"{best['specificity_t']:.3f}"

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from glomfeat.metrics.many import ALPHA
 from glomfeat.report.drawing import MUTED, PALETTE, Picture, make_figure
 from glomfeat.report.paper import points
 from glomfeat.results.subgroup_words import best_in, shown_values
-from glomfeat.results.tables import ALPHA
 from glomfeat.results.words import count, figure
 
 NAME, SECTION, ORDER = "subgroups", "subgroups", 10

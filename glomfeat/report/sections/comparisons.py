@@ -34,14 +34,14 @@ def fill(content):
     if rows.empty:
         return None
     against, names = {row["arm"]: row for row in against.to_dict("records")}, content.names
-    unit = content.run.manifest.unit
+    unit, at = content.run.manifest.unit, the_threshold(content.loaded, "its own threshold")
     return {
         "said": chosen_in_words(content.best_of_many, names, unit),
         "base": names[base],
         "is_reference": reference is not None and base == reference.arm,
         "margin": reference.margin if reference else None,
-        "titles": TITLES,
-        "at": the_threshold(content.loaded, "its own threshold"),
+        "titles": TITLES | ({"balanced_accuracy": "bal. acc. at threshold"} if at else {}),
+        "at": at,
         "unit": unit,
         "rows": [_row(row, against[row["arm"]], names) for row in rows.to_dict("records")],
     }

@@ -9,11 +9,12 @@ from itertools import zip_longest
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.table import METRICS, THRESHOLD
 from glomfeat.results.case_level import WEIGHTED
+from glomfeat.results.doubts import on_components
 from glomfeat.results.next_study import next_study_in_words
 from glomfeat.results.procedure import COLUMNS as OF_PROCEDURE
 from glomfeat.results.procedure import procedure_in_words
 from glomfeat.results.tables import finished_first, own_columns, with_figure
-from glomfeat.results.words import between, figure, is_known, p_value, said_of
+from glomfeat.results.words import between, figure, is_known, p_value, said_of, signed
 
 NAME, TITLE, ORDER, TEMPLATE = "results", "Results", 10, "sections/table.html"
 NUMBER = re.compile(r"(?<![\w.])\d+(?![\w.])")  # whole, not part of a name
@@ -57,8 +58,8 @@ OTHERS = (
     Column(
         "tied_with_best",
         "against the best",
-        "The difference in AUROC to the best arm with its 95 % limits, and whether it is more than chance: p "
-        "counts cases and is adjusted for the choice of the best among all arms. Tied arms must not be ranked.",
+        "The difference in AUROC to the best arm, and whether it is more than chance: p counts cases and is adjusted "
+        "for the choice of the best among all arms. Tied arms must not be ranked.",
         place=2,
     ),
     Column(
@@ -152,12 +153,13 @@ def fill(content):
 
 
 def _notes(content):
-    """Say what the limits refer to, and what the next study needs."""
+    """Say what the limits refer to, what the next study needs, and where components are many."""
     unit, known = content.run.manifest.unit, with_figure(finished_first(content.results))
     if known.empty:
         return []
     which = procedure_in_words(known.iloc[0].to_dict(), unit)
-    return list(filter(None, [which, next_study_in_words(content.next_study, content.names, unit)]))
+    worth = next_study_in_words(content.next_study, content.names, unit)
+    return [*filter(None, [which, worth]), *on_components(content.results)]
 
 
 def as_json(results):
@@ -233,7 +235,10 @@ def of_all_folds(reason):
 
 
 def _standing(row):
-    """Compare an arm with the best one: a number to sort by, a word, and the difference with its limits."""
+    """Compare an arm with the best one: a number to sort by, a word, the difference, and its adjusted p.
+
+    Limits are not shown here: they are not adjusted, so that they may exclude 0 for an arm that is tied.
+    """
     p, apart = row["p_vs_best"], row["apart"]
     if row["arm"] == FLOOR:
         return {"kind": "standing", "sort": 3, "word": "chance", "gap": ""}
@@ -241,9 +246,8 @@ def _standing(row):
         best = row["tied_with_best"] is True
         return {"kind": "standing", "sort": 0 if best else 4, "word": "best" if best else "–", "gap": ""}
     tied = row["tied_with_best"] is True
-    limits = f"{apart['lo']:+z.3f} to {apart['hi']:+z.3f}; {p_value(p)}" if is_known(p) else "no limits"
     found = {"kind": "standing", "sort": 1 if tied else 2, "word": "tied" if tied else "worse"}
-    return found | {"gap": f"{apart['difference']:+z.3f}".replace("-", "−"), "limits": limits.replace("-", "−")}
+    return found | {"gap": signed(apart["difference"]).replace("-", "−"), "p": p_value(p) if is_known(p) else "no p"}
 
 
 def interval_bar(value, low, high, start):
