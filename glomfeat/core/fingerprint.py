@@ -100,7 +100,9 @@ def _parts(thing, seen):
     if isinstance(thing, np.ndarray) and kind not in ARRAYS:
         raise UnstableError(_a(thing))  # a mask, a unit
     if isinstance(thing, np.ndarray | np.generic) and thing.dtype != object:
-        yield f"{thing.dtype.str} {thing.shape} {joblib.hash(np.ascontiguousarray(thing))}"
+        rows = np.ascontiguousarray(thing)
+        rows = rows.ravel().reshape(rows.shape)  # the strides of a single row may be any, and joblib hashes them
+        yield f"{thing.dtype.str} {thing.shape} {joblib.hash(rows)}"
     elif kind in PLAIN or isinstance(thing, PurePath | np.dtype):
         yield repr(thing)
     elif isinstance(thing, ModuleType):

@@ -3,6 +3,7 @@
 import functools
 import importlib
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -189,8 +190,9 @@ def test_what_an_estimator_has_learnt_is_in_the_digest(make):
     y = [0, 1] * 3
     one, other = (np.random.default_rng(seed).normal(size=(6, 3)) for seed in (0, 1))
     fitted = [make(), *(make().fit(rows, *([y] if make is SVC else [])) for rows in (one, one, other))]
-    new, first, again, last = (digest_of_thing(lambda x, part=part: part) for part in fitted)
-    assert first == again and len({new, first, last}) == 3
+    fitted.append(pickle.loads(pickle.dumps(fitted[1])))
+    new, first, again, last, sent = (digest_of_thing(lambda x, part=part: part) for part in fitted)
+    assert first == again == sent and len({new, first, last}) == 3
     assert digest_of_thing(FrozenEstimator(fitted[1])) != digest_of_thing(FrozenEstimator(fitted[3]))
 
 
