@@ -380,12 +380,8 @@ class Study:
             Plain data. The caller, who knows the full names of members and the values of columns, adds ensembles and
             joined columns if the study has them.
         """
-        from glomfeat.data.labels.classes import order_classes
-
         apart = OPERATIONAL | {"ensembles", "with"} | ({"stain"} if self.stains == ("none",) else set())
         options = {name: value for name, value in self.plain().items() if name not in apart}
-        usual = order_classes(manifest.classes, None, []) == manifest.classes  # then it may be named or not
-        options |= {"positive": None if usual else manifest.classes[-1]}
         data = f"{len(manifest)} images, {manifest.split}, digest {manifest.digest[:16]}"
         found = options | {"glomfeat": __version__, "data": data, "features": list(features), "nets": list(nets)}
         own = [name.full for name in self.own]

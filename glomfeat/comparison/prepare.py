@@ -31,7 +31,7 @@ from glomfeat.core.workers import alone
 from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.data.given import torn_cases
 from glomfeat.data.images.decode import Preprocess
-from glomfeat.data.labels.classes import spelling
+from glomfeat.data.labels.classes import order_classes, spelling
 from glomfeat.data.manifest import check_split, read_manifest
 from glomfeat.data.phantom import Phantom, built_in
 from glomfeat.data.readers import read_readers
@@ -122,6 +122,9 @@ class Prepared:
         """What makes two runs the same study."""
         nets = [f"{name}: {start}" for name, start in self.nets.items()]
         found = self.study.identity(self.manifest, [feature.name for feature in self.features], nets)
+        classes = self.manifest.classes
+        named = classes != order_classes(classes, None, [])  # the usual positive class may be named or not
+        found |= {"positive": classes[-1] if named else None}
         found |= {"reads": self.reads} if self.reads else {}
         found |= stain_identity(self.ways)
         gaps = any(feature.imputes for feature in self.features)
