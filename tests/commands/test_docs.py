@@ -324,7 +324,7 @@ def few(monkeypatch, fewer_trees, parts_here):
     spec = phantom.Phantom(images=48, cases=8, min_px=60, max_px=90)
     monkeypatch.setattr(
         "glomfeat.comparison.prepare.built_in",
-        lambda cache, jobs, say, of: phantom.make_phantom(phantom.folder_in(cache, spec), spec),
+        lambda cache, jobs, of: phantom.make_phantom(phantom.folder_in(cache, spec), spec),
     )
 
 

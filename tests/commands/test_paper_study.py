@@ -207,7 +207,7 @@ def few(monkeypatch):
     spec = phantom.Phantom(images=48, cases=8, min_px=60, max_px=90)
     monkeypatch.setattr(
         "glomfeat.comparison.prepare.built_in",
-        lambda cache, jobs, say, of: phantom.make_phantom(phantom.folder_in(cache, spec), spec),
+        lambda cache, jobs, of: phantom.make_phantom(phantom.folder_in(cache, spec), spec),
     )
 
 
