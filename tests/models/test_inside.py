@@ -4,7 +4,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import timm
 import torch
+import torchvision
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -84,6 +86,25 @@ def test_a_network_of_dense_layers_has_no_picture():
     net.fit(RANDOM.integers(0, 255, (8, 16, 16, 3), np.uint8), np.arange(8) % 2)
     with pytest.raises(InsideError, match="no layer keeps a picture: there is nothing to draw over the image"):
         inside_net(net, np.zeros((1, 16, 16, 3), np.uint8))
+
+
+def make_vit(classes, side):
+    known = {"num_layers": 1, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 16, "num_classes": classes}
+    return torchvision.models.VisionTransformer(image_size=side, patch_size=8, **known)
+
+
+def make_rows_by_channels(classes, side):
+    """Windows over (rows, columns, channels), as Swin transformers of timm have them."""
+    shape = {"patch_size": 4, "window_size": 4, "embed_dim": 8, "depths": (1, 1), "num_heads": (1, 2)}
+    return timm.models.swin_transformer.SwinTransformer(side, num_classes=classes, **shape)
+
+
+@pytest.mark.parametrize("name", ["timm:test_vit:last1", f"{__name__}:make_vit", f"{__name__}:make_rows_by_channels"])
+def test_keys_of_attention_and_what_comes_before_all_blocks_are_no_picture(name):
+    pixels = RANDOM.integers(0, 255, (8, 32, 32, 3), np.uint8)
+    net = make_net(name, side=32, epochs=1, device="cpu", weights="none").fit(pixels, np.arange(8) % 2)
+    with pytest.raises(InsideError, match="picture: there is nothing to draw over the image"):
+        inside_net(net, pixels[:1])
 
 
 @pytest.mark.parametrize("reducer", ["none", "pca6", "ipca6"])

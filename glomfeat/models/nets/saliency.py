@@ -14,6 +14,7 @@ from glomfeat.core.errors import UserError
 
 MOST_PX = 32  # largest side of a map: a finer map is averaged down, since an overlay on a thumbnail needs no more
 AT_ONCE = 8
+TOKENS = "the network keeps tokens and no picture: there is nothing to draw over the image"
 
 
 class InsideError(UserError, ValueError):
@@ -59,7 +60,7 @@ def inside_net(net, pixels):
     Raises
     ------
     InsideError
-        No layer of the network gives a picture of more than one pixel.
+        No layer of the network gives a picture of more than one pixel, or its last layers give tokens.
 
     Examples
     --------
@@ -70,6 +71,8 @@ def inside_net(net, pixels):
     (2, 8, 8)
     """
     module = net.module_.eval()
+    if module.has_backbone and not module.net.pictures:
+        raise InsideError(TOKENS)
 
     def prepare(block):
         return module._prepare(torch.from_numpy(block).to(net.device))
@@ -95,11 +98,11 @@ def inside_feature(feature, direction, pixels):
     Raises
     ------
     InsideError
-        As `inside_net`, or the last layer gives tokens.
+        As `inside_net`.
     """
     found = feature.weights_found
     if not feature.builder.pictures:
-        raise InsideError("the network keeps tokens and no picture: there is nothing to draw over the image")
+        raise InsideError(TOKENS)
     backbone = feature.build(feature.model, found, feature.layer).eval()
     mean, std = (torch.tensor(part).reshape(1, 3, 1, 1) for part in (found.mean, found.std))
     read = torch.from_numpy(np.asarray(direction, np.float32))
@@ -151,12 +154,15 @@ def _hires_cam(module, prepare, score, pixels):
 
 @torch.no_grad()
 def _last_picture(module, images):
-    """Find the layer that is the last to return a picture of more than one pixel."""
+    """Find the layer that is the last to return a picture of more than one pixel, if no tokens follow it."""
     kept = []
 
     def note(layer, _, output):
-        if isinstance(output, torch.Tensor) and output.ndim == 4 and min(output.shape[2:]) > 1:
+        shape = output.shape if isinstance(output, torch.Tensor) else ()
+        if len(shape) == 4 and shape[2] == shape[3] > 1:  # images are square, and rows times channels are not
             kept.append(layer)
+        elif len(shape) == 3 and min(shape[1:]) > 1:
+            kept.clear()
 
     hooks = [layer.register_forward_hook(note) for layer in module.modules()]
     module(images)
