@@ -17,10 +17,11 @@ from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.core.arms import Arm, Trial
 from glomfeat.features.make import make_feature
-from glomfeat.models.nets import make_net
+from glomfeat.models.nets import look, make_net, run
 from glomfeat.models.nets.choose import choose_rows
 from glomfeat.models.nets.repeating import threads
-from glomfeat.models.nets.saliency import InsideError, inside_feature, inside_net
+from glomfeat.models.nets.saliency import InsideError, Maps, inside_feature, inside_net
+from glomfeat.models.nets.training import NetClassifier
 from glomfeat.models.reducers.fit import reduce_rows
 from glomfeat.results.journal import Journal
 from glomfeat.results.maps import read_maps
@@ -28,6 +29,12 @@ from glomfeat.results.maps import read_maps
 pytestmark = pytest.mark.usefixtures("dealt_once")
 
 RANDOM = np.random.default_rng(0)
+
+
+def clipped(summed):
+    """Maps by hand: what is above zero, as a share of the strongest in each image."""
+    kept = np.clip(summed, 0, None)
+    return kept / kept.max(axis=(1, 2), keepdims=True)
 
 
 def patches(n, side, size):
@@ -52,7 +59,7 @@ def test_the_map_points_to_what_decides(trained):
     net, pixels, y, where = trained
     test = np.arange(80, 96)
     assert ((net.predict_proba(pixels[test])[:, 1] >= 0.5) == y[test]).mean() > 0.9
-    found = inside_net(net, pixels[test])
+    found = inside_net(net, pixels[test], net.predict(pixels[test]))
     assert found.maps.dtype == np.uint8 and found.maps.shape == (16, 16, 16)
     hits = 0
     for heat, (top, left) in zip(found.maps, where[test] // 2, strict=True):
@@ -63,10 +70,10 @@ def test_the_map_points_to_what_decides(trained):
 
 
 def test_looking_changes_no_network(trained):
-    net, pixels, _, _ = trained
+    net, pixels, y, _ = trained
     before = {key: value.clone() for key, value in net.module_.state_dict().items()}
     scores = net.predict_proba(pixels[:4])
-    first, second = inside_net(net, pixels[:4]), inside_net(net, pixels[:4])
+    first, second = (inside_net(net, pixels[:4], y[:4]) for _ in range(2))
     np.testing.assert_array_equal(first.maps, second.maps)
     assert first.likeness == second.likeness
     np.testing.assert_array_equal(scores, net.predict_proba(pixels[:4]))
@@ -75,9 +82,9 @@ def test_looking_changes_no_network(trained):
 
 
 def test_a_map_of_an_image_does_not_depend_on_its_neighbours(trained):
-    net, pixels, _, _ = trained
-    together = inside_net(net, pixels[:9]).maps.astype(int)
-    alone = np.concatenate([inside_net(net, pixels[k : k + 1]).maps for k in range(9)])
+    net, pixels, y, _ = trained
+    together = inside_net(net, pixels[:9], y[:9]).maps.astype(int)
+    alone = np.concatenate([inside_net(net, pixels[k : k + 1], y[k : k + 1]).maps for k in range(9)])
     assert np.abs(together - alone).max() <= 1
 
 
@@ -85,7 +92,7 @@ def test_a_network_of_dense_layers_has_no_picture():
     net = make_net("F-D4-out", side=16, epochs=1, device="cpu")
     net.fit(RANDOM.integers(0, 255, (8, 16, 16, 3), np.uint8), np.arange(8) % 2)
     with pytest.raises(InsideError, match="no layer keeps a picture: there is nothing to draw over the image"):
-        inside_net(net, np.zeros((1, 16, 16, 3), np.uint8))
+        inside_net(net, np.zeros((1, 16, 16, 3), np.uint8), [1])
 
 
 def make_vit(classes, side):
@@ -104,7 +111,7 @@ def test_keys_of_attention_and_what_comes_before_all_blocks_are_no_picture(name)
     pixels = RANDOM.integers(0, 255, (8, 32, 32, 3), np.uint8)
     net = make_net(name, side=32, epochs=1, device="cpu", weights="none").fit(pixels, np.arange(8) % 2)
     with pytest.raises(InsideError, match="picture: there is nothing to draw over the image"):
-        inside_net(net, pixels[:1])
+        inside_net(net, pixels[:1], [1])
 
 
 @pytest.mark.parametrize("reducer", ["none", "pca6", "ipca6"])
@@ -128,12 +135,16 @@ def test_a_feature_is_looked_into_along_its_direction():
     feature = make_feature("squeezenet1_1", weights="none", device="cpu")
     pixels = RANDOM.integers(0, 255, (3, 96, 96, 3), np.uint8)
     direction = RANDOM.normal(size=512)
-    found = inside_feature(feature, direction, pixels)
-    assert found.maps.shape[0] == 3 and found.maps.max() == 255
-    score = feature.transform(pixels) @ direction
-    opposite = inside_feature(feature, -direction, pixels)  # the answers turn round, and what speaks for them stays
-    assert (np.abs(score) > 0).all()
-    np.testing.assert_array_equal(found.maps, opposite.maps)
+    calls = np.array([1, 0, 1])
+    found = inside_feature(feature, direction, pixels, calls)
+    net = feature.build(feature.model, feature.weights_found, None).eval()
+    mean, std = (np.array(part).reshape(3, 1, 1) for part in (feature.weights_found.mean, feature.weights_found.std))
+    images = (pixels.transpose(0, 3, 1, 2) / 255 - mean) / std
+    with torch.no_grad():
+        picture = net.features(torch.from_numpy(images).float()).numpy()  # its mean is the embedding
+    summed = np.tensordot(direction, picture, (0, 1)) * np.array([1, -1, 1])[:, None, None]
+    assert ((feature.transform(pixels) @ direction > 0) != calls).any(), "the head's constant decides some calls"
+    np.testing.assert_allclose(found.maps / 255, clipped(summed), atol=0.01)
 
 
 def test_a_feature_of_ones_own_that_is_no_backbone_is_passed_over():
@@ -146,8 +157,26 @@ def test_a_feature_of_ones_own_that_is_no_backbone_is_passed_over():
 def test_rows_to_look_at_are_the_surest_of_each_kind():
     labels = np.array([0, 0, 0, 1, 1, 1, 1])
     scores = np.array([0.2, 0.1, 0.95, 0.6, 0.9, 0.3, 0.45])
-    assert choose_rows(labels, scores, 1).tolist() == [4, 5, 1, 2]
-    assert choose_rows(labels, scores, 9).tolist() == [4, 3, 5, 6, 1, 0, 2]
+    assert choose_rows(labels, scores, 0.5, 1).tolist() == [4, 5, 1, 2]
+    assert choose_rows(labels, scores, 0.5, 9).tolist() == [4, 3, 5, 6, 1, 0, 2]
+    # a threshold of 0.92 leaves one call of the positive class; at 0.3, an image that lies on it is called last
+    assert choose_rows(labels, scores, 0.92, 9).tolist() == [5, 6, 3, 4, 1, 0, 2]
+    assert choose_rows(labels, scores, 0.3, 9).tolist() == [4, 3, 6, 5, 1, 0, 2]
+
+
+def test_a_network_is_looked_into_as_it_is_called(monkeypatch):
+    """Scores halve by calibration, and the threshold on them is 0.4: positive is what the network gives 0.8 or more."""
+    pixels, y = RANDOM.integers(0, 255, (12, 16, 16, 3), np.uint8), np.arange(12) % 2
+    raw, looked = np.array([0.5] * 8 + [0.7, 0.9, 0.85, 0.6]), []
+    halved = SimpleNamespace(apply=lambda scores: scores / 2, note="")
+    monkeypatch.setattr(run, "fit_decision", lambda *_: (halved, 0.4))
+    monkeypatch.setattr(NetClassifier, "predict_proba", lambda _, X, rows: np.column_stack([1 - raw, raw])[rows])
+    monkeypatch.setattr(look, "inside_net", lambda net, given, calls: looked.append(calls.tolist()) or Maps(given, 0.0))
+    settings, rows = {"side": 16, "epochs": 1, "device": "cpu"}, np.arange(12)
+    inner = [(rows[:4], rows[4:8])]
+    _, _, about = run.train_and_score("F-out", settings, pixels, y, rows[:8], inner, rows[8:], "balanced", inside=2)
+    assert about["inside"]["rows"] == [9, 11, 8, 10]  # true, missed, true negative, false alarm
+    assert looked == [[1, 0, 0, 1]]
 
 
 @pytest.mark.slow

@@ -89,5 +89,5 @@ def _look_along(task, record, deep, pixels, each, free):
     decision = fit_again(task, params, X[task.train]).decision_function(X[task.train, : params.get(COMPONENTS)])
     direction = direction_of(matrix[task.train], decision)
     inside = partial(inside_feature, deep[task.trial.arm.feature], direction)
-    scores = np.asarray(record["scores"])
-    return _look(inside, pixels[task.trial.arm.feature], task.test, task.labels, scores, each)
+    decided = np.asarray(record["scores"]), record["threshold"]
+    return _look(inside, pixels[task.trial.arm.feature], task.test, task.labels, *decided, each)

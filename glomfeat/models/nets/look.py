@@ -2,11 +2,12 @@
 
 from functools import partial
 
+from glomfeat.metrics.scores import decide
 from glomfeat.models.nets.choose import choose_rows
 from glomfeat.models.nets.saliency import InsideError, inside_net
 
 
-def look_into_net(net, pixels, test, labels, scores, each):
+def look_into_net(net, pixels, test, labels, scores, threshold, each):
     """Make maps of where a trained network looked in some of its test images.
 
     Parameters
@@ -17,7 +18,8 @@ def look_into_net(net, pixels, test, labels, scores, each):
         Rows that were scored.
     labels : ndarray of int, shape (n,)
     scores : ndarray of float, shape (rows of `test`,)
-        Probabilities of the positive class.
+        Calibrated scores of the positive class.
+    threshold : float
     each : int
         As `glomfeat.models.nets.choose.choose_rows`.
 
@@ -26,13 +28,14 @@ def look_into_net(net, pixels, test, labels, scores, each):
     dict
         ``each, rows, shape, maps, likeness`` as plain data, or only ``why``, which says why there are no maps.
     """
-    return _look(partial(inside_net, net), pixels, test, labels, scores, each)
+    return _look(partial(inside_net, net), pixels, test, labels, scores, threshold, each)
 
 
-def _look(inside, pixels, test, labels, scores, each):
-    rows = test[choose_rows(labels[test], scores, each)]
+def _look(inside, pixels, test, labels, scores, threshold, each):
+    chosen = choose_rows(labels[test], scores, threshold, each)
+    rows = test[chosen]
     try:
-        maps = inside(pixels[rows])
+        maps = inside(pixels[rows], decide(scores[chosen], threshold))
     except InsideError as error:
         return {"why": str(error)}
     return {"each": each, "rows": rows.tolist(), **maps.plain()}

@@ -115,7 +115,8 @@ def train_and_score(
         if inside and scores.shape[1] == 2:
             from glomfeat.models.nets.look import look_into_net  # captum takes half a second to import
 
-            seen = look_into_net(net, pixels, test, labels, scores[:, 1], inside)
+            final = chosen.calibration.apply(scores[:, 1])
+            seen = look_into_net(net, pixels, test, labels, final, chosen.threshold, inside)
     about = {
         "n_train": net.n_learnt_,
         "parameters": net.n_parameters_,
