@@ -7,14 +7,12 @@ import pytest
 import timm
 import torch
 import torchvision
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from glomfeat.comparison.compare import compare
-from glomfeat.comparison.explain.saliency import direction_of, look_into_features
+from glomfeat.comparison.explain.saliency import _direction, look_into_features
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
+from glomfeat.comparison.trial import fit_again
 from glomfeat.core.arms import Arm, Trial
 from glomfeat.features.make import make_feature
 from glomfeat.models.nets import look, make_net, run
@@ -114,36 +112,46 @@ def test_keys_of_attention_and_what_comes_before_all_blocks_are_no_picture(name)
         inside_net(net, pixels[:1], [1])
 
 
+def reduced_by(reducer, shape):
+    """A trial of a linear head on rows of two classes, as far as its direction is concerned."""
+    X, y = RANDOM.normal(size=shape).astype(np.float32), np.arange(shape[0]) // 2 % 2
+    X[y == 1, :5] += 1
+    train, test, own = np.arange(0, shape[0], 2), np.arange(1, shape[0], 2), {"none": X, "squares": X**2}
+    rows = own[reducer] if reducer in own else reduce_rows(reducer, X, train, standardise=False)["rows"]
+    reduction = {"matrix": X, "rows": lambda: (rows,), "does_nothing": reducer == "none", "name": reducer, "ahead": 0}
+    arm = Arm("mine", reducer, "logreg")
+    task = {"trial": Trial(arm, 0, 0), "seed": 0, "labels": y, "train": train, "test": test, "classes": 2}
+    return SimpleNamespace(**task, reduction=SimpleNamespace(**reduction, card="")), X, rows
+
+
 @pytest.mark.parametrize("reducer", ["none", "pca6", "ipca6"])
 @pytest.mark.parametrize("shape", [(60, 20), (30, 90)])
 def test_the_direction_reproduces_the_head_whatever_lies_between(reducer, shape):
-    X, y = RANDOM.normal(size=shape).astype(np.float32), np.arange(shape[0]) // 2 % 2
-    X[y == 1, :5] += 1
-    train = np.arange(0, shape[0], 2)
-    rows = X if reducer == "none" else reduce_rows(reducer, X, train, standardise=False)["rows"]
-    head = make_pipeline(StandardScaler(), LogisticRegression()).fit(rows[train], y[train])
-    decision = head.decision_function(rows)
-    direction = direction_of(X[train], decision[train])
-    of_rows = X @ direction
-    off = decision - of_rows
-    # components lie in the span of the training rows, so that rows never seen are reproduced too
-    known = slice(None) if reducer != "none" or shape[0] > shape[1] else train
-    assert np.ptp(off[known]) < 1e-3 * np.ptp(decision)
+    task, X, rows = reduced_by(reducer, shape)
+    direction, why = _direction(task, {}, 10**9)
+    decision = fit_again(task, {}, rows[task.train]).decision_function(rows)
+    assert not why and np.ptp(decision - X @ direction) < 1e-3 * np.ptp(decision), "rows never seen, too"
+
+
+def test_a_reducer_that_is_no_projection_gets_no_direction():
+    direction, why = _direction(reduced_by("squares", (30, 90))[0], {}, 10**9)
+    assert direction is None and why == "squares is no projection onto what the training rows span"
 
 
 def test_a_feature_is_looked_into_along_its_direction():
     feature = make_feature("squeezenet1_1", weights="none", device="cpu")
     pixels = RANDOM.integers(0, 255, (3, 96, 96, 3), np.uint8)
-    direction = RANDOM.normal(size=512)
-    calls = np.array([1, 0, 1])
+    rows = feature.transform(pixels)
+    mean, direction = rows.mean(axis=0), RANDOM.normal(size=512)
+    direction -= mean * (mean @ direction) / (mean @ mean)  # so that every image holds evidence for both classes
+    calls = np.array([1, 0, 1]) ^ (rows @ direction > 0)  # the head's constant may decide against what the image adds
     found = inside_feature(feature, direction, pixels, calls)
     net = feature.build(feature.model, feature.weights_found, None).eval()
     mean, std = (np.array(part).reshape(3, 1, 1) for part in (feature.weights_found.mean, feature.weights_found.std))
     images = (pixels.transpose(0, 3, 1, 2) / 255 - mean) / std
     with torch.no_grad():
         picture = net.features(torch.from_numpy(images).float()).numpy()  # its mean is the embedding
-    summed = np.tensordot(direction, picture, (0, 1)) * np.array([1, -1, 1])[:, None, None]
-    assert ((feature.transform(pixels) @ direction > 0) != calls).any(), "the head's constant decides some calls"
+    summed = np.tensordot(direction, picture, (0, 1)) * np.where(calls, 1, -1)[:, None, None]
     np.testing.assert_allclose(found.maps / 255, clipped(summed), atol=0.01)
 
 
