@@ -155,6 +155,15 @@ def test_a_feature_is_looked_into_along_its_direction():
     np.testing.assert_allclose(found.maps / 255, clipped(summed), atol=0.01)
 
 
+def test_a_feature_cut_at_a_layer_is_looked_into_at_all_that_this_layer_gives():
+    pixels, calls = RANDOM.integers(0, 255, (2, 64, 64, 3), np.uint8), np.array([1, 0])
+    feature = make_feature("squeezenet1_1", weights="none", layer="features.12", device="cpu")
+    rows, direction = feature.transform(pixels), RANDOM.normal(size=512 * 3 * 3)
+    summed = (rows * direction).reshape(2, 512, 3, 3).sum(axis=1) * np.array([1, -1])[:, None, None]
+    found = inside_feature(feature, direction, pixels, calls).maps
+    np.testing.assert_allclose(found / 255, clipped(summed), atol=0.01)
+
+
 def test_a_feature_of_ones_own_that_is_no_backbone_is_passed_over():
     own = SimpleNamespace(name="mine.v1", transform=None)  # described whole, in whatever way its author likes
     trial = Trial(Arm("mine.v1", "none", "logreg"), 0, 0)

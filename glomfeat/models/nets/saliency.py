@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from captum.attr import LayerGradientXActivation
 from scipy.stats import rankdata
-from torch import nn
+from torch import fx, nn
 
 from glomfeat.core.errors import UserError
+from glomfeat.features.deep.normalised import unpacked
 
 MOST_PX = 32  # largest side of a map: a finer map is averaged down, since an overlay on a thumbnail needs no more
 AT_ONCE = 8
@@ -113,7 +114,7 @@ def inside_feature(feature, direction, pixels, calls):
     def prepare(block):
         return (torch.from_numpy(block).permute(0, 3, 1, 2).float() / 255 - mean) / std
 
-    return _maps(backbone, prepare, lambda rows: rows.flatten(1) @ read, pixels, calls)
+    return _maps(backbone, prepare, lambda found: unpacked(found).flatten(1) @ read, pixels, calls)
 
 
 def _log_odds(logits):
@@ -141,7 +142,7 @@ def _hires_cam(module, prepare, score, pixels, calls):
     for part in module.modules():
         if isinstance(getattr(part, "inplace", None), bool):
             part.inplace = False  # an operation in place would change the activation after it was recorded
-    module.requires_grad_(False).eval()
+    _add_layers(module.requires_grad_(False).eval())
     layer, found = _last_picture(module, prepare(pixels[:1])), []
     towards = torch.from_numpy(np.where(calls, 1, -1))[:, None, None]
     method = LayerGradientXActivation(lambda images: score(module(images)), layer)
@@ -152,6 +153,17 @@ def _hires_cam(module, prepare, score, pixels, calls):
         size = [min(MOST_PX, length) for length in heat.shape[1:]]
         found.append(nn.functional.adaptive_avg_pool2d(heat[:, None], size)[:, 0].cpu().numpy())
     return np.concatenate(found)
+
+
+def _add_layers(module):
+    """Add a layer after each function of a traced network, since only what a layer returns can be seen."""
+    for part in [part for part in module.modules() if isinstance(part, fx.GraphModule)]:
+        for node in [node for node in part.graph.nodes if node.op in ("call_function", "call_method")]:
+            part.add_submodule(name := f"after_{node.name}", nn.Identity())
+            with part.graph.inserting_after(node):
+                after = part.graph.call_module(name, (node,))
+            node.replace_all_uses_with(after, lambda user, after=after: user is not after)
+        part.recompile()
 
 
 @torch.no_grad()
