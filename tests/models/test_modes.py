@@ -207,6 +207,13 @@ def test_images_that_are_too_small_for_a_network_are_refused_in_the_plan():
         net_bytes("squeezenet1_1:lora", {"side": 8, "weights": "none", "device": "cpu"})
 
 
+def test_a_network_that_calculates_while_it_is_made_is_planned_like_any_other():
+    need = net_bytes("regnet_x_400mf:last1", {"side": 32, "batch": 2, "weights": "none", "device": "cpu"})
+    parameters = 5_495_976 - 401 * 1000 + 401 * 2  # as its authors count them, with the new last layer
+    assert 4 * parameters < need < 100e6
+    assert unfit_patterns("regnet_x_400mf:lora", "*fc9") == {"*fc9"}
+
+
 def test_adapters_are_of_the_layers_that_are_asked_for():
     net = Pretrained(f"{VIT}:lora", side=SIDE)
     net.adapt(2, "attention")

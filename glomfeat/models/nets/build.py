@@ -4,6 +4,7 @@ import math
 import re
 from typing import NamedTuple
 
+import torch
 from torch import nn
 
 # The epsilon is Keras's. Keras's momentum (0.01 in torch's terms) would need hundreds of steps before evaluation means
@@ -21,6 +22,31 @@ class Count(NamedTuple):
     @property
     def total(self):
         return self.parameters + self.statistics
+
+
+def on_meta(make):
+    """Make a module on the meta device, where it takes no memory.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the module. RegNets calculate with tensors while they are made, so they are made in memory and moved.
+
+    Returns
+    -------
+    torch.nn.Module
+
+    Examples
+    --------
+    >>> on_meta(lambda: nn.Linear(3, 2)).weight.device.type
+    'meta'
+    """
+    try:
+        with torch.device("meta"):
+            return make()
+    except NotImplementedError:
+        with torch.device("cpu"):
+            return make().to("meta")
 
 
 def count(module):

@@ -14,7 +14,7 @@ from torch import nn
 from glomfeat.core.errors import InputError
 from glomfeat.features.deep.checkpoints import WeightsError
 from glomfeat.models.nets.blocks import find_blocks
-from glomfeat.models.nets.build import MeanPool
+from glomfeat.models.nets.build import MeanPool, on_meta
 from glomfeat.models.nets.lora import adapt, adapted_layers, merge, split_layers
 from glomfeat.models.nets.modes import FINETUNE, FROZEN, LAST, LORA, split_mode
 
@@ -315,8 +315,7 @@ def unfit_patterns(name, layers):
     >>> unfit_patterns("squeezenet1_1:lora", "features.*, *qkv")
     {'*qkv'}
     """
-    with torch.device("meta"):
-        backbone = Pretrained(name).backbone
+    backbone = on_meta(lambda: Pretrained(name)).backbone
     unfit = set()
     for pattern in split_layers(layers):
         try:
