@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from glomfeat.core.errors import InputError
+
 # The epsilon is Keras's. Keras's momentum (0.01 in torch's terms) would need hundreds of steps before evaluation means
 # anything, which a few hundred images do not give; the description of the original networks leaves both open.
 _BN = {"eps": 1e-3, "momentum": 0.1}
@@ -47,6 +49,26 @@ def on_meta(make):
     except NotImplementedError:
         with torch.device("cpu"):
             return make().to("meta")
+
+
+def check_batch(module, batch, name):
+    """Refuse batches of a single image for a module in which batch normalisation learns.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Left in training mode.
+    batch : int
+    name : str
+        For the message.
+
+    Raises
+    ------
+    InputError
+    """
+    norms = [part for part in module.train().modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    if batch < 2 and any(part.training for part in norms):
+        raise InputError(f"net {name}: batch normalisation cannot learn from one image, pass a --batch of at least 2")
 
 
 def count(module):

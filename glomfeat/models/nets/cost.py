@@ -11,7 +11,7 @@ from glomfeat.core.errors import InputError
 from glomfeat.data.splits import INNER_FOLDS
 from glomfeat.models.heads.built_in import head_bytes
 from glomfeat.models.nets.batches import Rows
-from glomfeat.models.nets.build import on_meta
+from glomfeat.models.nets.build import check_batch, on_meta
 from glomfeat.models.nets.last_layer import HEAD, last_layer_head
 from glomfeat.models.nets.make import make_net
 from glomfeat.models.nets.modes import FROZEN, LAST
@@ -166,7 +166,9 @@ def training_bytes(name, n=0, **settings):
     """
     net = make_net(name, **settings)
     side, outputs = net.module__side, []
-    module = on_meta(lambda: Network(name, side, net.module__classes, drop_path=net.module__drop_path).eval())
+    module = on_meta(lambda: Network(name, side, net.module__classes, drop_path=net.module__drop_path))
+    check_batch(module, net.batch_size, name)
+    module.eval()
     with torch.device("meta"):
         module.adapt(net.lora_rank, net.lora_layers)
         once = _without_gradients(module)
