@@ -104,7 +104,10 @@ def make_rows_by_channels(classes, side):
     return timm.models.swin_transformer.SwinTransformer(side, num_classes=classes, **shape)
 
 
-@pytest.mark.parametrize("name", ["timm:test_vit:last1", f"{__name__}:make_vit", f"{__name__}:make_rows_by_channels"])
+@pytest.mark.parametrize(
+    "name",
+    ["timm:test_vit:last1", "timm:test_mambaout:last1", f"{__name__}:make_vit", f"{__name__}:make_rows_by_channels"],
+)
 def test_keys_of_attention_and_what_comes_before_all_blocks_are_no_picture(name):
     pixels = RANDOM.integers(0, 255, (8, 32, 32, 3), np.uint8)
     net = make_net(name, side=32, epochs=1, device="cpu", weights="none").fit(pixels, np.arange(8) % 2)
