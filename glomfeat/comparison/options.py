@@ -162,7 +162,7 @@ class Study:
     none (random); or a folder or file of checkpoints. Default: imagenet, or auto for the phantom. If the default
     features cannot have resnet18, auto takes a network whose weights come with the extra offline."""
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
-    """Arithmetic of deep features. bfloat16 also holds for networks that are trained. All but float32 need a GPU;
+    """Arithmetic of deep features. Only bfloat16 also holds for networks that are trained. All but float32 need a GPU;
     bfloat16 also works on a processor that computes in it."""
     compile: bool = False
     """Compile networks on a GPU, for deep features and for training. This takes time before the first image. The last

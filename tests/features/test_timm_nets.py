@@ -370,10 +370,10 @@ def test_a_pathology_model_is_built_as_its_page_says(tmp_path, monkeypatch):
 
 def test_a_convolutional_network_can_be_looked_into_and_a_transformer_cannot():
     cnn = cpu(f"timm:{CNN}")
-    maps = inside_feature(cnn, np.random.default_rng(0).normal(size=cnn.outline(64).columns), PIXELS).maps
+    maps = inside_feature(cnn, np.random.default_rng(0).normal(size=cnn.outline(64).columns), PIXELS, [1, 0, 1]).maps
     assert maps.shape[0] == 3 and maps.max() == 255
     with pytest.raises(InsideError, match="the network keeps tokens and no picture: there is nothing to draw over"):
-        inside_feature(cpu(f"timm:{VIT}"), np.ones(64), PIXELS)
+        inside_feature(cpu(f"timm:{VIT}"), np.ones(64), PIXELS, [1, 0, 1])
 
 
 @pytest.mark.parametrize(

@@ -207,6 +207,25 @@ def test_images_that_are_too_small_for_a_network_are_refused_in_the_plan():
         net_bytes("squeezenet1_1:lora", {"side": 8, "weights": "none", "device": "cpu"})
 
 
+@pytest.mark.parametrize("name", ["shufflenet_v2_x0_5:finetune", "C2-BN-GAP-out"])
+def test_batches_of_one_image_are_refused_where_batch_normalisation_learns(name):
+    settings = {"side": 32, "batch": 1, "epochs": 1, "weights": "none", "device": "cpu"}
+    said = rf"^net {name}: batch normalisation cannot learn from one image, pass a --batch of at least 2$"
+    with pytest.raises(InputError, match=said):
+        net_bytes(name, settings)
+    with pytest.raises(InputError, match=said):
+        make_net(name, **settings).fit(np.zeros((4, 32, 32, 3), np.uint8), np.arange(4) % 2)
+    for able in ("shufflenet_v2_x0_5:frozen", "C2-GAP-out"):
+        assert net_bytes(able, settings) > 0
+
+
+def test_a_network_that_calculates_while_it_is_made_is_planned_like_any_other():
+    need = net_bytes("regnet_x_400mf:last1", {"side": 32, "batch": 2, "weights": "none", "device": "cpu"})
+    parameters = 5_495_976 - 401 * 1000 + 401 * 2  # as its authors count them, with the new last layer
+    assert 4 * parameters < need < 100e6
+    assert unfit_patterns("regnet_x_400mf:lora", "*fc9") == {"*fc9"}
+
+
 def test_adapters_are_of_the_layers_that_are_asked_for():
     net = Pretrained(f"{VIT}:lora", side=SIDE)
     net.adapt(2, "attention")

@@ -544,6 +544,14 @@ def count_calls(function, calls):
     return counted
 
 
+def test_a_last_image_is_learnt_with_the_batch_before_as_one(monkeypatch):
+    pixels, y = make_images(17)
+    seen, forward = [], Network.forward
+    monkeypatch.setattr(Network, "forward", lambda self, batch: seen.append(len(batch)) or forward(self, batch))
+    quick(batch=8, epochs=1).fit(pixels, y)
+    assert seen == [8, 9]
+
+
 def test_out_of_memory_halves_the_batch_and_keeps_the_step(monkeypatch):
     pixels, y = make_images()
     settings = {"augment": False, "batch": 12, "class_weight": "balanced"}

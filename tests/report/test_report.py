@@ -203,6 +203,17 @@ def test_the_gallery_has_the_errors_of_the_best_arm(page):
     assert "wrong in both arms" in page.said and re.search(r"wrong in [01] of 2 arms", page.said)
 
 
+def test_maps_of_one_view_say_so_where_the_score_is_of_eight():
+    run, arms = make_run(), ["net:compact", "net:compact+tta8"]
+    found = {"rows": [0], "shape": [1, 1, 2], "maps": base64.b64encode(bytes([0, 255])).decode(), "likeness": 0.1}
+    calls = SimpleNamespace(arms=arms, wrong=np.zeros((2, 1)), score=np.zeros((2, 1)))
+    results, loaded = pd.DataFrame({"arm": arms, "kind": "net", "weights": ""}), dict.fromkeys(arms, found)
+    about = {"names": dict(zip(arms, arms, strict=True)), "images": None, "show_names": False, "calls": calls}
+    content = SimpleNamespace(run=run, results=results, loaded=SimpleNamespace(inside=loaded), **about)
+    one, eight = (part["sane"] for part in saliency.fill(content)["parts"])
+    assert eight == one + " These maps are of the image as it is, while its score is a mean over eight flips and turns."
+
+
 def test_maps_lie_beside_their_images_with_what_random_weights_show(page):
     first, second = (image for image in page.of("img") if "looked" in image["alt"])
     assert first["alt"].endswith("and where good + logistic regression looked") and int(first["width"]) == 256

@@ -8,18 +8,21 @@ from glomfeat.comparison.trial import fit_again
 from glomfeat.core.memory import format_bytes
 from glomfeat.features.seen import plain
 from glomfeat.models.heads.built_in import is_linear
+from glomfeat.models.nets.last_layer import linear_map
 from glomfeat.models.nets.look import look_into
 from glomfeat.models.nets.saliency import inside_feature
 from glomfeat.models.selection import COMPONENTS
 
 COPIES = 5  # copies of the training rows in float64 while a direction is sought
+CLOSE = 0.01  # share of the range of decision values by which a direction may miss those of test rows
 
 
 def direction_of(X, decision):
-    """The direction in a feature's space along which a linear head's decision value grows.
+    """The direction in a feature's space along which a linear head's decision value grows, behind a projection.
 
-    Any reducer and scaler in between are linear, so the decision values of the training rows determine the direction:
-    it is the least-squares solution of smallest length.
+    A reducer that projects onto the space that the training rows span, as principal components do, leaves only
+    directions in that space, where the decision values of the training rows determine it: it is the least-squares
+    solution of smallest length.
 
     Parameters
     ----------
@@ -81,13 +84,27 @@ def look_into_features(tasks, records, features, pixels, each, free):
 
 
 def _look_along(task, record, deep, pixels, each, free):
-    matrix = task.reduction.matrix
-    need = COPIES * len(task.train) * matrix.shape[1] * 8
-    if need > free:
-        return {"why": f"the direction of the head needs {format_bytes(need)} of {format_bytes(free)}"}
-    X, params = task.reduction.rows()[0], record["params"]
-    decision = fit_again(task, params, X[task.train]).decision_function(X[task.train, : params.get(COMPONENTS)])
-    direction = direction_of(matrix[task.train], decision)
+    direction, why = _direction(task, record["params"], free)
+    if why:
+        return {"why": why}
     inside = partial(inside_feature, deep[task.trial.arm.feature], direction)
-    scores = np.asarray(record["scores"])
-    return look_into(inside, pixels[task.trial.arm.feature], task.test, task.labels, scores, each)
+    decided = np.asarray(record["scores"]), record["threshold"]
+    return look_into(inside, pixels[task.trial.arm.feature], task.test, task.labels, *decided, each)
+
+
+def _direction(task, params, free):
+    """Find the direction of a trial's head, or say why it cannot be found."""
+    matrix, width = task.reduction.matrix, task.reduction.matrix.shape[1]
+    need = COPIES * len(task.train) * width * 8
+    if need > free:
+        return None, f"the direction of the head needs {format_bytes(need)} of {format_bytes(free)}"
+    X = task.reduction.rows()[0]
+    head = fit_again(task, params, X[task.train])
+    if task.reduction.does_nothing:
+        return linear_map(head, width)[0][0], ""
+    decision = head.decision_function(X[:, : params.get(COMPONENTS)])
+    direction = direction_of(matrix[task.train], decision[task.train])
+    off = decision[task.test] - np.asarray(matrix[task.test], np.float64) @ direction
+    if np.ptp(off) > CLOSE * np.ptp(decision):
+        return None, f"{task.reduction.name} is no projection onto what the training rows span"
+    return direction, ""

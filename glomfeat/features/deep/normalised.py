@@ -17,9 +17,14 @@ class Normalised(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(std).reshape(1, 3, 1, 1))
 
     def forward(self, pixels):
-        found = self.net(pixels.float().sub_(self.mean).div_(self.std).to(self.dtype))
-        if isinstance(found, dict):
-            (found,) = found.values()
+        found = unpacked(self.net(pixels.float().sub_(self.mean).div_(self.std).to(self.dtype)))
         if not isinstance(found, torch.Tensor) or found.ndim < 2 or len(found) != len(pixels):
             raise FeatureError("this layer gives no tensor with a row per image: choose another")
         return found.flatten(1).float()
+
+
+def unpacked(found):
+    """Unpack what a network returns, which is a dict if it was cut at a layer."""
+    if isinstance(found, dict):
+        (found,) = found.values()
+    return found

@@ -4,7 +4,10 @@ import math
 import re
 from typing import NamedTuple
 
+import torch
 from torch import nn
+
+from glomfeat.core.errors import InputError
 
 # The epsilon is Keras's. Keras's momentum (0.01 in torch's terms) would need hundreds of steps before evaluation means
 # anything, which a few hundred images do not give; the description of the original networks leaves both open.
@@ -21,6 +24,51 @@ class Count(NamedTuple):
     @property
     def total(self):
         return self.parameters + self.statistics
+
+
+def on_meta(make):
+    """Make a module on the meta device, where it takes no memory.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the module. RegNets calculate with tensors while they are made, so they are made in memory and moved.
+
+    Returns
+    -------
+    torch.nn.Module
+
+    Examples
+    --------
+    >>> on_meta(lambda: nn.Linear(3, 2)).weight.device.type
+    'meta'
+    """
+    try:
+        with torch.device("meta"):
+            return make()
+    except NotImplementedError:
+        with torch.device("cpu"):
+            return make().to("meta")
+
+
+def check_batch(module, batch, name):
+    """Refuse batches of a single image for a module in which batch normalisation learns.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Left in training mode.
+    batch : int
+    name : str
+        For the message.
+
+    Raises
+    ------
+    InputError
+    """
+    norms = [part for part in module.train().modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    if batch < 2 and any(part.training for part in norms):
+        raise InputError(f"net {name}: batch normalisation cannot learn from one image, pass a --batch of at least 2")
 
 
 def count(module):

@@ -11,6 +11,7 @@ from glomfeat.core.errors import InputError
 from glomfeat.data.splits import INNER_FOLDS
 from glomfeat.models.heads.built_in import head_bytes
 from glomfeat.models.nets.batches import Rows
+from glomfeat.models.nets.build import check_batch, on_meta
 from glomfeat.models.nets.last_layer import HEAD, last_layer_head
 from glomfeat.models.nets.make import make_net
 from glomfeat.models.nets.modes import FROZEN, LAST
@@ -134,7 +135,7 @@ def _last_layer_s(net, n):
 
 
 def training_bytes(name, n=0, **settings):
-    """Estimate the most memory that a training takes, without building the network in memory.
+    """Estimate the most memory that a training takes, on the meta device, where the network takes none.
 
     Counted are parameters, gradients, moments and the average, the sums of weights and adapters, and the outputs of
     all layers for one step, twice for layers that gradients flow back through. If a last layer is fitted to
@@ -165,8 +166,10 @@ def training_bytes(name, n=0, **settings):
     """
     net = make_net(name, **settings)
     side, outputs = net.module__side, []
+    module = on_meta(lambda: Network(name, side, net.module__classes, drop_path=net.module__drop_path))
+    check_batch(module, net.batch_size, name)
+    module.eval()
     with torch.device("meta"):
-        module = Network(name, side, net.module__classes, drop_path=net.module__drop_path).eval()
         module.adapt(net.lora_rank, net.lora_layers)
         once = _without_gradients(module)
         for name, layer in module.net.named_modules():

@@ -68,15 +68,40 @@ def fit_last_layer(net, X, y, train, inner, rule="balanced", calibration="none")
     return chosen
 
 
-def _as_layer(estimator, width, classes):
-    """Turn a fitted linear classifier and the scaling before it into weights and biases, one logit for each class.
+def linear_map(estimator, width):
+    """Read the weights and constants of decision values that are linear, whatever scaling comes before.
 
     Decision values are a linear map plus a constant, so their values at zero and at each unit vector determine them.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Fitted and linear.
+    width : int
+        Number of its columns.
+
+    Returns
+    -------
+    weights : ndarray of float64, shape (decisions, width)
+    constants : ndarray of float64, shape (decisions,)
+
+    Examples
+    --------
+    >>> X, y = np.array([[0.0, 1.0], [2.0, 0.0], [3.0, 5.0]]), [0, 1, 1]
+    >>> fitted = LogisticRegression().fit(X, y)
+    >>> weights, constants = linear_map(fitted, 2)
+    >>> np.allclose(weights, fitted.coef_), np.allclose(constants, fitted.intercept_)
+    (True, True)
     """
     constant = estimator.decision_function(np.zeros((1, width)))
     units = (np.eye(min(BLOCK, width - start), width, start) for start in range(0, width, BLOCK))
     weight = np.concatenate([estimator.decision_function(block) - constant for block in units])
-    weight, constant = weight.reshape(width, -1).T, constant.ravel()
+    return weight.reshape(width, -1).T, constant.ravel()
+
+
+def _as_layer(estimator, width, classes):
+    """Turn a fitted linear classifier and the scaling before it into weights and biases, one logit for each class."""
+    weight, constant = linear_map(estimator, width)
     if len(constant) == 1:
         weight, constant = np.concatenate([-weight, weight]) / 2, np.concatenate([-constant, constant]) / 2
     seen = np.asarray(estimator.classes_, int)

@@ -14,7 +14,7 @@ from torch import nn
 from glomfeat.core.errors import InputError
 from glomfeat.features.deep.checkpoints import WeightsError
 from glomfeat.models.nets.blocks import find_blocks
-from glomfeat.models.nets.build import MeanPool
+from glomfeat.models.nets.build import MeanPool, on_meta
 from glomfeat.models.nets.lora import adapt, adapted_layers, merge, split_layers
 from glomfeat.models.nets.modes import FINETUNE, FROZEN, LAST, LORA, split_mode
 
@@ -48,6 +48,8 @@ class Pretrained(nn.Module):
         for timm networks.
     plain : dict or None
         Plain data from which a timm network is built again.
+    pictures : bool
+        Whether the backbone's last output before pooling is a picture, and not a list of tokens.
     resting : list of torch.nn.Module
         Parts in which nothing learns. They stay in evaluation mode, so that their batch normalisation and dropout work
         as in a feature extractor.
@@ -68,9 +70,9 @@ class Pretrained(nn.Module):
     def __init__(self, name, classes=2, side=224, drop_path=0.0, plain=None):
         super().__init__()
         self.mode, self.side = split_mode(name), side
-        self.plain, self.dropped, self.resting = None, "", []
+        self.plain, self.pictures, self.dropped, self.resting = None, True, "", []
         if self.mode.model.startswith(TIMM):
-            self.backbone, width, self.plain = _of_timm(self.mode.model, side, drop_path, plain)
+            self.backbone, width, self.plain, self.pictures = _of_timm(self.mode.model, side, drop_path, plain)
         else:
             self.backbone = _of_torchvision(self.mode.model, side)
             width, self.dropped = _behead(self.backbone)
@@ -174,7 +176,7 @@ def _of_torchvision(model, side):
 
 
 def _of_timm(model, side, drop_path, plain):
-    """Build the network; return it, the width of its output, and the plain data from which it is built again."""
+    """Build the network; return it, its width, the plain data that builds it again, and whether it keeps pictures."""
     from glomfeat.features.deep.timm_nets import Pooled, find_timm, from_plain
 
     if plain is None:
@@ -189,7 +191,7 @@ def _of_timm(model, side, drop_path, plain):
     net = Pooled(net, pooling) if pooling else net
     with torch.inference_mode():
         rows = copy.deepcopy(net).to("meta").eval()(torch.zeros(1, 3, side, side, device="meta"))
-    return net, rows.shape[1], build.plain | {"pooling": pooling}
+    return net, rows.shape[1], build.plain | {"pooling": pooling}, build.pictures
 
 
 def _set_drop_path(backbone, model, highest):
@@ -313,8 +315,7 @@ def unfit_patterns(name, layers):
     >>> unfit_patterns("squeezenet1_1:lora", "features.*, *qkv")
     {'*qkv'}
     """
-    with torch.device("meta"):
-        backbone = Pretrained(name).backbone
+    backbone = on_meta(lambda: Pretrained(name)).backbone
     unfit = set()
     for pattern in split_layers(layers):
         try:

@@ -117,7 +117,8 @@ def train_and_score(
             from glomfeat.models.nets.look import look_into  # captum takes half a second to import
             from glomfeat.models.nets.saliency import inside_net
 
-            seen = look_into(partial(inside_net, net), pixels, test, labels, scores[:, 1], inside)
+            final = chosen.calibration.apply(scores[:, 1])
+            seen = look_into(partial(inside_net, net), pixels, test, labels, final, chosen.threshold, inside)
     about = {
         "n_train": net.n_learnt_,
         "parameters": net.n_parameters_,

@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from captum.attr import LayerGradientXActivation
 from scipy.stats import rankdata
-from torch import nn
+from torch import fx, nn
 
 from glomfeat.core.errors import UserError
+from glomfeat.features.deep.normalised import unpacked
 
 MOST_PX = 32  # largest side of a map: a finer map is averaged down, since an overlay on a thumbnail needs no more
 AT_ONCE = 8
+TOKENS = "the network keeps tokens and no picture: there is nothing to draw over the image"
 
 
 class InsideError(UserError, ValueError):
@@ -22,7 +24,7 @@ class InsideError(UserError, ValueError):
 
 @dataclass(frozen=True)
 class Maps:
-    """Where a network found evidence for its answer.
+    """Where a network found evidence for its calls.
 
     Attributes
     ----------
@@ -43,14 +45,16 @@ class Maps:
         return {"shape": list(self.maps.shape), "maps": text, "likeness": round(self.likeness, 4)}
 
 
-def inside_net(net, pixels):
-    """Make maps of where a trained network looks.
+def inside_net(net, pixels, calls):
+    """Make maps of where a trained network found evidence for its calls.
 
     Parameters
     ----------
     net : NetClassifier
         A fitted network.
     pixels : ndarray of uint8, shape (n, side, side, 3)
+    calls : ndarray of int, shape (n,)
+        1 where the positive class was called, else 0.
 
     Returns
     -------
@@ -59,26 +63,28 @@ def inside_net(net, pixels):
     Raises
     ------
     InsideError
-        No layer of the network gives a picture of more than one pixel.
+        No layer of the network gives a picture of more than one pixel, or its last layers give tokens.
 
     Examples
     --------
     >>> from glomfeat.models.nets import make_net
     >>> pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
     >>> net = make_net("C4-MP-F-out", side=16, epochs=1, device="cpu").fit(pixels, np.arange(8) % 2)
-    >>> inside_net(net, pixels[:2]).maps.shape
+    >>> inside_net(net, pixels[:2], np.array([0, 1])).maps.shape
     (2, 8, 8)
     """
     module = net.module_.eval()
+    if module.has_backbone and not module.net.pictures:
+        raise InsideError(TOKENS)
 
     def prepare(block):
         return module._prepare(torch.from_numpy(block).to(net.device))
 
-    return _maps(module.net, prepare, _log_odds, pixels)
+    return _maps(module.net, prepare, _log_odds, pixels, calls)
 
 
-def inside_feature(feature, direction, pixels):
-    """Make maps of where a backbone looks, if a linear head reads its embedding.
+def inside_feature(feature, direction, pixels, calls):
+    """Make maps of where a backbone found evidence for the calls of a linear head that reads its embedding.
 
     Parameters
     ----------
@@ -86,7 +92,8 @@ def inside_feature(feature, direction, pixels):
     direction : ndarray of float, shape (width,)
         The direction of the embedding in which the head's decision value grows; see
         `glomfeat.comparison.explain.saliency.direction_of`.
-    pixels : ndarray of uint8, shape (n, side, side, 3)
+    pixels, calls
+        As `inside_net`.
 
     Returns
     -------
@@ -95,11 +102,11 @@ def inside_feature(feature, direction, pixels):
     Raises
     ------
     InsideError
-        As `inside_net`, or the last layer gives tokens.
+        As `inside_net`.
     """
     found = feature.weights_found
     if not feature.builder.pictures:
-        raise InsideError("the network keeps tokens and no picture: there is nothing to draw over the image")
+        raise InsideError(TOKENS)
     backbone = feature.build(feature.model, found, feature.layer).eval()
     mean, std = (torch.tensor(part).reshape(1, 3, 1, 1) for part in (found.mean, found.std))
     read = torch.from_numpy(np.asarray(direction, np.float32))
@@ -107,7 +114,7 @@ def inside_feature(feature, direction, pixels):
     def prepare(block):
         return (torch.from_numpy(block).permute(0, 3, 1, 2).float() / 255 - mean) / std
 
-    return _maps(backbone, prepare, lambda rows: rows.flatten(1) @ read, pixels)
+    return _maps(backbone, prepare, lambda found: unpacked(found).flatten(1) @ read, pixels, calls)
 
 
 def _log_odds(logits):
@@ -116,47 +123,60 @@ def _log_odds(logits):
     return logits[:, -1] - logits[:, :-1].logsumexp(dim=1)
 
 
-def _maps(module, prepare, score, pixels):
+def _maps(module, prepare, score, pixels, calls):
     """Calculate HiResCAM at the last layer that gives a picture, and its likeness to the maps of random weights."""
     trained, random = copy.deepcopy(module), _randomised(module)
-    heat, noise = (_hires_cam(part, prepare, score, pixels) for part in (trained, random))
+    heat, noise = (_hires_cam(part, prepare, score, pixels, calls) for part in (trained, random))
     likeness = [_rank_correlation(a, b) for a, b in zip(heat, noise, strict=True)]
     top = heat.max(axis=(1, 2), keepdims=True)
     scaled = np.divide(heat, top, out=np.zeros_like(heat), where=top > 0)
     return Maps(np.round(255 * scaled).astype(np.uint8), float(np.mean(likeness)))
 
 
-def _hires_cam(module, prepare, score, pixels):
+def _hires_cam(module, prepare, score, pixels, calls):
     """Calculate activation times gradient, summed over channels (Draelos & Carin 2020, HiResCAM).
 
-    Only what speaks for the answer is kept. If all that follows the layer is linear, the sum is exactly what each
+    Only what speaks for the call is kept. If all that follows the layer is linear, the sum is exactly what each
     position adds to the decision value; Grad-CAM's mean gradient per channel is not.
     """
     for part in module.modules():
         if isinstance(getattr(part, "inplace", None), bool):
             part.inplace = False  # an operation in place would change the activation after it was recorded
-    module.requires_grad_(False).eval()
+    _add_layers(module.requires_grad_(False).eval())
     layer, found = _last_picture(module, prepare(pixels[:1])), []
+    towards = torch.from_numpy(np.where(calls, 1, -1))[:, None, None]
     method = LayerGradientXActivation(lambda images: score(module(images)), layer)
     for start in range(0, len(pixels), AT_ONCE):
-        images = prepare(pixels[start : start + AT_ONCE]).requires_grad_()
-        products = method.attribute(images).sum(dim=1)
-        with torch.no_grad():
-            answers = torch.sign(score(module(images)))
-        heat = (products.detach() * answers[:, None, None]).clamp(min=0)
+        at = slice(start, start + AT_ONCE)
+        products = method.attribute(prepare(pixels[at]).requires_grad_()).sum(dim=1)
+        heat = (products.detach() * towards[at].to(products.device)).clamp(min=0)
         size = [min(MOST_PX, length) for length in heat.shape[1:]]
         found.append(nn.functional.adaptive_avg_pool2d(heat[:, None], size)[:, 0].cpu().numpy())
     return np.concatenate(found)
 
 
+def _add_layers(module):
+    """Add a layer after each function of a traced network, since only what a layer returns can be seen."""
+    for part in [part for part in module.modules() if isinstance(part, fx.GraphModule)]:
+        for node in [node for node in part.graph.nodes if node.op in ("call_function", "call_method")]:
+            part.add_submodule(name := f"after_{node.name}", nn.Identity())
+            with part.graph.inserting_after(node):
+                after = part.graph.call_module(name, (node,))
+            node.replace_all_uses_with(after, lambda user, after=after: user is not after)
+        part.recompile()
+
+
 @torch.no_grad()
 def _last_picture(module, images):
-    """Find the layer that is the last to return a picture of more than one pixel."""
+    """Find the layer that is the last to return a picture of more than one pixel, if no tokens follow it."""
     kept = []
 
     def note(layer, _, output):
-        if isinstance(output, torch.Tensor) and output.ndim == 4 and min(output.shape[2:]) > 1:
+        shape = output.shape if isinstance(output, torch.Tensor) else ()
+        if len(shape) == 4 and shape[2] == shape[3] > 1:  # images are square, and rows times channels are not
             kept.append(layer)
+        elif len(shape) == 3 and min(shape[1:]) > 1:
+            kept.clear()
 
     hooks = [layer.register_forward_hook(note) for layer in module.modules()]
     module(images)

@@ -40,7 +40,7 @@ class Steps(NeuralNetClassifier):
             torch.default_generator.manual_seed(seed_for(self.seed, "init"))
             super().initialize()
         self.n_parameters_, self.n_trainable_, _ = count(self.module_.net)
-        self.micro_batch_, self.notes_ = self.batch_size, []
+        self.micro_batch_, self.notes_ = self.batch_size + 1, []  # a last single image joins the batch before
         self.rates_, self.average_, self.steps_ = None, None, 0
         return self
 

@@ -11,7 +11,7 @@ import torch
 from glomfeat.core.seeds import seed_for
 from glomfeat.models.nets.augment import stain_vectors
 from glomfeat.models.nets.batches import Rows, pixel_moments, placed
-from glomfeat.models.nets.build import count
+from glomfeat.models.nets.build import check_batch, count
 from glomfeat.models.nets.last_layer import fit_last_layer
 from glomfeat.models.nets.loss import ImageLoss, auroc, probabilities
 from glomfeat.models.nets.modes import ALL, RANK
@@ -188,6 +188,7 @@ class NetClassifier(Steps):
         start = time.perf_counter()
         with reproducible(self.device) as notes:
             self.initialize()
+            check_batch(self.module_, self.batch_size, self.module__name)
             self.notes_ = notes
             self.weights_ = self._start_from(X, train)
             self.adapt()

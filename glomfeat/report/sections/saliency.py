@@ -2,7 +2,9 @@
 
 from PIL import Image
 
+from glomfeat.core.arms import Arm
 from glomfeat.core.words import joined
+from glomfeat.models.nets import averages
 from glomfeat.report.thumbnails import SIDE, as_uri, find_images, read_square
 from glomfeat.results.calls import image_names
 from glomfeat.results.maps import read_maps
@@ -12,6 +14,7 @@ NAME, TITLE, ORDER, TEMPLATE = "inside", "Where networks looked", 50, "sections/
 ARMS = 6
 TINT = (213, 94, 0)  # Okabe & Ito's vermilion
 STRONGEST = 0.75  # opacity of the tint where a map is highest
+ONE_VIEW = " These maps are of the image as it is, while its score is a mean over eight flips and turns."
 HOW = (
     "Next to each image, HiResCAM (Draelos & Carin 2020) tints where the network found evidence for its answer. Shown "
     "are images of one fold: for each class, those with the most confident right calls and the most confident wrong "
@@ -54,7 +57,8 @@ def fill(content):
         seen = zip(found["rows"], read_maps(found), strict=True)
         sane = f"Likeness to maps of random weights: {figure(found['likeness'], 2)}."
         cards = [_card(arm, row, its_map, content, called, paths) for row, its_map in seen]
-        parts.append({"title": names[arm], "sane": sane, "cards": cards})
+        views = ONE_VIEW if averages(Arm.parse(arm).network) else ""
+        parts.append({"title": names[arm], "sane": sane + views, "cards": cards})
     warning = UNTAUGHT.format(whose=joined(names[arm] for arm in untaught)) if untaught else ""
     return {"warning": warning, "how": HOW, "sane": SANE, "parts": parts, "side": SIDE}
 
