@@ -547,6 +547,20 @@ def test_the_class_of_a_manifest_is_never_a_feature(tmp_path, small):
         glomfeat.compare(manifest, label_column="label", **small)
 
 
+@pytest.mark.slow
+def test_columns_of_cohorts_may_be_named_beside_a_manifest_of_images(phantom_folder, tmp_path, seen, capsys):
+    there = glomfeat.read_manifest(glomfeat.make_phantom(tmp_path / "there", glomfeat.Phantom(24, 6, seed=5)))
+    frame = pd.DataFrame({"path": there.table["path"], "case": "Q" + there.table["case"].astype(str)})
+    names = np.array(there.classes)
+    frame = frame.assign(label=names[np.arange(24) % 2], grade=names[there.labels])
+    frame.to_csv(tmp_path / "there.csv", index=False)
+    options = seen | {"quiet": False, "test": [f"there={tmp_path / 'there.csv'}"], "label_column": "grade"}
+    manifest = glomfeat.read_manifest(phantom_folder)
+    found = glomfeat.compare(manifest, "shortcut", "logreg", out=tmp_path / "out", **options)
+    assert "label_column: for the cohorts of test alone; the manifest has been read already" in capsys.readouterr().out
+    assert set(found.external["positives"]) == {there.labels.sum()} != {12}
+
+
 def test_the_temporary_folder_goes_with_the_result(feature_table, small):
     result = glomfeat.compare(feature_table, heads=["logreg"], **small)
     out, table = result.out, result.table
