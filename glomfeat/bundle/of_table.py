@@ -16,7 +16,8 @@ from glomfeat.data.embeddings.named import AT_ONCE, Named
 from glomfeat.data.embeddings.read import header_of
 from glomfeat.data.locate import is_feature_table, path_of
 from glomfeat.data.sources import find_archives, is_image
-from glomfeat.data.tables.columns import USUAL, Asked, numbers_of
+from glomfeat.data.tables.columns import USUAL, Asked
+from glomfeat.data.tables.numbers import numbers_of
 from glomfeat.data.tables.read import find_column, row_names
 from glomfeat.features.base import FeatureError
 from glomfeat.features.table import Table

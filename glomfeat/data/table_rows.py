@@ -10,8 +10,9 @@ from glomfeat.data.embeddings.parquet import sorted_parquet
 from glomfeat.data.labels.classes import labelled, lines_on_emptied, one_row_each
 from glomfeat.data.labels.find import find_labels, heads_in
 from glomfeat.data.problems import ManifestError
-from glomfeat.data.tables.columns import fact_of, label_column, sort_columns, spoilt_in_words, words_of_options
+from glomfeat.data.tables.columns import fact_of, label_column, sort_columns, words_of_options
 from glomfeat.data.tables.joining import lines_on_folders
+from glomfeat.data.tables.numbers import spoilt_in_words
 from glomfeat.data.tables.read import (
     CASE_COLUMNS,
     NAME_COLUMNS,

@@ -9,7 +9,8 @@ from pyarrow import parquet as pq
 from glomfeat.comparison.in_memory import write_table
 from glomfeat.data.embeddings import open_rows
 from glomfeat.data.manifest import read_manifest
-from glomfeat.data.tables.columns import Asked, numbers_of, sort_columns
+from glomfeat.data.tables.columns import Asked, sort_columns
+from glomfeat.data.tables.numbers import numbers_of
 from glomfeat.data.tables.read import TableError
 from glomfeat.features.make import FeatureError, make_feature
 from glomfeat.features.table import Table

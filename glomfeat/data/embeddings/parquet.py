@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.data.embeddings.named import Named, no_rows, refuse_twice
-from glomfeat.data.tables.columns import numbers_of, sort_columns, spoilt_cells, spoilt_in_words
+from glomfeat.data.tables.columns import sort_columns
 from glomfeat.data.tables.delimited import MOST_COLUMNS
+from glomfeat.data.tables.numbers import numbers_of, spoilt_cells, spoilt_in_words
 from glomfeat.data.tables.precision import coarse_columns
 from glomfeat.data.tables.read import TableError, find_column, find_names, open_parquet_file, row_names
 

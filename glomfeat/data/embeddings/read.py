@@ -10,7 +10,8 @@ from glomfeat.data.embeddings.files import files_of, names_beside
 from glomfeat.data.embeddings.folders import is_by_row, names_of_folder, names_of_rows
 from glomfeat.data.embeddings.named import Named, no_rows, number_columns, refuse_twice
 from glomfeat.data.embeddings.parquet import facts_of_parquet, open_parquet
-from glomfeat.data.tables.columns import USUAL, numbers_of, sort_columns, spoilt_cells, spoilt_in_words
+from glomfeat.data.tables.columns import USUAL, sort_columns
+from glomfeat.data.tables.numbers import numbers_of, spoilt_cells, spoilt_in_words
 from glomfeat.data.tables.precision import coarse_columns
 from glomfeat.data.tables.read import HDF5, NAME_COLUMNS, SHEETS, TableError, open_parquet_file, read_frame, row_names
 
