@@ -445,8 +445,8 @@ def test_settings_that_cannot_be():
 def test_key_tells_preprocessings_apart():
     settings = [(size, padding, how) for size in (8, 9) for padding in PADDINGS for how in FILTERS]
     assert len({str(Preprocess(*one).key) for one in settings}) == 24
-    assert Preprocess(8, "zero").key == {"pixels": "v4", "size": 8, "padding": "zero"}
-    assert Preprocess(8, icc="keep").key == {"pixels": "v4", "size": 8, "padding": "white", "icc": "keep"}
+    assert Preprocess(8, "zero").key == {"pixels": "v5", "size": 8, "padding": "zero"}
+    assert Preprocess(8, icc="keep").key == {"pixels": "v5", "size": 8, "padding": "white", "icc": "keep"}
 
 
 @pytest.mark.parametrize("side", [7, 40])

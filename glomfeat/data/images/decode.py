@@ -121,7 +121,7 @@ class Preprocess:
     @property
     def key(self):
         """What the pixels depend on besides the file's bytes, as short plain data."""
-        key = {"pixels": "v4", "size": self.size, "padding": self.padding}
+        key = {"pixels": "v5", "size": self.size, "padding": self.padding}
         key |= {} if self.filter == LANCZOS else {"filter": self.filter}
         key |= {} if self.icc == "srgb" else {"icc": self.icc}
         return key | self.stain.key if self.stain else key
