@@ -129,8 +129,7 @@ def test_what_is_split_by_is_no_feature_and_is_said(tmp_path, without_figures):
 
 
 def test_methods_name_the_parts_and_the_answer_counts_tested_cases(tmp_path, without_figures):
-    said = run_study(tmp_path, table(of_parts), heads=("logreg", "svm"))[-1]
-    assert any(line.startswith("with these 6 cases a difference in AUROC") for line in said)
+    run_study(tmp_path, table(of_parts), heads=("logreg", "svm"))
     page = write_report(tmp_path / "out").read_text(encoding="utf-8")
     assert re.search(r"these (6|six) tested cases", page) and "these 24 cases" not in page
     said = " ".join(paragraph(load_run(tmp_path / "out")))

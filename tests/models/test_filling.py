@@ -22,6 +22,7 @@ from glomfeat.bundle.save import folder_of
 from glomfeat.comparison.compare import compare
 from glomfeat.comparison.explain.neighbours import nearest_rows, neighbours_table
 from glomfeat.comparison.folder import open_out
+from glomfeat.comparison.forecast import make_plan
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.comparison.survey import Shape
@@ -426,7 +427,10 @@ def test_dry_run_and_command_line(tmp_path, capsys, without_figures):
     assert compare_study.main([str(path), *where, *asked, "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "5 of 384 cells are missing, in 3 of 4 columns: f1 (3), f2 (1), f3 (1)" in said
-    assert "'#DIV/0!' in row 6" in said and "96 rows of 7 columns" in said and "sums for pca" not in said
+    assert "'#DIV/0!' in row 6" in said and "sums for pca" not in said
+    study = Study(data=str(path), out=where[1], cache=where[3], reducers=("none",), heads=("logreg",), missing="impute")
+    plan = make_plan(prepare(study, lambda line: None))
+    assert any("96 rows of 7 columns" in stage.need.how for stage in plan)
     endless = table().assign(f0=lambda found: found["f0"].where(found.index != 40, np.inf))
     endless.to_csv(tmp_path / "endless.csv", index=False)
     with pytest.raises(FeatureError, match=r"infinity, or numbers beyond 3\.4e38, in f0, first in the row of P05"):

@@ -15,7 +15,7 @@ from glomfeat.comparison.prepare import prepare
 from glomfeat.comparison.trial import fit_again
 from glomfeat.core.arms import Arm, Trial
 from glomfeat.features.make import make_feature
-from glomfeat.models.nets import look, make_net, run
+from glomfeat.models.nets import make_net, run, saliency
 from glomfeat.models.nets.choose import choose_rows
 from glomfeat.models.nets.repeating import threads
 from glomfeat.models.nets.saliency import InsideError, Maps, inside_feature, inside_net
@@ -191,7 +191,9 @@ def test_a_network_is_looked_into_as_it_is_called(monkeypatch):
     halved = SimpleNamespace(apply=lambda scores: scores / 2, note="")
     monkeypatch.setattr(run, "fit_decision", lambda *_: (halved, 0.4))
     monkeypatch.setattr(NetClassifier, "predict_proba", lambda _, X, rows: np.column_stack([1 - raw, raw])[rows])
-    monkeypatch.setattr(look, "inside_net", lambda net, given, calls: looked.append(calls.tolist()) or Maps(given, 0.0))
+    monkeypatch.setattr(
+        saliency, "inside_net", lambda net, given, calls: looked.append(calls.tolist()) or Maps(given, 0.0)
+    )
     settings, rows = {"side": 16, "epochs": 1, "device": "cpu"}, np.arange(12)
     inner = [(rows[:4], rows[4:8])]
     _, _, about = run.train_and_score("F-out", settings, pixels, y, rows[:8], inner, rows[8:], "balanced", inside=2)
