@@ -1,7 +1,6 @@
 """What a run was asked beside which arm is best, answered for the best arm: one short sentence for each question."""
 
 import numpy as np
-import pandas as pd
 
 from glomfeat.results.leak_price import price_in_words
 from glomfeat.results.sites import shown_values
@@ -35,13 +34,11 @@ def asked_in_words(results, leak_price=None, sites=None, external=None, column="
     if known.empty:
         return []
     best, said = known["arm"].iloc[0], []
-    if (row := _worst(sites, best)) is not None:
-        value = shown_values(sites, show_names)[row["left_out"]]
-        said.append(f"The worst {column} that was left out is {value}: {_figures(row)}.")
-    if (row := _worst(external, best)) is not None:
-        one = external["cohort"].nunique() == 1
-        where = f"In the cohort {row['cohort']}" if one else f"The worst cohort is {row['cohort']}"
-        said.append(f"{where}: {_figures(row)}.")
+    if sites is not None:
+        values = shown_values(sites, show_names)
+        said += _worst(sites.assign(place=sites["left_out"].map(values)), best, f"{column} that was left out")
+    if external is not None:
+        said += _worst(external.assign(place=external["cohort"]), best, "cohort")
     if leak_price is not None:
         said += [_leak(row) for row in leak_price.to_dict("records") if row["arm"] == best and row["status"] == "done"]
     return said
@@ -51,17 +48,29 @@ def _leak(row):
     return f"A split by image would have shown {figure(row['auroc_by_image'])}, {price_in_words(row)}."
 
 
-def _worst(table, arm):
-    """The place at which an arm calls worst, or None: AUROC alone would hide a threshold that does not fit there."""
-    if table is None:
-        return None
+def _worst(table, arm, kind):
+    """Say where an arm calls worst: AUROC alone would hide a threshold that does not fit there.
+
+    Places that hold both classes are compared, if there are any: sensitivity alone says little beside a place that has
+    specificity too.
+    """
     own = table[(table["arm"] == arm) & (table["status"] == "done")]
-    called = own[[*CALLS.values()]].mean(axis=1).fillna(own["balanced_accuracy"])
-    return None if called.isna().all() else own.loc[called.idxmin()].to_dict()
+    calls = CALLS if own[[*CALLS.values()]].notna().any(axis=None) else OF_MORE
+    own = own[own[[*calls.values()]].notna().any(axis=1)]
+    whole = own[own[[*calls.values()]].notna().all(axis=1)]
+    if own.empty:
+        return []
+    if len(own) == 1:
+        return [f"{own['place'].iloc[0]} is the only {kind}: {_figures(own.iloc[0], calls)}."]
+    if whole.empty:
+        return []
+    row, low = (whole.loc[by.idxmin()] for by in (whole[[*calls.values()]].mean(axis=1), whole["auroc"].fillna(2)))
+    which = kind if len(whole) == len(own) else f"{kind} with both classes"
+    lowest = "" if low["place"] == row["place"] else f"; the lowest AUROC is {figure(low['auroc'])}, at {low['place']}"
+    return [f"By its calls, {row['place']} is the worst {which}: {_figures(row, calls)}{lowest}."]
 
 
-def _figures(row):
-    """An arm's AUROC and calls, as far as they are known."""
-    calls = CALLS if pd.notna([row[name] for name in CALLS.values()]).any() else OF_MORE
-    shown = {"AUROC": "auroc"} | calls
+def _figures(row, calls):
+    """An arm's calls and AUROC, as far as they are known."""
+    shown = calls | {"AUROC": "auroc"}
     return ", ".join(f"{word} {figure(row[name])}" for word, name in shown.items() if np.isfinite(row[name]))

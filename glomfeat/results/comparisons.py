@@ -40,7 +40,7 @@ def comparisons_table(run, resampled=None):
         from `glomfeat.metrics.paired.paired_difference`;
         ``p_adjusted`` is p adjusted by `glomfeat.metrics.many.adjust_to_best`. ``detectable`` is a true difference
         for which ``p_adjusted`` is below 0.05 in at least 80 % of studies, whatever the other arms give
-        (`glomfeat.metrics.paired.least_found`). ``p_bootstrap`` is from
+        (`glomfeat.metrics.paired.least_found`); empty for a floor. ``p_bootstrap`` is from
         `glomfeat.metrics.resampling.paired_p` over replicates of a bootstrap over cases, ``p_ttest`` from
         `glomfeat.metrics.paired.resampled_t` over repeats x folds; ``_holm`` is adjusted over all arms (Holm 1979).
         ``p_worse, p_equivalent, p_better`` are from `glomfeat.metrics.paired.equivalence`. ``replicates`` is the number
@@ -73,7 +73,7 @@ def comparisons_table(run, resampled=None):
                 "p_worse": worse,
                 "p_equivalent": equivalent,
                 "p_better": better,
-                "detectable": compared.detectable,
+                "detectable": np.nan if found.names[k] == FLOOR else compared.detectable,
                 "n_trials": len(apart),
                 "split": run.manifest.split,
                 "replicates": int(np.isfinite(drawn).sum()),

@@ -24,23 +24,29 @@ def places(column, **of_places):
 def test_the_worst_site_is_that_of_the_worst_calls():
     sites = places("left_out", A=(0.930, 0.8, 0.9, 0.8), B=(0.937, 0.9, 0.9, 0.9), C=(0.994, 1.0, 0.024, 0.9))
     assert asked_in_words(RESULTS, sites=sites, column="site") == [
-        "The worst site that was left out is C: AUROC 0.994, sensitivity 1.000, specificity 0.024."
+        "By its calls, C is the worst site that was left out: sensitivity 1.000, specificity 0.024, AUROC 0.994; the "
+        "lowest AUROC is 0.930, at A."
     ]
     alone = sites.assign(cases=1)
     (hidden,) = asked_in_words(RESULTS, sites=alone, column="site")
     (shown,) = asked_in_words(RESULTS, sites=alone, column="site", show_names=True)
-    assert " is C: " not in hidden and " is C: " in shown, "a value of one case may be its name"
+    assert ", C is " not in hidden and ", C is " in shown, "a value of one case may be its name"
 
 
 def test_the_worst_cohort_is_named_with_what_is_known_of_it():
-    north, south = (0.9, 0.8, 0.9, 0.8), (np.nan, np.nan, 0.5, np.nan)
-    one, two = places("cohort", north=north), places("cohort", north=north, south=south)
-    assert asked_in_words(RESULTS, external=one) == [
-        "In the cohort north: AUROC 0.900, sensitivity 0.800, specificity 0.900."
+    north, south, east = (0.9, 0.8, 0.9, 0.8), (np.nan, np.nan, 0.5, np.nan), (0.8, 0.9, 0.7, 0.8)
+    one = places("cohort", north=north)
+    known = "north is the only cohort: sensitivity 0.800, specificity 0.900, AUROC 0.900."
+    assert asked_in_words(RESULTS, external=one) == [known]
+    assert asked_in_words(RESULTS, external=places("cohort", south=south)) == [
+        "south is the only cohort: specificity 0.500."
     ]
-    assert asked_in_words(RESULTS, external=two) == ["The worst cohort is south: specificity 0.500."]
+    assert asked_in_words(RESULTS, external=places("cohort", north=north, south=south, east=east)) == [
+        "By its calls, east is the worst cohort with both classes: sensitivity 0.900, specificity 0.700, AUROC 0.800."
+    ], "half the sensitivity and specificity of east is less than that of north, and south has no sensitivity"
+    assert asked_in_words(RESULTS, external=places("cohort", south=south, east=(np.nan, 0.9, np.nan, np.nan))) == []
     more = one.assign(sensitivity_t=np.nan, specificity_t=np.nan)
-    assert asked_in_words(RESULTS, external=more) == ["In the cohort north: AUROC 0.900, balanced accuracy 0.800."]
+    assert asked_in_words(RESULTS, external=more) == ["north is the only cohort: balanced accuracy 0.800, AUROC 0.900."]
 
 
 def test_the_price_is_that_of_the_best_arm():

@@ -4,7 +4,7 @@ from PIL import Image
 
 from glomfeat.core.arms import Arm
 from glomfeat.core.words import joined
-from glomfeat.models.nets import averages
+from glomfeat.models.nets import FROZEN, averages, split_mode
 from glomfeat.report.thumbnails import SIDE, as_uri, find_images, read_square
 from glomfeat.results.calls import image_names
 from glomfeat.results.maps import read_maps
@@ -51,7 +51,7 @@ def fill(content):
     rows = sorted({row for arm in arms for row in inside[arm]["rows"]})
     paths = find_images(content.images, manifest.table["name"].iloc[rows].tolist())
     table, parts = content.results.set_index("arm"), []
-    untaught = [arm for arm in arms if table.at[arm, "kind"] != "net" and table.at[arm, "weights"].startswith("random")]
+    untaught = [arm for arm in arms if table.at[arm, "weights"].startswith("random") and not _learns(arm)]
     for arm in arms:
         found = inside[arm]
         seen = zip(found["rows"], read_maps(found), strict=True)
@@ -61,6 +61,13 @@ def fill(content):
         parts.append({"title": names[arm], "sane": sane + views, "cards": cards})
     warning = UNTAUGHT.format(whose=joined(names[arm] for arm in untaught)) if untaught else ""
     return {"warning": warning, "how": HOW, "sane": SANE, "parts": parts, "side": SIDE}
+
+
+def _learns(arm):
+    """Whether the layers of a network learn, and not only what reads its features."""
+    network = Arm.parse(arm).network
+    mode = split_mode(network) if network else None
+    return bool(network) and (mode is None or mode.how != FROZEN)
 
 
 def _card(arm, row, seen, content, called, paths):

@@ -17,7 +17,7 @@ from glomfeat.results.tables import finished_first, own_columns, with_figure
 from glomfeat.results.words import between, figure, is_known, p_value, said_of, signed
 
 NAME, TITLE, ORDER, TEMPLATE = "results", "Results", 10, "sections/table.html"
-NUMBER = re.compile(r"(?<![\w.])\d+(?![\w.])")  # whole, not part of a name
+NUMBER = re.compile(r"(?<![\w.,-])\d+(?![\w.]|,\d)")  # whole, not part of a name or of a longer number
 
 
 @dataclass(frozen=True)
@@ -222,14 +222,16 @@ def of_all_folds(reason):
     --------
     >>> of_all_folds("pca99 lowered to 37: no more rows; pca99 by gram; pca99 lowered to 36: no more rows")
     'pca99 lowered to 36–37: no more rows; pca99 by gram'
+    >>> of_all_folds("kept 12,090 of 20,000 draws; kept 12,084 of 20,000 draws; C 1e-05; id 007")
+    'kept 12,090 of 20,000 draws; kept 12,084 of 20,000 draws; C 1e-05; id 007'
     """
     found = {}
     for note in reason.split("; "):
-        words, numbers = NUMBER.split(note), list(map(int, NUMBER.findall(note)))
-        found.setdefault(tuple(words), []).append(numbers)
+        found.setdefault(tuple(NUMBER.split(note)), []).append(NUMBER.findall(note))
     said = []
     for words, folds in found.items():
-        ranges = [f"{min(of)}–{max(of)}" if min(of) < max(of) else str(of[0]) for of in zip(*folds, strict=True)]
+        ends = [(min(of, key=int), max(of, key=int)) for of in zip(*folds, strict=True)]
+        ranges = [low if int(low) == int(high) else f"{low}–{high}" for low, high in ends]
         said.append("".join(part for pair in zip_longest(words, ranges, fillvalue="") for part in pair))
     return "; ".join(said)
 
