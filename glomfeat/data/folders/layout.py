@@ -13,6 +13,7 @@ from glomfeat.data.folders.names import (
     are_patients,
     are_sites,
     are_slides,
+    are_years,
     is_split,
     mixed_split,
     outlines_beside,
@@ -276,6 +277,8 @@ def _kinds(below, names, labelled, packed):
         kinds[k] = next((kind for kind, are in CALLED.items() if kind not in kinds and are(names[k])), "ignore")
     if parts and kinds[0] == "ignore" and "class" in kinds and "site" not in kinds:
         kinds[0] = "site"
+    if years := [k for k, kind in enumerate(kinds) if kind in ("case", MAYBE) and are_years(names[k])]:
+        kinds[years[0]] = "ignore" if "site" in kinds else "site"
     return kinds
 
 

@@ -25,6 +25,8 @@ CODED = re.compile(  # initials, and numbers of cases of a year; stains are neit
     r"[^\w]*_?(?!PAS|HE|DX|IF|EM)([A-Z]{2,3}|[A-Za-z]{1,2}\d{3,})(?![^\W_])"
 )
 DRAWN = re.compile(r"(?i)[-_. ](masks?|overlays?|thumb(nail)?s?|labels?|segmentation|contours?|outlines?|heatmaps?)$")
+YEAR = re.compile(r"\D*(19[5-9]|20[0-4])\d\D*")
+FEW_YEARS = 5
 SITE = re.compile(
     r"^(?i:site|cent(er|re)|hospital|clinic|institut(e|ion)|scanner|lab|batch|cohort|source)s?"
     r"(?P<rest>[-_ .]\w{1,12}|[A-Z0-9]\w{0,3})?$"
@@ -145,6 +147,17 @@ def are_numbered(names):
     (True, True, False)
     """
     return bool(names) and all(re.search(r"\d\d", name) for name in names) and not are_classes(names)
+
+
+def are_years(names):
+    """Whether names are few and hold the number of a year and no other: these are no patients.
+
+    Examples
+    --------
+    >>> are_years({"2019", "2020"}), are_years({"case_2020"}), are_years({"case_2020_01", "case_2021_01"})
+    (True, True, False)
+    """
+    return 0 < len(names) <= FEW_YEARS and all(map(YEAR.fullmatch, names))
 
 
 def are_parts(names):
