@@ -9,7 +9,14 @@ from glomfeat.data.archives import ArchiveError
 from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.files import OUTPUT, FolderError, is_there, walk_files
 from glomfeat.data.folders.facts import add_facts
-from glomfeat.data.folders.layout import KINDS, folder_of, lines_on_drawings, read_tree, refuse_outlines
+from glomfeat.data.folders.layout import (
+    KINDS,
+    folder_of,
+    lines_on_drawings,
+    read_tree,
+    refuse_outlines,
+    refuse_versions,
+)
 from glomfeat.data.images import dicom
 from glomfeat.data.images.decode import READ
 from glomfeat.data.images.decode import SUFFIXES as OF_IMAGES
@@ -157,6 +164,8 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     notes += lines_on_drawings(relative)
     if not layout:
         refuse_outlines(relative, "say what the folders mean with --layout, such as class/image", labels is not None)
+        if labels is None:
+            refuse_versions(relative)
     seen = relative if layout else [*relative, *filter(is_picture, others)]
     tree = read_tree(seen, layout, labels is not None, packed)
     unread += rows_of(others, [tree.of("class", folder_of(name)) for name in others])

@@ -13,12 +13,14 @@ from glomfeat.data.folders.names import (
     are_patients,
     are_sites,
     are_slides,
+    are_versions,
     are_years,
     is_split,
     mixed_split,
     outlines_beside,
     split_of,
 )
+from glomfeat.data.tables.joining import without_suffix
 
 KINDS = ("class", "case", "slide", "split", "site", "ignore")
 IMAGE = "image"
@@ -192,6 +194,33 @@ def refuse_outlines(relative, otherwise, labelled=False):
             others = _some([*(name for name in level if name not in outlines), *["images"] * images])
             said = f"{_some(outlines)} beside {others} seems by its name to hold drawings of the images and not a class"
             raise OutlinesError(f"{said}: move it away{'' if images else f', or {otherwise}'}")
+
+
+def refuse_versions(relative):
+    """Refuse folders that seem to hold each image in several versions, such as raw and normalised.
+
+    Parameters
+    ----------
+    relative : sequence of str
+        Names of images with their folders.
+
+    Raises
+    ------
+    LayoutError
+    """
+    above, _, names = _levels(_folders(relative))
+    for k, level in enumerate(names, len(above)):
+        held = {}
+        for one in relative if are_versions(level) else ():
+            *folders, last = without_suffix(one).split("/")
+            held.setdefault("".join(folders[k : k + 1]), set()).add((*folders[:k], *folders[k + 1 :], last))
+        first, *rest = held.values() or [set()]
+        if rest and all(one == first for one in rest):
+            raise LayoutError(
+                f"the folders {_some(level)} hold images of the same names, so that they seem to be versions of each "
+                "image: leave one of them in DATA, or say what the folders mean with --layout, such as "
+                f"{_such(relative[0])}"
+            )
 
 
 def lines_on_drawings(names):

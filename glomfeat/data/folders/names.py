@@ -13,6 +13,9 @@ FILLERS = frozenset(
     + ("patches", "tiles", "samples", "x", "y", "of")
 )
 PICTURES = frozenset(("images", "image", "imgs", "img", "crops", "patches", "tiles", "raw", "original", "originals"))
+VERSIONS = frozenset(
+    ("raw", "original", "originals", "normalized", "normalised", "macenko", "reinhard", "vahadane", "processed")
+)
 UNSURE = frozenset(("labels", "segs", "gt"))  # may be classes, too: segmental sclerosis, glomerular tufts
 OUTLINES = frozenset(
     ("masks", "mask", "annotations", "annotation", "segmentations", "segmentation", "segs", "contours", "outlines")
@@ -116,6 +119,17 @@ def outlines_beside(names, images=False, labelled=False):
     found = sorted(name for name, word in words.items() if word in OUTLINES - (set() if pictures or images else UNSURE))
     beside = images or len(words) - len(found) > 1
     return found if pictures or (beside and not labelled) else []
+
+
+def are_versions(names):
+    """Whether folders may hold the same images, once as they were and once processed, such as stain-normalised.
+
+    Examples
+    --------
+    >>> are_versions({"raw", "normalized"}), are_versions({"HE_macenko", "HE"}), are_versions({"HE", "PAS"})
+    (True, True, False)
+    """
+    return len(names) > 1 and any(VERSIONS & {*words_of(name)} for name in names)
 
 
 def are_patients(names):
