@@ -30,6 +30,7 @@ CODED = re.compile(  # initials, and numbers of cases of a year; stains are neit
 DRAWN = re.compile(r"(?i)[-_. ](masks?|overlays?|thumb(nail)?s?|labels?|segmentation|contours?|outlines?|heatmaps?)$")
 YEAR = re.compile(r"\D*(19[5-9]|20[0-4])\d\D*")
 FEW_YEARS = 5
+BETWEEN = re.compile(r"[-_. ]")
 SITE = re.compile(
     r"^(?i:site|cent(er|re)|hospital|clinic|institut(e|ion)|scanner|lab|batch|cohort|source)s?"
     r"(?P<rest>[-_ .]\w{1,12}|[A-Z0-9]\w{0,3})?$"
@@ -78,15 +79,33 @@ def split_of(name):
     return part + str(int(numbers[0])) if part and numbers else part
 
 
+def part_in(name):
+    """The part of a split that one of the words in a name is, or all of it; empty if none.
+
+    Examples
+    --------
+    >>> [part_in(name) for name in ("train-00000-of-00002", "CRC_DX_TEST", "fold 1", "train_test")]
+    ['train', 'test', 'fold1', '']
+    """
+    parts = {split_of(word) for word in BETWEEN.split(name)} - {""}
+    return parts.pop() if len(parts) == 1 else "" if parts else split_of(name)
+
+
 def is_split(names):
-    """Whether neighbouring folders are the parts of a split.
+    """Whether neighbouring folders are the parts of a split, perhaps beside words that all of them have.
 
     Examples
     --------
     >>> is_split({"Train", "TEST"}), is_split({"test", "control"}), is_split({"train"})
     (True, False, False)
+    >>> is_split({"CRC_DX_TRAIN", "CRC_DX_TEST"}), is_split({"train_normal", "test_tumor"})
+    (True, False)
     """
-    return len(names) > 1 and all(map(split_of, names)) and len({split_of(name) for name in names}) > 1
+    parts, rests = {*map(split_of, names)}, ()
+    if "" in parts:
+        parts = {*map(part_in, names)}
+        rests = {" ".join(word for word in BETWEEN.split(name) if not split_of(word)) for name in names}
+    return len(parts) > 1 and "" not in parts and len(rests) < 2
 
 
 def mixed_split(names):
