@@ -65,7 +65,7 @@ def test_names_with_a_date_or_a_word_of_one_case_are_numbers_within_it(names):
 
 
 @pytest.mark.parametrize(
-    "names, cases",
+    ("names", "cases"),
     [
         (["P001_PAS_1of2_a3f9.png", "P002_PAS_2of2_beef.png"], ["P001", "P002"]),
         (["SOB_B_A-14-22549AB-40-001.png", "SOB_M_DC-14-2523-40-001.tif"], ["22549", "2523"]),
