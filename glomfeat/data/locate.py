@@ -186,7 +186,7 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
         )
         frame = with_columns(frame, folder, heads, relative, problems, asked, notes)
         problems += vanished(unread, set(frame["raw"]))
-        _tell_empty(places, tree, set(frame["raw"]), unread, problems, notes)
+        _tell_empty(places, tree, set(frame["raw"]), unread, tables, problems, notes)
     else:
         if not is_there(labels):
             raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
@@ -199,13 +199,15 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     return add_facts(frame.drop(columns="in"), frame["in"].tolist(), tree, notes, by)
 
 
-def _tell_empty(places, tree, classes, unread, problems, notes):
+def _tell_empty(places, tree, classes, unread, tables, problems, notes):
     """Report folders beside those of classes that hold no image; it is a problem if only one class is left."""
     kinds, above = tree.levels.index("class"), len(tree.above)
     beside = [name for name in folders_at(places, above + kinds + 1) if tuple(name.split("/")[:above]) == tree.above]
     bare = {tree.of("class", name) for name in beside} - classes - {row["class"] for row in unread}
     if bare and len(classes) < 2:
-        lacking = Gap("folders beside those of classes hold no image: fill them, or give --labels")
+        inside = [name for name in tables if {*name.split("/")[:-1]} & bare and name.lower().endswith(SHEETS)]
+        give = f"{' or '.join(inside[:3])}, below DATA, with --labels" if inside else "--labels"
+        lacking = Gap(f"folders beside those of classes hold no image: fill them, or give {give}")
         problems.append((lacking, sorted(bare)))
     elif bare:
         notes.append(f"folders without an image, which are no classes: {listed(sorted(bare))}")
