@@ -188,6 +188,8 @@ def find_cases(frame, groups):
         if column is None:
             return _auto_of(names, frame)
         groups = column
+    if groups == BELOW and BELOW not in frame and BY_FOLDER in frame:
+        groups = BY_FOLDER
     if groups not in frame.columns and (column := find_column(frame, (groups,))) is not None:
         groups = column
     if groups in frame.columns:

@@ -12,6 +12,7 @@ from glomfeat.data.folders.facts import add_facts, split_by_archive
 from glomfeat.data.folders.layout import (
     KINDS,
     folder_of,
+    lines_on_doubles,
     lines_on_drawings,
     read_tree,
     refuse_outlines,
@@ -168,6 +169,7 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
         refuse_outlines(relative, "say what the folders mean with --layout, such as class/image", labels is not None)
         if labels is None:
             refuse_versions(relative)
+            notes += lines_on_doubles(relative)
     seen = relative if layout else [*relative, *filter(is_picture, others)]
     tree = read_tree(seen, layout, labels is not None, packed)
     unread += rows_of(others, [tree.of("class", folder_of(name)) for name in others])

@@ -239,6 +239,25 @@ def lines_on_drawings(names):
     return [f"warning: {said}: move what is no crop out of DATA"]
 
 
+def lines_on_doubles(relative):
+    """Warn of folders called like drawings, and read as classes, that hold an image for each one beside them."""
+    above, _, names = _levels(_folders(relative))
+    level = names[0] if names else []
+    drawn = outlines_beside([*level, "images"])
+    if not drawn or len(level) < 2:
+        return []
+    held = {}
+    for name in relative:
+        *folders, last = without_suffix(name).split("/")[len(above) :]
+        held.setdefault("".join(folders[:1]), []).append((*folders[1:], last))
+    others = [one for name, some in held.items() if name not in drawn for one in some]
+    alone = len({*others}) == len(others)  # else names are numbers within each folder
+    if not (found := [name for name in drawn if alone and {*others} <= {*held[name]}]):
+        return []
+    said = f"{_some(found)} beside {_some([name for name in level if name not in drawn])} is read as a class and holds"
+    return [f"warning: {said} images of the same names: if they are drawings of the images, move it out of DATA"]
+
+
 def _folders(relative):
     """The folders of images, each as its parts, sorted."""
     folders = sorted({folder_of(name) for name in relative})
