@@ -18,7 +18,7 @@ from glomfeat.data.cases import (
 )
 from glomfeat.data.folders.names import are_patients, words_of
 from glomfeat.data.tables.columns import SPLITS, label_column
-from glomfeat.data.tables.joining import last_part
+from glomfeat.data.tables.joining import last_part, without_suffix
 from glomfeat.data.tables.read import OF_PERSONS, find_column, known_kind, listed, plain, read_values
 
 OURS = ("name", "raw", "path", "folder", "in", BELOW, BY_FOLDER)
@@ -34,6 +34,11 @@ PERSONS = re.compile(
 NUMBERED = re.compile(
     r"(?i)(biops(y|ie)|specimen)s?[\W_]*(u?u?id|nr|no|num(ber)?|code|key|name|identifier|hash|barcode)[\W_]*$"
 )
+WORD = re.compile(r"(?<![^-_. /])(?![a-fA-F]+(?![^-_. /]))[^\W\d_]{3,}(?![^-_. /])")  # of letters, but no hash
+DATE = re.compile(
+    r"(?<!\d)((19|20)\d\d([-_.]?)(0[1-9]|1[0-2])\3(0[1-9]|[12]\d|3[01])"
+    r"|(0[1-9]|[12]\d|3[01])[-_.](0[1-9]|1[0-2])[-_.](19|20)\d\d)(?!\d)"
+)
 CHAIN = re.compile(r"[-_ ]\d{3,}(?=[-_ ])")  # more of a number, before that of an image
 
 
@@ -41,7 +46,8 @@ def case_examples(table, classes, show_names=False):
     """Describe five images with their case and slide, from different classes and cases as far as possible.
 
     Cases appear under pseudonyms, also within names of images and slides, unless `show_names` is set. If not all of
-    these hold the case, they may say in other words who it is, and are numbers within the case.
+    these hold the case, or if some hold a date or a word that no other case has, they may say in other words who it is,
+    and are numbers within the case.
 
     Examples
     --------
@@ -54,21 +60,35 @@ def case_examples(table, classes, show_names=False):
     rows = pd.concat([first, rest.drop_duplicates("case")])
     rows = pd.concat([rows, table.drop(rows.index)])[:SHOWN]
     called, lines = rows["case"].map(shown_as(table["case"].unique(), show_names)), []
-    names, slides = (_texts_shown(table, kind, called, show_names) for kind in ("name", "slide"))
+    names, slides = (_texts_shown(table, kind, called, classes, show_names) for kind in ("name", "slide"))
     for name, label, case, slide in zip(names, rows["label"], called, slides, strict=True):
         of_slide = "" if slide == f"[{case}]" else f", slide {slide}"
         lines.append(f"  {name} -> class {printable(classes[label])}, case {case}{of_slide}")
     return lines
 
 
-def _texts_shown(table, kind, called, show_names):
+def _texts_shown(table, kind, called, classes, show_names):
     """Names or slides of some rows as they are shown; `called` says how their cases are."""
     rows = table.loc[called.index]
-    if show_names or all(map(_part_in, table[kind], table["case"])):
+    held = all(map(_part_in, table[kind], table["case"]))
+    if show_names or (held and not _say_who(table[kind], table["case"], classes)):
         return list(map(_in_brackets, rows[kind], rows["case"], called))
     held = table[table["case"].isin(rows["case"])].groupby("case")[kind]
     numbers = held.transform(lambda texts: pd.factorize(texts)[0] + 1).loc[called.index]
     return [f"{case} · {number}" for case, number in zip(called, numbers, strict=True)]
+
+
+def _say_who(texts, cases, classes):
+    """Whether texts may say beside the case who it is: by a date, or by a word that only one of several cases has."""
+    owners = dict.fromkeys(WORD.findall(" ".join(classes).casefold()))
+    for text, case in dict.fromkeys(zip(texts, cases, strict=True)):
+        rest = without_suffix(str(text)).replace(_part_in(text, case), " ")
+        if DATE.search(rest):
+            return True
+        for word in WORD.findall(rest.casefold()):
+            if owners.setdefault(word, case) != case:
+                owners[word] = None
+    return cases.nunique() > 1 and any(case is not None for case in owners.values())
 
 
 def _part_in(text, case):

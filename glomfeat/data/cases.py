@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.words import as_seen, printable
+from glomfeat.data.folders.names import are_years
 from glomfeat.data.tables.joining import last_part
 from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column
 
@@ -187,6 +188,8 @@ def find_cases(frame, groups):
         if column is None:
             return _auto_of(names, frame)
         groups = column
+    if groups == BELOW and BELOW not in frame and BY_FOLDER in frame:
+        groups = BY_FOLDER
     if groups not in frame.columns and (column := find_column(frame, (groups,))) is not None:
         groups = column
     if groups in frame.columns:
@@ -248,7 +251,7 @@ def cases_in_names(names):
     for pattern in CASE_PATTERNS.values():
         first = match_pattern(names[:1], pattern)["case"]  # most patterns fit no name, and there may be a million
         if first.notna().any() and (cases := match_pattern(names, pattern))["case"].notna().all():
-            return cases
+            return None if are_years({*cases["case"]}) else cases
     return None
 
 
@@ -292,6 +295,9 @@ def _auto(names):
     """Try the known patterns; the one that matches most names is taken, and must match them all."""
     tried = {title: match_pattern(names, pattern) for title, pattern in CASE_PATTERNS.items()}
     title, cases = max(tried.items(), key=lambda item: item[1]["case"].notna().sum())
+    if are_years({*cases["case"].dropna()}):
+        what = f"names that hold a year in place of the number of a case; {ASK}"
+        return Found(cases.assign(case=None, slide=None), "name", NOT_FOUND, [(what, names.tolist())])
     without = names[cases["case"].isna().to_numpy()].tolist()
     if len(without) == len(names):
         return Found(cases, "name", NOT_FOUND, [(f"names that hold no case; {ASK}", without)])

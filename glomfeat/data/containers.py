@@ -5,7 +5,6 @@ are the same everywhere, and bytes in parquet as they are.
 """
 
 import io
-import re
 import shutil
 import tempfile
 import threading
@@ -24,7 +23,7 @@ from PIL import Image
 
 from glomfeat.core.words import number_of
 from glomfeat.data.archives import AGAIN, ArchiveError
-from glomfeat.data.folders.names import split_of
+from glomfeat.data.folders.names import part_in, split_of
 
 OF_IMAGES = ("x", "images", "image", "img", "imgs")
 AT_ONCE = 64  # parquet images held at once while unpacking
@@ -193,12 +192,6 @@ def _hdf5_image(path: Path) -> str | None:
         return images[0] if len(images) == 1 else None
 
 
-def _part_in(stem: str) -> str:
-    """The part of a split that a file is named for, as in ``train-00000-of-00002``; empty if none."""
-    parts = {split_of(word) for word in re.split(r"[-_. ]", stem)} - {""}
-    return parts.pop() if len(parts) == 1 else ""
-
-
 def _beside(path: Path, words: Iterable[str]) -> Path | None:
     """The file whose name differs from this one's in the last word only."""
     base = path.stem.rpartition("_")[0]
@@ -229,7 +222,7 @@ def _from_hdf5(path: Path) -> Listed:
             )
     if labels is not None:
         facts["label"] = labels
-    if part := _part_in(path.stem):
+    if part := part_in(path.stem):
         facts["split"] = part
 
     def read(row: int) -> bytes:
@@ -349,7 +342,7 @@ def _from_parquet(path: Path) -> Listed:
         if classes := _class_names(file.schema_arrow, label):
             called = dict(enumerate(classes))
             table[label] = [called.get(value) for value in table[label]]
-    if part := _part_in(path.stem):
+    if part := part_in(path.stem):
         table["split"] = part
     unpacked = _once(lambda: _spilled(path, place))
 

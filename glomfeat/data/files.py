@@ -24,7 +24,10 @@ PACKED = re.compile(r"\.(tgz|tbz2?|txz|tar\.\w+|7z|rar)$", re.IGNORECASE)
 INSIDE = re.compile(
     rf"(?:{'|'.join(map(re.escape, SUFFIXES))})(?=/|$)|(?:{'|'.join(map(re.escape, CONTAINERS))})(?=/)", re.IGNORECASE
 )
-NOISE = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "$Recycle.Bin", "System Volume Information")
+NOISE = (
+    *("__MACOSX", "@eaDir", "#recycle", "@Recycle", "@Recently-Snapshot", "#snapshot", "lost+found"),
+    *("$RECYCLE.BIN", "$Recycle.Bin", "System Volume Information"),
+)
 WRITTEN = {"study.yaml", "journal.jsonl"}, {"audit.txt", "audit.json"}  # files that no other folder holds together
 OUTPUT = "output/"  # a name that no file has
 NO_FILES = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}

@@ -8,8 +8,16 @@ import pandas as pd
 from glomfeat.data.archives import ArchiveError
 from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.files import OUTPUT, FolderError, is_there, walk_files
-from glomfeat.data.folders.facts import add_facts
-from glomfeat.data.folders.layout import KINDS, folder_of, lines_on_drawings, read_tree, refuse_outlines
+from glomfeat.data.folders.facts import add_facts, split_by_archive
+from glomfeat.data.folders.layout import (
+    KINDS,
+    folder_of,
+    lines_on_doubles,
+    lines_on_drawings,
+    read_tree,
+    refuse_outlines,
+    refuse_versions,
+)
 from glomfeat.data.images import dicom
 from glomfeat.data.images.decode import READ
 from glomfeat.data.images.decode import SUFFIXES as OF_IMAGES
@@ -48,7 +56,7 @@ from glomfeat.data.tables.read import (
     plain,
     row_names,
 )
-from glomfeat.data.unread import counted, is_left_out, is_picture, lines_on_outputs, note_on, rows_of, vanished
+from glomfeat.data.unread import is_left_out, is_picture, lines_on_outputs, note_on, rows_of, tell_unread, vanished
 
 MOST_FILES, MOST_UNSURE = 200_000, 20_000
 FORCED = "file:"
@@ -152,11 +160,16 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     given, labels = labels, labels or find_labels(folder, heads, relative, asked, notes, layout)
     if labels is None and (asked.label or (asked.name and not holds_groups(heads, relative, asked))):
         refuse_unused(folder, heads, asked, notes)
+    parts = split_by_archive(places, paths)
     if labels is None and (samples := sample_labels(relative, paths)) is not None:
-        return samples.assign(raw=samples["raw"].map(clean_label), name=last_parts(samples["name"].tolist()))
+        samples = samples.assign(raw=samples["raw"].map(clean_label), name=last_parts(samples["name"].tolist()))
+        return samples.assign(split=samples["path"].map(parts)) if parts else samples
     notes += lines_on_drawings(relative)
     if not layout:
         refuse_outlines(relative, "say what the folders mean with --layout, such as class/image", labels is not None)
+        if labels is None:
+            refuse_versions(relative)
+            notes += lines_on_doubles(relative)
     seen = relative if layout else [*relative, *filter(is_picture, others)]
     tree = read_tree(seen, layout, labels is not None, packed)
     unread += rows_of(others, [tree.of("class", folder_of(name)) for name in others])
@@ -164,6 +177,7 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
         notes.append(note_on(unread))
     folders = [folder_of(name) for name in relative]
     files = pd.DataFrame({"name": last_parts(relative), "path": _column(paths), "in": folders})
+    files = files.assign(split=list(map(parts.get, paths))) if parts else files
     if labels is None:
         if "class" not in tree.levels:
             raise NoClassesError(_no_classes(folder, tree, tables) + tables_beside(folder, heads))
@@ -174,7 +188,7 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
         )
         frame = with_columns(frame, folder, heads, relative, problems, asked, notes)
         problems += vanished(unread, set(frame["raw"]))
-        _tell_empty(places, tree, set(frame["raw"]), unread, problems, notes)
+        _tell_empty(places, tree, set(frame["raw"]), unread, tables, problems, notes)
     else:
         if not is_there(labels):
             raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
@@ -182,18 +196,20 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
         files["folder"] = [tree.of(first, one) for one in folders]
         frame = join_labels(files, labels, relative, problems, asked, notes)
         notes += [f"{Path(labels).name} gives the classes"] if given is None and not tree.levels else []
-        _tell_unread(problems, unread)
+        tell_unread(problems, unread)
     by = "" if labels is None else Path(labels).name
     return add_facts(frame.drop(columns="in"), frame["in"].tolist(), tree, notes, by)
 
 
-def _tell_empty(places, tree, classes, unread, problems, notes):
+def _tell_empty(places, tree, classes, unread, tables, problems, notes):
     """Report folders beside those of classes that hold no image; it is a problem if only one class is left."""
     kinds, above = tree.levels.index("class"), len(tree.above)
     beside = [name for name in folders_at(places, above + kinds + 1) if tuple(name.split("/")[:above]) == tree.above]
     bare = {tree.of("class", name) for name in beside} - classes - {row["class"] for row in unread}
     if bare and len(classes) < 2:
-        lacking = Gap("folders beside those of classes hold no image: fill them, or give --labels")
+        inside = [name for name in tables if {*name.split("/")[:-1]} & bare and name.lower().endswith(SHEETS)]
+        give = f"{' or '.join(inside[:3])}, below DATA, with --labels" if inside else "--labels"
+        lacking = Gap(f"folders beside those of classes hold no image: fill them, or give {give}")
         problems.append((lacking, sorted(bare)))
     elif bare:
         notes.append(f"folders without an image, which are no classes: {listed(sorted(bare))}")
@@ -204,20 +220,6 @@ def _column(paths):
     if all(map(str.isascii, paths)):
         return paths
     return pd.Series(paths, dtype=object)
-
-
-def _tell_unread(problems, unread):
-    """Say which labels lack an image because the file is of a format that is not read."""
-    known = {name: row for row in unread for name in (row["name"], row["name"].rpartition("/")[2])}
-    for k, (what, names) in enumerate(problems):
-        there = [known[name] for name in names if name in known]
-        if there and what.endswith("without a file"):
-            rest = [name for name in names if name not in known]
-            problems[k : k + 1] = [(what, rest)] if rest else []
-            which = (
-                f"{what.removesuffix(' without a file')} whose files are not read ({counted(there)}): save them as PNG"
-            )
-            problems.append((Gap(which), [row["name"] for row in there]))
 
 
 def _check_dicom(names, problems):

@@ -163,6 +163,11 @@ def files_of(places):
         left as they are.
     packed : bool
         Whether names have that of their archive in front.
+
+    Raises
+    ------
+    ArchiveError
+        Archives that share names of files are called alike.
     """
     names, paths, others, held, archives = [], [], [], [], {}
     for place in places:
@@ -183,8 +188,20 @@ def files_of(places):
         others = [one for one in others if one[1] not in archives or _holds_more(archives[one[1]], there)]
     if packed := len(places) > 1 and len({*names}) < len(names):  # all, so that a level means one thing
         names = [f"{archive.stem}/{name}" for archive, name in zip(held, names, strict=True)]
+        _refuse_twins(names, held)
         others = [(archive, f"{archive.stem}/{name}") for archive, name in others]
     return list(map(escaped, names)), paths, [escaped(name) for _, name in others], packed
+
+
+def _refuse_twins(names, held):
+    """Refuse archives that hold files of one name and are called alike, so that nothing tells their images apart."""
+    seen = {}
+    for name, archive in zip(names, held, strict=True):
+        if (other := seen.setdefault(name, archive)) is not archive:
+            raise ArchiveError(
+                f"{other} and {archive} are called alike and both hold {name.partition('/')[2]}: give one of them "
+                "another name, or move it away if both hold the same images"
+            )
 
 
 def containers_beside(places, names, others):

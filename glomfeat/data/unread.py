@@ -161,6 +161,20 @@ def vanished(rows, classes):
     ]
 
 
+def tell_unread(problems, unread):
+    """Say which labels lack an image because the file is of a format that is not read."""
+    known = {name: row for row in unread for name in (row["name"], row["name"].rpartition("/")[2])}
+    for k, (what, names) in enumerate(problems):
+        there = [known[name] for name in names if name in known]
+        if there and what.endswith("without a file"):
+            rest = [name for name in names if name not in known]
+            problems[k : k + 1] = [(what, rest)] if rest else []
+            which = (
+                f"{what.removesuffix(' without a file')} whose files are not read ({counted(there)}): save them as PNG"
+            )
+            problems.append((Gap(which), [row["name"] for row in there]))
+
+
 def _remedy(suffix):
     if suffix in SLIDES:
         return "cut crops with python -m studies.crops"

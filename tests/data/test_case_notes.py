@@ -44,6 +44,43 @@ def test_names_that_hold_their_case_are_shown_with_its_pseudonym():
     assert joined == [f"  [C001]_{k}.png -> class sick, case C001" for k in "aa"]
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["Bauer_Eva_01.png", "Huber_Max_01.png"],
+        ["Bauer_1_Eva.png", "Huber_1.png"],
+        ["Bauer_1961-03-05_1.png", "Huber_1970-12-31_1.png"],
+        ["Bauer_19610305.png", "Huber_19701231.png"],
+        ["Bauer_05.03.1961_1.png", "Huber_31.12.1970_1.png"],
+        ["Eva/Bauer_1.png", "sick/Huber_2.png"],
+    ],
+)
+def test_names_with_a_date_or_a_word_of_one_case_are_numbers_within_it(names):
+    cases = ["Bauer", "Huber"]
+    hidden = pseudonyms(cases)
+    expected = [f"  {hidden[case]} · 1 -> class sick, case {hidden[case]}" for case in cases]
+    assert case_examples(table(names, cases), CLASSES) == expected
+    shown = case_examples(table(names, cases), CLASSES, show_names=True)
+    assert [line.replace("[", "").replace("]", "").split()[0] for line in shown] == names
+
+
+@pytest.mark.parametrize(
+    ("names", "cases"),
+    [
+        (["P001_PAS_1of2_a3f9.png", "P002_PAS_2of2_beef.png"], ["P001", "P002"]),
+        (["SOB_B_A-14-22549AB-40-001.png", "SOB_M_DC-14-2523-40-001.tif"], ["22549", "2523"]),
+        (["TCGA-B0-4710-01Z-00-DX1_7.png", "TCGA-B0-4711-01Z-00-DX1_7.png"], ["TCGA-B0-4710", "TCGA-B0-4711"]),
+        (["sick/P1_1.png", "well/P2_1.png"], ["P1", "P2"]),
+        (["P1_Eva.png", "P1_Eva_2.png"], ["P1", "P1"]),
+        (["P1_20611305.png", "P2_1961030512.png"], ["P1", "P2"]),
+    ],
+)
+def test_names_with_words_of_several_cases_and_other_numbers_are_shown(names, cases):
+    hidden = pseudonyms(cases)
+    shown = [line.split()[0] for line in case_examples(table(names, cases), CLASSES)]
+    assert shown == [name.replace(case, f"[{hidden[case]}]") for name, case in zip(names, cases, strict=True)]
+
+
 def warned(folder, name="im{c}_{k}.png", **columns):
     """The warnings on 16 cases, two each of one of 8 patients, with three images each; columns by case and image."""
     images = [(c, k) for c in range(16) for k in range(3)]

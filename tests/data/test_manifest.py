@@ -299,8 +299,8 @@ def test_csvs_that_do_not_serve(tmp_path):
         ManifestError, match=r"^there is no .*l\.csv: --labels must be a CSV such as name,ground truth$"
     ):
         read_manifest(tmp_path, labels=tmp_path / "l.csv")
-    for name in ("l1.csv", "l2.csv"):
-        (tmp_path / name).write_text("name,label\ncase0_s.png,1\n")
+    for name, label in (("l1.csv", 1), ("l2.csv", 0)):
+        (tmp_path / name).write_text(f"name,label\ncase0_s.png,{label}\n")
     with pytest.raises(
         ManifestError,
         match=r"holds several tables of labels \(l1\.csv, l2\.csv\): say with --labels which one is right$",

@@ -5,8 +5,9 @@ import pandas as pd
 
 from glomfeat.core.words import number_of
 from glomfeat.data.cases import BELOW, BY_FOLDER, JOINED, cases_in_names, connected
+from glomfeat.data.files import split
 from glomfeat.data.folders.layout import MAYBE
-from glomfeat.data.folders.names import patient_in, split_of
+from glomfeat.data.folders.names import part_in, patient_in, split_of
 from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column, listed
 
 FACTS = ("slide", "site", "split")
@@ -45,6 +46,27 @@ def add_facts(frame, folders, tree, notes, labels=""):
     return frame
 
 
+def split_by_archive(places, paths):
+    """The part of a split that the archive of each image is named for, by path.
+
+    Parameters
+    ----------
+    places : list of pathlib.Path
+        From `glomfeat.data.sources.places_of`.
+    paths : list of str
+        Of images, from `glomfeat.data.sources.files_of`.
+
+    Returns
+    -------
+    dict of str to str
+        Empty unless all archives are named for a part, and not all for the same.
+    """
+    parts = {archive: part_in(archive.stem) for place in places if (archive := split(place)[0])}
+    if "" in parts.values() or len({*parts.values()}) < 2:
+        return {}
+    return {path: parts[split(path)[0]] for path in paths}
+
+
 def _unused(tree):
     """The first level below the classes that means nothing known and yet distinguishes images, or None."""
     if "class" not in tree.levels or tree.by_hand:
@@ -56,7 +78,7 @@ def _unused(tree):
 
 def _column(tree, kind, folders):
     found = [tree.of(kind, folder) or None for folder in folders]
-    return [split_of(name or "") or name for name in found] if kind == "split" else found
+    return [split_of(name or "") or part_in(name or "") or name for name in found] if kind == "split" else found
 
 
 def _with_cases(frame, folders, tree):

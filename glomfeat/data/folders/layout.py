@@ -13,11 +13,14 @@ from glomfeat.data.folders.names import (
     are_patients,
     are_sites,
     are_slides,
+    are_versions,
+    are_years,
     is_split,
     mixed_split,
     outlines_beside,
     split_of,
 )
+from glomfeat.data.tables.joining import without_suffix
 
 KINDS = ("class", "case", "slide", "split", "site", "ignore")
 IMAGE = "image"
@@ -193,6 +196,33 @@ def refuse_outlines(relative, otherwise, labelled=False):
             raise OutlinesError(f"{said}: move it away{'' if images else f', or {otherwise}'}")
 
 
+def refuse_versions(relative):
+    """Refuse folders that seem to hold each image in several versions, such as raw and normalised.
+
+    Parameters
+    ----------
+    relative : sequence of str
+        Names of images with their folders.
+
+    Raises
+    ------
+    LayoutError
+    """
+    above, _, names = _levels(_folders(relative))
+    for k, level in enumerate(names, len(above)):
+        held = {}
+        for one in relative if are_versions(level) else ():
+            *folders, last = without_suffix(one).split("/")
+            held.setdefault("".join(folders[k : k + 1]), set()).add((*folders[:k], *folders[k + 1 :], last))
+        first, *rest = held.values() or [set()]
+        if rest and all(one == first for one in rest):
+            raise LayoutError(
+                f"the folders {_some(level)} hold images of the same names, so that they seem to be versions of each "
+                "image: leave one of them in DATA, or say what the folders mean with --layout, such as "
+                f"{_such(relative[0])}"
+            )
+
+
 def lines_on_drawings(names):
     """Warn of images that are called like others with a word such as ``mask`` at the end, in at most one line.
 
@@ -207,6 +237,25 @@ def lines_on_drawings(names):
         return []
     said = f"{number_of(len(found), 'image')} named like another with {' or '.join(sorted({*found}))} at the end"
     return [f"warning: {said}: move what is no crop out of DATA"]
+
+
+def lines_on_doubles(relative):
+    """Warn of folders called like drawings, and read as classes, that hold an image for each one beside them."""
+    above, _, names = _levels(_folders(relative))
+    level = names[0] if names else []
+    drawn = outlines_beside([*level, "images"])
+    if not drawn or len(level) < 2:
+        return []
+    held = {}
+    for name in relative:
+        *folders, last = without_suffix(name).split("/")[len(above) :]
+        held.setdefault("".join(folders[:1]), []).append((*folders[1:], last))
+    others = [one for name, some in held.items() if name not in drawn for one in some]
+    alone = len({*others}) == len(others)  # else names are numbers within each folder
+    if not (found := [name for name in drawn if alone and {*others} <= {*held[name]}]):
+        return []
+    said = f"{_some(found)} beside {_some([name for name in level if name not in drawn])} is read as a class and holds"
+    return [f"warning: {said} images of the same names: if they are drawings of the images, move it out of DATA"]
 
 
 def _folders(relative):
@@ -276,6 +325,8 @@ def _kinds(below, names, labelled, packed):
         kinds[k] = next((kind for kind, are in CALLED.items() if kind not in kinds and are(names[k])), "ignore")
     if parts and kinds[0] == "ignore" and "class" in kinds and "site" not in kinds:
         kinds[0] = "site"
+    if years := [k for k, kind in enumerate(kinds) if kind in ("case", MAYBE) and are_years(names[k])]:
+        kinds[years[0]] = "ignore" if "site" in kinds else "site"
     return kinds
 
 

@@ -13,6 +13,9 @@ FILLERS = frozenset(
     + ("patches", "tiles", "samples", "x", "y", "of")
 )
 PICTURES = frozenset(("images", "image", "imgs", "img", "crops", "patches", "tiles", "raw", "original", "originals"))
+VERSIONS = frozenset(
+    ("raw", "original", "originals", "normalized", "normalised", "macenko", "reinhard", "vahadane", "processed")
+)
 UNSURE = frozenset(("labels", "segs", "gt"))  # may be classes, too: segmental sclerosis, glomerular tufts
 OUTLINES = frozenset(
     ("masks", "mask", "annotations", "annotation", "segmentations", "segmentation", "segs", "contours", "outlines")
@@ -25,6 +28,9 @@ CODED = re.compile(  # initials, and numbers of cases of a year; stains are neit
     r"[^\w]*_?(?!PAS|HE|DX|IF|EM)([A-Z]{2,3}|[A-Za-z]{1,2}\d{3,})(?![^\W_])"
 )
 DRAWN = re.compile(r"(?i)[-_. ](masks?|overlays?|thumb(nail)?s?|labels?|segmentation|contours?|outlines?|heatmaps?)$")
+YEAR = re.compile(r"\D*(19[5-9]|20[0-4])\d\D*")
+FEW_YEARS = 5
+BETWEEN = re.compile(r"[-_. ]")
 SITE = re.compile(
     r"^(?i:site|cent(er|re)|hospital|clinic|institut(e|ion)|scanner|lab|batch|cohort|source)s?"
     r"(?P<rest>[-_ .]\w{1,12}|[A-Z0-9]\w{0,3})?$"
@@ -73,15 +79,33 @@ def split_of(name):
     return part + str(int(numbers[0])) if part and numbers else part
 
 
+def part_in(name):
+    """The part of a split that one of the words in a name is, or all of it; empty if none.
+
+    Examples
+    --------
+    >>> [part_in(name) for name in ("train-00000-of-00002", "CRC_DX_TEST", "fold 1", "train_test")]
+    ['train', 'test', 'fold1', '']
+    """
+    parts = {split_of(word) for word in BETWEEN.split(name)} - {""}
+    return parts.pop() if len(parts) == 1 else "" if parts else split_of(name)
+
+
 def is_split(names):
-    """Whether neighbouring folders are the parts of a split.
+    """Whether neighbouring folders are the parts of a split, perhaps beside words that all of them have.
 
     Examples
     --------
     >>> is_split({"Train", "TEST"}), is_split({"test", "control"}), is_split({"train"})
     (True, False, False)
+    >>> is_split({"CRC_DX_TRAIN", "CRC_DX_TEST"}), is_split({"train_normal", "test_tumor"})
+    (True, False)
     """
-    return len(names) > 1 and all(map(split_of, names)) and len({split_of(name) for name in names}) > 1
+    parts, rests = {*map(split_of, names)}, ()
+    if "" in parts:
+        parts = {*map(part_in, names)}
+        rests = {" ".join(word for word in BETWEEN.split(name) if not split_of(word)) for name in names}
+    return len(parts) > 1 and "" not in parts and len(rests) < 2
 
 
 def mixed_split(names):
@@ -116,6 +140,17 @@ def outlines_beside(names, images=False, labelled=False):
     return found if pictures or (beside and not labelled) else []
 
 
+def are_versions(names):
+    """Whether folders may hold the same images, once as they were and once processed, such as stain-normalised.
+
+    Examples
+    --------
+    >>> are_versions({"raw", "normalized"}), are_versions({"HE_macenko", "HE"}), are_versions({"HE", "PAS"})
+    (True, True, False)
+    """
+    return len(names) > 1 and any(VERSIONS & {*words_of(name)} for name in names)
+
+
 def are_patients(names):
     """Whether folders are named like patients: ``patient7``, ``case_12``, a TCGA barcode."""
     return bool(names) and all(map(PATIENT.search, names))
@@ -145,6 +180,17 @@ def are_numbered(names):
     (True, True, False)
     """
     return bool(names) and all(re.search(r"\d\d", name) for name in names) and not are_classes(names)
+
+
+def are_years(names):
+    """Whether names are few and hold the number of a year and no other: these are no patients.
+
+    Examples
+    --------
+    >>> are_years({"2019", "2020"}), are_years({"case_2020"}), are_years({"case_2020_01", "case_2021_01"})
+    (True, True, False)
+    """
+    return 0 < len(names) <= FEW_YEARS and all(map(YEAR.fullmatch, names))
 
 
 def are_parts(names):

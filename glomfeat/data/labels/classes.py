@@ -83,6 +83,8 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
     if said := frame.attrs.get("said"):
         notes.append(f"{where}: read with {said}")
     notes += lines_on_emptied(path, frame, asked)
+    if (bare := (frame.isna() | frame.eq("")).all(axis=1)).any():
+        frame = frame[~bare].reset_index(drop=True)
     names = label = wrong = None
     left_out = []
     try:

@@ -154,7 +154,7 @@ def find_labels(folder, heads, relative, asked, notes, layout=None, by_folder=Tr
     found = tables_of_labels(heads, relative, asked)
     found.sort(key=lambda path: SHEETS.index(path.suffix.lower()))
     if len(found) > 1:
-        if len({path.suffix.lower() for path in found}) < len(found) or not _say_the_same(found):
+        if not _say_the_same(found):
             names = ", ".join(path.name for path in found)
             raise ManifestError(
                 f"{folder} holds several tables of labels ({names}): say with --labels which one is right"
@@ -190,7 +190,7 @@ def _are_by_folder(table, relative, layout, notes):
 
 
 def _say_the_same(paths):
-    """Whether tables of several formats hold the same cells, in any order of rows and columns."""
+    """Whether tables hold the same cells, in any order of rows and columns."""
     try:
         frames = [read_frame(path) for path in paths]
     except TableError:
