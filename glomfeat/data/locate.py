@@ -144,15 +144,7 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     holders = {*containers_beside(places, relative, others)}
     others = [name for name in others if (is_left_out(name) or name in holders) and not name.endswith(OUTPUT)]
     if not relative:
-        raise ManifestError(
-            f"{folder} holds no image ({READ})"
-            + (f"; {note_on(rows_of(others, [''] * len(others)))}" if others else "")
-            + (
-                f"; if you mean a table of features, name the table itself: it holds {listed(sorted(tables), 3)}"
-                if tables
-                else ""
-            )
-        )
+        raise ManifestError(_no_images(folder, others, tables))
     order = sorted(range(len(relative)), key=lambda row: relative[row].split("/"))
     relative, paths = [relative[row] for row in order], [paths[row] for row in order]
     _check_dicom(relative, problems)
@@ -199,6 +191,13 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
         tell_unread(problems, unread)
     by = "" if labels is None else Path(labels).name
     return add_facts(frame.drop(columns="in"), frame["in"].tolist(), tree, notes, by)
+
+
+def _no_images(folder, others, tables):
+    """What to say of a folder without an image, with what it holds otherwise."""
+    unread = f"; {note_on(rows_of(others, [''] * len(others)))}" if others else ""
+    mean = f"; if you mean a table of features, name the table itself: it holds {listed(sorted(tables), 3)}"
+    return f"{folder} holds no image ({READ})" + unread + (mean if tables else "")
 
 
 def _tell_empty(places, tree, classes, unread, tables, problems, notes):
