@@ -272,6 +272,18 @@ def test_linked_folders_of_pt_files_are_read(tmp_path):
     np.testing.assert_array_equal(Table(str(tmp_path / "emb")).rows(NAMES), X)
 
 
+@pytest.mark.parametrize("runs", [["run1"], ["run1", "run2"]])
+def test_a_link_to_a_folder_of_rows_beside_it_gives_no_row_twice(tmp_path, runs):
+    for run in runs:
+        for stem, row in zip(STEMS, X, strict=True):
+            (tmp_path / "emb" / run).mkdir(parents=True, exist_ok=True)
+            torch.save(torch.from_numpy(row.copy()), tmp_path / "emb" / run / f"{stem}.pt")
+    for link in ("latest", "z"):
+        (tmp_path / "emb" / link).symlink_to(runs[-1])
+    names = STEMS if len(runs) == 1 else [f"{run}/{stem}" for run in runs for stem in STEMS]
+    assert sorted(names_of(tmp_path / "emb")["name"]) == sorted(names)
+
+
 def test_files_of_another_width_are_listed(tmp_path):
     for k, width in enumerate([3, 3, 4, 3, 0]):
         torch.save(torch.ones(width), tmp_path / f"{k}.pt")
