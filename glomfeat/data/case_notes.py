@@ -192,7 +192,7 @@ def _longer(names, told, cases):
     return longer != starts and all(_fits(pairs, count) for count in pairs.nunique())
 
 
-def left_out(names, cases, groups, show_names=False):
+def left_out(names, cases, groups, show_names=False, classes=()):
     """Find names that a pattern puts into one case although letters or digits right beside the match differ.
 
     Parameters
@@ -202,7 +202,10 @@ def left_out(names, cases, groups, show_names=False):
     groups : str
         A regular expression.
     show_names : bool
-        Whether cases appear under their real names instead of pseudonyms, also within names of images.
+        Whether cases appear under their real names instead of pseudonyms, also within names of images. If names may say
+        in other words who it is, neither they nor the letters are shown without it.
+    classes : sequence of str
+        Words that say nothing about a case.
 
     Returns
     -------
@@ -228,11 +231,16 @@ def left_out(names, cases, groups, show_names=False):
         if there[1:] != (before, after):
             side = 1 if there[1] != before else 2
             ends = " and by ".join(repr(end) if end else "nothing" for end in (there[side], (before, after)[side - 1]))
-            shown = shown_as(cases, show_names)[case]
+            shown, where = shown_as(cases, show_names)[case], ("preceded", "followed")[side - 1]
+            if not show_names and _say_who(names, pd.Series([*cases]), classes):
+                return [
+                    f"warning: --groups ignores letters that differ: case {shown} is {where} by different letters in "
+                    "two names, which --show-names shows; widen (?P<case>...) if these are two cases"
+                ]
             both = " and ".join(repr(_in_brackets(one, case, shown)) for one in (there[0], name))
             return [
                 f"warning: --groups ignores letters that differ: {both} are both case {shown}, which is "
-                f"{('preceded', 'followed')[side - 1]} by {ends}; widen (?P<case>...) if these are two cases"
+                f"{where} by {ends}; widen (?P<case>...) if these are two cases"
             ]
     return []
 

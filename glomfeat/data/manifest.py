@@ -372,7 +372,7 @@ def _about_cases(frame, table, classes, groups, found, show_names):
     told += lines_on_folders(frame, show_names) if found.by == "folder" else []
     told += other_columns(frame, table["case"], found)
     told += without_digits(table["case"]) if found.by in ("pattern", "name") else []
-    told += left_out(table["name"], table["case"], groups, show_names) if found.by == "pattern" else []
+    told += left_out(table["name"], table["case"], groups, show_names, classes) if found.by == "pattern" else []
     told += doubts_on_cases(frame, table, show_names)
     return told, case_examples(table, classes, show_names)
 

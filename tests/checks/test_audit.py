@@ -344,6 +344,18 @@ def test_only_limits_without_chance_make_what_tells_the_class_severe(found, seve
     assert telling(found) == severity
 
 
+@pytest.mark.parametrize(("cases", "severity"), [pytest.param(10, "severe", marks=pytest.mark.slow), (6, "warning")])
+def test_a_perfect_shortcut_is_severe_if_classes_can_be_exchanged_among_enough_cases(cases, severity):
+    """Of five cases against five, 2 of 252 ways to deal the classes are perfect; of three against three, 2 of 20."""
+    of_case = np.repeat(np.arange(cases), 4)
+    manifest = manifest_of(of_case % 2, [f"c{k}" for k in of_case])
+    shortcut = np.random.default_rng(0).normal(size=(4 * cases, 10)).astype(np.float32)
+    shortcut[:, 5] += 50 * manifest.labels
+    (told,) = probe_classes(manifest, shortcut, 5, seed=0)
+    colour = told.rows[2]
+    assert colour["auroc"] == 1 and colour["auroc_lo"] < 0.5 and told.severity == severity
+
+
 def test_noise_of_few_cases_is_no_shortcut():
     rng = np.random.default_rng(11)
     of_case = np.repeat(np.arange(10), 6)

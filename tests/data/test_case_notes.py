@@ -6,7 +6,7 @@ from helpers.images import put
 
 from glomfeat.data.case_notes import case_examples
 from glomfeat.data.cases import pseudonyms
-from glomfeat.data.manifest import read_manifest
+from glomfeat.data.manifest import inspect_manifest, read_manifest
 
 CLASSES = ("sick", "well")
 
@@ -79,6 +79,16 @@ def test_names_with_words_of_several_cases_and_other_numbers_are_shown(names, ca
     hidden = pseudonyms(cases)
     shown = [line.split()[0] for line in case_examples(table(names, cases), CLASSES)]
     assert shown == [name.replace(case, f"[{hidden[case]}]") for name, case in zip(names, cases, strict=True)]
+
+
+def test_a_warning_about_a_pattern_shows_no_names_that_say_who_it_is(tmp_path):
+    names = [f"{kind}/{who}_{k}.png" for kind in CLASSES for who in ("Bauer12", "Huber12", "Koch13") for k in (1, 2)]
+    folder = put(tmp_path, names)
+    for show_names in (False, True):
+        found = inspect_manifest(folder, groups=r"(?P<case>\d+)_", show_names=show_names).manifest.said
+        (said,) = [line for line in found if "ignores letters that differ" in line]
+        assert "widen (?P<case>...)" in said and (" case 12" in said) == show_names
+        assert [who in said for who in ("Bauer", "Huber")] == [show_names] * 2
 
 
 def warned(folder, name="im{c}_{k}.png", **columns):

@@ -109,6 +109,18 @@ def test_names_and_labels_of_hdf5_are_those_of_the_groups_own(tmp_path):
     assert found["name"].tolist() == NAMES and found["label"].tolist() == [*"abababab"]
 
 
+@pytest.mark.parametrize(
+    ("matrix", "group"),
+    [("features", "meta"), ("X", "obs"), ("model/features", "model/meta"), ("data/features", "meta")],
+)
+def test_names_and_labels_of_the_only_matrix_may_have_a_group_of_their_own(tmp_path, matrix, group):
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file[matrix], file[f"{group}/names"], file[f"{group}/labels"] = X, NAMES, [0, 1] * 4
+        file["var/names"] = [*"xyz"]
+    found = names_of(tmp_path / "t.h5")
+    assert found["name"].tolist() == NAMES and found["label"].tolist() == [*"01010101"]
+
+
 @pytest.mark.parametrize("coords", [np.arange(16).reshape(8, 2), np.arange(16).reshape(1, 8, 2)])
 def test_hdf5_of_one_slide_in_a_batch(tmp_path, coords):
     (tmp_path / "slides").mkdir()
@@ -160,6 +172,11 @@ def test_places_in_micrometres_keep_their_fraction(tmp_path):
         ({"feats": X, "features": X}, r"and here is several \(feats, features\): write each to a file of its own$"),
         ({"test/features": X, "train/features": X}, r"here is several \(test/features, train/features\): write "),
         ({"a/features": X, "b/whatever": X, "b/names": NAMES}, r"holds a/features .* does not say what its rows are"),
+        (
+            {"features": X, "b/whatever": X, "b/names": NAMES},
+            r"^t\.h5 holds features .* does not say what its rows are",
+        ),
+        ({"features": X, "a/names": NAMES, "b/ids": NAMES[::-1]}, r"does not say what its rows are"),
         ({"features": np.stack([X, X])}, r"holds features \(2, 8, 3\) float32: .* no matrix of numbers$"),
         (
             {"features": X},
@@ -253,6 +270,18 @@ def test_linked_folders_of_pt_files_are_read(tmp_path):
         torch.save(torch.from_numpy(row.copy()), path)
     (tmp_path / "emb" / "linked").symlink_to(tmp_path / "elsewhere")
     np.testing.assert_array_equal(Table(str(tmp_path / "emb")).rows(NAMES), X)
+
+
+@pytest.mark.parametrize("runs", [["run1"], ["run1", "run2"]])
+def test_a_link_to_a_folder_of_rows_beside_it_gives_no_row_twice(tmp_path, runs):
+    for run in runs:
+        for stem, row in zip(STEMS, X, strict=True):
+            (tmp_path / "emb" / run).mkdir(parents=True, exist_ok=True)
+            torch.save(torch.from_numpy(row.copy()), tmp_path / "emb" / run / f"{stem}.pt")
+    for link in ("latest", "z"):
+        (tmp_path / "emb" / link).symlink_to(runs[-1])
+    names = STEMS if len(runs) == 1 else [f"{run}/{stem}" for run in runs for stem in STEMS]
+    assert sorted(names_of(tmp_path / "emb")["name"]) == sorted(names)
 
 
 def test_files_of_another_width_are_listed(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from glomfeat.data.embeddings import find_rows
+from glomfeat.data.embeddings import find_rows, named
 from glomfeat.data.tables.joining import find_names_among
 
 KNOWN = ["sick/a.png", "sick/b.png", "well/c.png"]
@@ -91,6 +91,16 @@ def test_what_follows_a_dot_may_be_part_of_a_name():
     assert find_rows(["S1.1", "S2.1"], ["S1", "S2", "S1.2"]) == (None, ["S1.1", "S2.1"])
     assert find_rows(["a/P1.HE.png", "a/P2.PAS.png"], ["P2.PAS", "P1.HE"])[0].tolist() == [1, 0]
     assert find_rows(["a/P1.HE.png", "a/P1.PAS.png"], ["P1.HE", "P2.PAS"]) == (None, ["a/P1.PAS.png"])
+
+
+@pytest.mark.parametrize("known", ["{0}", "{0}.h5", "{0}.png", "GS/P{0}/{0}"])
+def test_paths_of_a_long_table_are_not_compared_if_names_alone_tell(monkeypatch, known):
+    def slow(*_):
+        raise AssertionError("minutes in a table of a million rows")
+
+    monkeypatch.setattr(named, "find_names_among", slow)
+    found, missing = find_rows([f"GS/P{k}/{k}.png" for k in range(9)], [known.format(k) for k in range(8, -1, -1)])
+    assert found.tolist() == [*range(8, -1, -1)] and missing == []
 
 
 def test_a_name_that_only_two_patients_have_is_not_given_from_one_to_the_other():
@@ -190,3 +200,17 @@ def test_no_row_meets_a_file_whose_folders_contradict_it(wanted, known, again):
             assert all(len({tuple(path) for path in side if path[-same:] == one[-same:]}) == 1 for side in lists)
             folders = [{path[-same - 1] for path in side if len(path) > same} for side in lists]
             assert not folders[0] & folders[1]
+
+
+FEW = st.lists(
+    st.from_regex(r"(\./|D:\\)?([ab][/\\]){0,2}[abé](\.b)?(\.png|\.1|)", fullmatch=True), unique=True, max_size=4
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(FEW, FEW)
+def test_rows_are_those_that_paths_give(wanted, known):
+    found, _ = find_names_among(wanted, known)
+    places, _ = find_rows(wanted, known)
+    assert (places is None) == (len(found) < len(wanted))
+    assert places is None or dict(zip(wanted, places.tolist(), strict=True)) == found

@@ -56,7 +56,8 @@ def telling(found):
     """How much AUROCs of the class give it away, as a severity.
 
     Where few cases are behind a figure, noise reaches any value, so only limits without chance make it severe. An AUROC
-    of 0.9 remains a warning without them, because limits that few cases give rarely leave out chance.
+    of 0.9 remains a warning without them, because limits that few cases give rarely leave out chance: the caller may
+    have another test.
 
     Parameters
     ----------

@@ -1,13 +1,14 @@
 """What can be told without looking at glomeruli: class, case and site, from size and colour alone."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedKFold
 
-from glomfeat.checks.data.cases import LIMITS, most_folds, telling, units_of
+from glomfeat.checks.data.cases import LIMITS, TELLS_MUCH, most_folds, telling, units_of
 from glomfeat.checks.data.findings import Finding
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.splits import SplitError, make_folds
@@ -27,6 +28,8 @@ PARTS = {
 FOLDS = 5
 LEAST_IMAGES = 3  # of a case or site that is to be told
 MOST_GROUPS = 60  # the largest cases; more would take minutes and say the same
+FEW_CASES = 5  # of a class: limits of even an AUROC of 1 then include chance
+EXCHANGES, RARELY = 99, 0.05
 OF_SITES = SITES | {"lab", "labid", "batch", "batchid"}  # tables of features may measure something called so
 WHY = "a network learns what tells the classes apart on these images, and this needs no glomerulus"
 
@@ -94,6 +97,34 @@ def mean_auroc(cells, labels, scores, weights=None, units=None):
         return np.nanmean(values, axis=0)
 
 
+def _aurocs(manifest, shortcut, dealt, seed):
+    """The rows of each fold, and held-out scores and AUROCs of the class, by part of the feature `shortcut`."""
+    labels, classes = manifest.labels, len(manifest.classes)
+    parts = [np.flatnonzero(dealt == fold) for fold in np.unique(dealt)]
+    scores = [held_out(shortcut[:, columns], labels, dealt, classes, seed) for columns in PARTS.values()]
+    return parts, scores, [float(mean_auroc(parts, labels, one)) for one in scores]
+
+
+def _by_exchange(manifest, shortcut, folds, seed, value):
+    """The p-value of the largest AUROC over all parts, if classes are exchanged among cases; 1 if a case holds several.
+
+    Folds are dealt and models fitted anew each time. It ends early where p is no longer small (Besag & Clifford 1991,
+    Biometrika 78:301).
+    """
+    _, first, of_case = np.unique(manifest.cases, return_index=True, return_inverse=True)
+    of_cases, rng = manifest.labels[first], np.random.default_rng(seed_for(seed, "audit", "exchange"))
+    if (of_cases[of_case] != manifest.labels).any():
+        return 1.0
+    reached, enough = 0, RARELY * (EXCHANGES + 1)
+    for done in range(1, EXCHANGES + 1):
+        other = replace(manifest, table=manifest.table.assign(label=rng.permutation(of_cases)[of_case]))
+        dealt = dealt_by_case(other, folds, seed)
+        reached += dealt is None or np.nanmax(_aurocs(other, shortcut, dealt, seed)[2]) >= value
+        if reached >= enough:
+            return reached / done
+    return (reached + 1) / (EXCHANGES + 1)
+
+
 def probe_classes(manifest, shortcut, folds, seed):
     """Findings on the AUROC of the class from parts of the feature `shortcut`, split by case.
 
@@ -111,17 +142,20 @@ def probe_classes(manifest, shortcut, folds, seed):
     dealt = dealt_by_case(manifest, folds, seed)
     if dealt is None:
         return []
-    labels, classes = manifest.labels, len(manifest.classes)
-    parts = [np.flatnonzero(dealt == fold) for fold in np.unique(dealt)]
+    labels = manifest.labels
+    parts, scores, values = _aurocs(manifest, shortcut, dealt, seed)
     units, holders = units_of(manifest, seed)
     weights = leave_out_weights(units.max() + 1)
     rows = []
-    for name, columns in PARTS.items():
-        scores = held_out(shortcut[:, columns], labels, dealt, classes, seed)
-        value = float(mean_auroc(parts, labels, scores))
-        low, high = jackknife_limits(value, mean_auroc(parts, labels, scores, weights, units), holders=holders)
+    for name, score, value in zip(PARTS, scores, values, strict=True):
+        low, high = jackknife_limits(value, mean_auroc(parts, labels, score, weights, units), holders=holders)
         rows.append({"part": name, "auroc": value, "auroc_lo": low, "auroc_hi": high})
-    severity = telling([(row["auroc"], row["auroc_lo"]) for row in rows])
+    severity, exchanged = telling([(row["auroc"], row["auroc_lo"]) for row in rows]), ""
+    if severity == "warning" and manifest.by_case and holders <= FEW_CASES and max(values) >= TELLS_MUCH:
+        p = _by_exchange(manifest, shortcut, folds, seed, max(values))
+        if p < RARELY:
+            severity = "severe"
+            exchanged = f"; few cases, so classes were also exchanged among them: one AUROC is as high with p = {p:.2f}"
     text = ", ".join("{part} {auroc:.2f} ({auroc_lo:.2f} to {auroc_hi:.2f})".format(**row) for row in rows)
     split = f"{len(parts)} folds {'by case' if manifest.by_case else 'by image'}"
     return [
@@ -130,7 +164,7 @@ def probe_classes(manifest, shortcut, folds, seed):
             severity,
             f"AUROC of the class without looking at what is shown, {split}: {text}",
             "logistic regression on size, padding, and mean and standard deviation of red, green and blue; mean over "
-            f"folds; {LIMITS[manifest.by_case]}",
+            f"folds; {LIMITS[manifest.by_case]}{exchanged}",
             WHY,
             "report it with every result (--features shortcut); normalise the stain; compare within cases and sites"
             if severity != "info"

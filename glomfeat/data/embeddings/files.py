@@ -43,8 +43,9 @@ def stem_of(path):
 
 
 def rows_below(folder):
-    """The ``.h5`` or ``.pt`` files below a folder, hidden ones left out."""
-    found = sorted(Path(folder, name) for name in names_below(folder) if Path(name).suffix.lower() in PER_IMAGE)
+    """The ``.h5`` or ``.pt`` files below a folder, each once; hidden ones are left out."""
+    names = [name for name in names_below(folder) if Path(name).suffix.lower() in PER_IMAGE]
+    found = _once(Path(folder), [Path(folder, name) for name in names])
     kinds = {"HDF5" if path.suffix.lower() in HDF5 else ".pt" for path in found}
     if len(kinds) > 1:
         where = sorted({str(path.parent.relative_to(folder)) for path in found})
@@ -52,6 +53,15 @@ def rows_below(folder):
     if not found:
         raise TableError(f"{folder} holds no {', '.join(PER_IMAGE)} file: embeddings are one file for each image")
     return found
+
+
+def _once(folder, files):
+    """Files below a folder, sorted; of those that links to folders show several times, the one not below a link."""
+    base, real = folder.resolve(), {parent: parent.resolve() for parent in {file.parent for file in files}}
+    kept = {}
+    for file in sorted(files, key=lambda file: (real[file.parent] != base / file.parent.relative_to(folder), file)):
+        kept.setdefault((real[file.parent], file.name), file)
+    return sorted(kept.values())
 
 
 def names_beside(path):

@@ -89,7 +89,7 @@ def look(file):
     found, name = {}, Path(file.filename).name
     file.visititems(lambda key, item: found.update({key: item}) if isinstance(item, h5py.Dataset) else None)
     numbers = {key: item for key, item in found.items() if item.dtype.kind in "fiu" and _is_matrix(item)}
-    known = [key for key in numbers if PurePosixPath(key).name.lower() in MATRICES]
+    known = [key for key in numbers if _last(key) in MATRICES]
     floats = [key for key, item in numbers.items() if item.dtype.kind == "f" and not key.lower().endswith("coords")]
     matrices = known or floats
     if len(matrices) != 1:
@@ -102,14 +102,21 @@ def look(file):
     item = found[matrices[0]]
     shape = item.shape[-2:] if item.ndim > 1 else (1, *item.shape)
     own = _group_of(matrices[0])
+    own_rows = [key for key in found if _rows_of(found[key]).shape[:1] == shape[:1]]
+    of_others = {_group_of(key) for key in floats if key in own_rows and found[key].ndim > 1}
     above = sorted((key for key in found if own.is_relative_to(_group_of(key))), key=lambda key: key.count("/"))
-    short = {PurePosixPath(key).name.lower(): key for key in above}  # what lies nearest to the matrix is taken
+    texts = [key for key in own_rows if _is_text(found[key]) and not _is_of_others(key, own, of_others)]
+    groups = {_group_of(key) for key in texts if _last(key) in NAMES}
+    if len(groups) == 1 and not groups & {
+        _group_of(key) for key in above
+    }:  # the only names are in a group of their own
+        above = [*(key for key in own_rows if _group_of(key) in groups), *above]
+    short = {_last(key): key for key in above}  # what lies nearest to the matrix is taken
 
     def one_a_row(key):
-        return key in short and _rows_of(found[short[key]]).shape[:1] == shape[:1]
+        return key in short and short[key] in own_rows
 
-    near = [key for key in found if key in above or _group_of(key).is_relative_to(own)]  # not of a group beside
-    texts = [key for key in near if _is_text(found[key]) and found[key].shape == shape[:1]]
+    texts = [key for key in texts if key in above or _group_of(key).is_relative_to(own)]  # not of a group beside
     named = [short[key] for key in NAMES if one_a_row(key) and short[key] in texts]
     facts = {key: short[form] for key in FACTS for form in (f"{key}s", key) if one_a_row(form)}
     others = [key for key in texts if key not in (*facts.values(), short.get("columns"))]
@@ -122,6 +129,20 @@ def look(file):
 
 def _group_of(key):
     return PurePosixPath("/", key).parent
+
+
+def _last(key):
+    return PurePosixPath(key).name.lower()
+
+
+def _is_of_others(key, own, of_others):
+    """Whether a dataset lies with another matrix, in a group that does not hold the one in the group `own`."""
+    group = _group_of(key)
+    return not own.is_relative_to(group) and any(
+        group.is_relative_to(other) or other.is_relative_to(group)
+        for other in of_others
+        if not own.is_relative_to(other)
+    )
 
 
 def _is_matrix(dataset):

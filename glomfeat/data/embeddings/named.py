@@ -8,7 +8,7 @@ import numpy as np
 
 from glomfeat.core.words import number_of
 from glomfeat.data.tables.columns import matching
-from glomfeat.data.tables.joining import find_names_among, last_part
+from glomfeat.data.tables.joining import as_parts, find_names_among, last_part, without_suffix
 from glomfeat.data.tables.read import NAME_COLUMNS, TableError, listed
 
 AT_ONCE = 1024
@@ -127,10 +127,34 @@ def find_rows(wanted, known):
     place = {name: row for row, name in enumerate(known)}
     if place.keys() >= {*wanted}:
         return np.array([place[name] for name in wanted], np.int64), []
+    if (plain := _found_plainly(wanted, place)) is not None:
+        return np.array(plain, np.int64), []
     found, unclear = find_names_among(wanted, known)
     if len(found) == len(set(wanted)):
         return np.array([found[name] for name in wanted], np.int64), []
     return None, sorted({*wanted} - {*found, *unclear})
+
+
+def _found_plainly(wanted, place):
+    """What `find_names_among` finds, in a fraction of its time; None unless each name has a row and no two are alike.
+
+    That is so if rows have no folders, or if names without suffix are rows and no name with it could be one.
+    """
+    ends = [as_parts(name) for name in place]
+    if not all(map(str.isascii, place)) or len({*map(tuple, ends)}) < len(place):
+        return None
+    whole, lasts = {end[-1]: row for row, end in enumerate(ends)}, [as_parts(name)[-1] for name in wanted]
+    if all(len(end) == 1 for end in ends):
+        short = {without_suffix(last): row for last, row in whole.items()}
+        if len(short) < len(place):
+            return None
+        forms = (whole, str), (whole, without_suffix), (short, without_suffix)
+        found = [next((rows[form(last)] for rows, form in forms if form(last) in rows), None) for last in lasts]
+    elif whole.keys().isdisjoint(lasts):
+        found = [place.get(without_suffix(name)) for name in wanted]
+    else:
+        return None
+    return found if None not in found and len({*found}) == len({*wanted}) else None
 
 
 def any_found(wanted, known):
