@@ -24,7 +24,8 @@ FIELD = type(namedtuple("One", "field").field)  # how a named tuple finds a fiel
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), range, slice, PurePath, np.dtype, FIELD)
 ARRAYS = (np.ndarray, np.memmap, np.matrix, np.recarray)  # all that these hold is their numbers, dtype and shape
 OF_CLASSES = {
-    *("__dict__", "__doc__", "__module__", "__weakref__", "__firstlineno__", "__static_attributes__", "_abc_impl")
+    *("__dict__", "__doc__", "__module__", "__weakref__", "__firstlineno__", "__static_attributes__", "_abc_impl"),
+    "__slotnames__",  # set by the first pickle or copy
 }
 
 

@@ -1,5 +1,6 @@
 """Digests of code and settings: equal in every process, other where the numbers could be others."""
 
+import copy
 import functools
 import importlib
 import os
@@ -194,6 +195,13 @@ def test_what_an_estimator_has_learnt_is_in_the_digest(make):
     new, first, again, last, sent = (digest_of_thing(lambda x, part=part: part) for part in fitted)
     assert first == again == sent and len({new, first, last}) == 3
     assert digest_of_thing(FrozenEstimator(fitted[1])) != digest_of_thing(FrozenEstimator(fitted[3]))
+
+
+def test_a_class_is_the_same_after_a_copy_of_an_object():
+    mine = made_by(SOURCE)["Mine"]()
+    before = digest_of_thing(mine)
+    copy.copy(mine)  # what pickle does as well
+    assert digest_of_thing(mine) == before
 
 
 def test_own_modules_count_with_their_code(tmp_path, monkeypatch):
