@@ -17,6 +17,7 @@ from typing import get_type_hints
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn import config_context, get_config
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -159,6 +160,27 @@ def test_what_is_fitted_anew_may_come_fitted_and_what_is_used_as_it_is_counts():
 
     one, other = (digests(np.random.default_rng(seed).normal(size=(6, 3))) for seed in (0, 1))
     assert {name for name in one if one[name] != other[name]} == {"frozen", "used"}
+
+
+class Netted(LogisticRegression):
+    """Each new one has a network with weights of its own, which its fit would train."""
+
+    def __init__(self, C=1.0):
+        super().__init__(C=C)
+        self.net = torch.nn.Linear(2, 1)
+
+    transform = LogisticRegression.decision_function
+
+
+def test_only_what_is_not_fitted_anew_counts_with_its_network():
+    def digests(part, say):
+        return {kind: own_names(kind, {"mine": part}, say)[0].full for kind in ("heads", "reducers")}
+
+    first = digests(make_pipeline(PCA(), Netted()), pytest.fail)
+    assert first == digests(make_pipeline(PCA(), Netted()), pytest.fail) != digests(Netted(), pytest.fail)
+    frozen, said = make_pipeline(FrozenEstimator(Netted())), []
+    assert digests(frozen, said.append) != digests(frozen, said.append)
+    assert len(said) == 4 and all("Parameter" in line and "cannot be resumed" in line for line in said)
 
 
 def test_a_run_is_resumed_if_its_parts_are_the_same(phantom_folder, tmp_path, seen, monkeypatch):
