@@ -207,6 +207,22 @@ def test_a_run_is_resumed_if_its_parts_are_the_same(phantom_folder, tmp_path, se
         run(reducers=reducers)
 
 
+@pytest.mark.parametrize("kind", [pytest.param("images", marks=pytest.mark.slow), "table"])
+def test_a_run_that_names_the_usual_class_or_reads_the_cases_is_resumed(tmp_path, request, seen, monkeypatch, kind):
+    options = seen | {"heads": "dummy"} | ({"features": "shortcut"} if kind == "images" else {})
+    data = request.getfixturevalue("phantom_folder" if kind == "images" else "feature_table")
+
+    def both():
+        named = glomfeat.compare(data, positive=glomfeat.read_manifest(data).classes[-1], out=tmp_path / "a", **options)
+        manifest = glomfeat.read_manifest(data, groups="^(?P<case>[^_]+)_")
+        return [named.predictions, glomfeat.compare(manifest, out=tmp_path / "b", **options).predictions]
+
+    first = both()
+    monkeypatch.delattr("glomfeat.comparison.run.run_trial")  # nothing is computed again
+    for one, again in zip(first, both(), strict=True):
+        pd.testing.assert_frame_equal(one, again)
+
+
 def test_what_is_stored_follows_the_code(phantom_folder, seen):
     def run(channel):
         reducers = {"one": lambda: TruncatedSVD(1, random_state=0) if channel else PCA(1)}
