@@ -212,15 +212,17 @@ def test_a_run_that_names_the_usual_class_or_reads_the_cases_is_resumed(tmp_path
     options = seen | {"heads": "dummy"} | ({"features": "shortcut"} if kind == "images" else {})
     data = request.getfixturevalue("phantom_folder" if kind == "images" else "feature_table")
 
-    def both():
-        named = glomfeat.compare(data, positive=glomfeat.read_manifest(data).classes[-1], out=tmp_path / "a", **options)
+    def both(positive):
+        named = glomfeat.compare(data, positive=positive, out=tmp_path / "a", **options)
         manifest = glomfeat.read_manifest(data, groups="^(?P<case>[^_]+)_")
         return [named.predictions, glomfeat.compare(manifest, out=tmp_path / "b", **options).predictions]
 
-    first = both()
+    usual = glomfeat.read_manifest(data).classes[-1]
+    first = both(usual)
     monkeypatch.delattr("glomfeat.comparison.run.run_trial")  # nothing is computed again
-    for one, again in zip(first, both(), strict=True):
-        pd.testing.assert_frame_equal(one, again)
+    for positive in (usual, None):
+        for one, again in zip(first, both(positive), strict=True):
+            pd.testing.assert_frame_equal(one, again)
 
 
 def test_what_is_stored_follows_the_code(phantom_folder, seen):
