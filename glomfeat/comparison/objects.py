@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from glomfeat.core.errors import UserError
 from glomfeat.core.fingerprint import UnstableError, digest_of_code, digest_of_thing
@@ -19,6 +19,7 @@ from glomfeat.models.nets import find_architecture, net_names, one_view, split_m
 from glomfeat.models.random_states import closed, seeded
 from glomfeat.models.reducers.fit import parse_reducer
 
+PLAINLY = BaseEstimator.__sklearn_clone__  # others may keep what is learnt
 ONCE = "once-"  # precedes a random digest for parts that cannot be compared with another run
 EXAMPLES = {
     "features": 'features={"redness": function} or features=[Handcrafted("redness.v1", function)]',
@@ -232,13 +233,31 @@ def _own_feature(feature, say):
 
 
 def _digest(name, part, say):
+    unfitted = []
     if isinstance(part, Seeded):
         part = part(0)  # each trial has its own seed
+        unfitted = _cloned(part.estimator)
+    elif isinstance(part, Fresh):
+        unfitted = _cloned(part.transformer)
     try:
-        return digest_of_thing(part)
+        return digest_of_thing(part, [*unfitted])
     except UnstableError as reason:
         say(f"{name}: it depends on {reason}, which cannot be compared with another run: this run cannot be resumed")
         return f"{ONCE}{uuid.uuid4().hex[:12]}"
+
+
+def _cloned(part):
+    """The estimators that `clone` makes anew: neither what one holds as it is, nor what it cannot look into."""
+    if isinstance(part, list | tuple):
+        for item in part:
+            yield from _cloned(item)
+    elif (
+        hasattr(part, "get_params")
+        and not isinstance(part, type)
+        and getattr(type(part), "__sklearn_clone__", PLAINLY) is PLAINLY
+    ):
+        yield part
+        yield from _cloned([*part.get_params(deep=False).values()])
 
 
 def _is_feature(item):

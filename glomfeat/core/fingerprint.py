@@ -11,11 +11,13 @@ import inspect
 import re
 import sys
 from collections import defaultdict, namedtuple
+from io import BytesIO
 from pathlib import PurePath
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 
 import joblib
 import numpy as np
+from cloudpickle import CloudPickler
 
 from glomfeat.core.errors import UserError
 from glomfeat.core.own_modules import digest_of_module, every_code, files_needed, is_own_module
@@ -24,7 +26,8 @@ FIELD = type(namedtuple("One", "field").field)  # how a named tuple finds a fiel
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), range, slice, PurePath, np.dtype, FIELD)
 ARRAYS = (np.ndarray, np.memmap, np.matrix, np.recarray)  # all that these hold is their numbers, dtype and shape
 OF_CLASSES = {
-    *("__dict__", "__doc__", "__module__", "__weakref__", "__firstlineno__", "__static_attributes__", "_abc_impl")
+    *("__dict__", "__doc__", "__module__", "__weakref__", "__firstlineno__", "__static_attributes__", "_abc_impl"),
+    "__slotnames__",  # set by the first pickle or copy
 }
 
 
@@ -32,7 +35,7 @@ class UnstableError(UserError, ValueError):
     """It cannot be told whether something is the same in another process; the message says what."""
 
 
-def digest_of_thing(thing):
+def digest_of_thing(thing, unfitted=()):
     """A digest of what a function, class, estimator or plain value does, as far as it depends on the user's own code.
 
     Functions count by their bytecode, their defaults, their closures, their attributes, the global names that they use
@@ -42,6 +45,8 @@ def digest_of_thing(thing):
     Parameters
     ----------
     thing : object
+    unfitted : sequence of estimators
+        Those in it that are cloned before they are used: only their class and their parameters count.
 
     Returns
     -------
@@ -62,7 +67,7 @@ def digest_of_thing(thing):
     """
     found = hashlib.sha256()
     try:
-        for part in _parts(thing, {}):
+        for part in _parts(thing, {}, {id(estimator) for estimator in unfitted}):
             found.update(f"{len(part)} {part}".encode())
     except RecursionError:
         raise UnstableError(f"a {type(thing).__name__} that holds itself") from None
@@ -93,7 +98,7 @@ def digest_of_code(factory):
         return digest_of_thing(sys.modules[factory.__module__])
 
 
-def _parts(thing, seen):
+def _parts(thing, seen, unfitted):
     """Yield text that stands for a thing, piece by piece; `seen` holds the functions and classes met before."""
     kind = type(thing)
     yield kind.__qualname__
@@ -120,11 +125,11 @@ def _parts(thing, seen):
     else:
         if isinstance(thing, FunctionType | type):
             seen[id(thing)] = len(seen)
-        for part in _inside(thing):
-            yield from _parts(part, seen)
+        for part in _inside(thing, unfitted):
+            yield from _parts(part, seen, unfitted)
 
 
-def _inside(thing):
+def _inside(thing, unfitted):
     """What a thing is made of."""
     if isinstance(thing, list | tuple):
         return [*thing, *_beyond(thing)]
@@ -151,7 +156,8 @@ def _inside(thing):
         return [thing.__bases__, own, *([] if _is_installed(type(thing)) else [type(thing)])]
     if hasattr(thing, "get_params"):
         settings = thing.get_params(deep=False)
-        return [type(thing), dict(sorted(settings.items())), *_learnt(thing, settings)]
+        learnt = [] if id(thing) in unfitted else _learnt(thing, settings)
+        return [type(thing), dict(sorted(settings.items())), *learnt]
     if _is_plain_object(thing):
         value = [base(thing) for base in (int, float, complex, str, bytes) if isinstance(thing, base)]
         return [type(thing), dict(sorted(vars(thing).items())), *value]
@@ -199,18 +205,50 @@ def _learnt(estimator, settings):
     """What an estimator holds beside its settings and what its constructor sets."""
     beside = {name: value for name, value in getattr(estimator, "__dict__", {}).items() if name not in settings}
     try:
-        new = vars(type(estimator)(**settings)) if beside else {}
+        new, other = (vars(type(estimator)(**settings)) if beside else {} for _ in range(2))
     except Exception:  # it cannot be told what the constructor sets
-        new = {}
-    learnt = {name: value for name, value in beside.items() if name not in new or not _equal(value, new[name])}
+        new, other = {}, {}
+    by_chance = {name for name in new if _is_by_chance(new[name], other.get(name))}
+    learnt = {
+        name: value
+        for name, value in beside.items()
+        if name not in new or not (_equal(value, new[name]) or (name in by_chance and type(value) is type(new[name])))
+    }
     return [dict(sorted(learnt.items()))] if learnt else []
 
 
+def _is_by_chance(one, other):
+    """Whether values of two new estimators are numbers or texts that differ, such as times; weights can be learnt."""
+    return isinstance(one, PLAIN) and not _equal(one, other)
+
+
 def _equal(one, other):
+    """Whether two things of one process are the same, as far as it can be told."""
     try:
         return one is other or digest_of_thing(one) == digest_of_thing(other)
     except UnstableError:
-        return False
+        pass
+    try:
+        return _pickled(one) == _pickled(other)
+    except Exception:  # such as a lock
+        return type(one) is type(other)
+
+
+def _pickled(thing):
+    made = BytesIO()
+    _Pickler(made).dump(thing)
+    return made.getvalue()
+
+
+class _Pickler(CloudPickler):
+    """Writes tensors without the addresses that torch writes."""
+
+    def reducer_override(self, obj):
+        torch = sys.modules.get("torch")
+        if torch and isinstance(obj, torch.Tensor) and obj.layout is torch.strided:
+            numbers = obj.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()
+            return tuple, ((str(obj.dtype), obj.shape, str(obj.device), obj.requires_grad, numbers),)
+        return super().reducer_override(obj)
 
 
 def _of_ufunc(ufunc):

@@ -1,5 +1,7 @@
 """Random states of estimators, of which none may stay open: two runs give the same numbers."""
 
+from copy import deepcopy
+
 
 def seeded(estimator, seed):
     """A clone of an estimator with the seed wherever it takes one, also inside a pipeline.
@@ -10,11 +12,13 @@ def seeded(estimator, seed):
     >>> seeded(SVC(random_state=7), 3).random_state
     3
     """
-    return _with(estimator, seed, _states(estimator))
+    from sklearn.base import clone
+
+    return _with(clone(estimator), seed, _states(estimator))
 
 
 def closed(estimator, seed):
-    """An estimator itself, or a clone with the seed wherever its random state is None.
+    """An estimator itself, or a copy with the seed wherever its random state is None, which knows what it has learnt.
 
     Examples
     --------
@@ -23,7 +27,7 @@ def closed(estimator, seed):
     [7, 3]
     """
     still_open = [name for name, state in _states(estimator).items() if state is None]
-    return _with(estimator, seed, still_open) if still_open else estimator
+    return _with(deepcopy(estimator), seed, still_open) if still_open else estimator
 
 
 def _states(estimator):
@@ -33,9 +37,6 @@ def _states(estimator):
     return {name: state for name, state in estimator.get_params().items() if name.rpartition("__")[2] == "random_state"}
 
 
-def _with(estimator, seed, names):
-    from sklearn.base import clone
-
-    made = clone(estimator)
+def _with(made, seed, names):
     made.set_params(**dict.fromkeys(names, seed))  # what it returns may be None
     return made

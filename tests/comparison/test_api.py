@@ -17,6 +17,7 @@ from typing import get_type_hints
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn import config_context, get_config
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -161,6 +162,27 @@ def test_what_is_fitted_anew_may_come_fitted_and_what_is_used_as_it_is_counts():
     assert {name for name in one if one[name] != other[name]} == {"frozen", "used"}
 
 
+class Netted(LogisticRegression):
+    """Each new one has a network with weights of its own, which its fit would train."""
+
+    def __init__(self, C=1.0):
+        super().__init__(C=C)
+        self.net = torch.nn.Linear(2, 1)
+
+    transform = LogisticRegression.decision_function
+
+
+def test_only_what_is_not_fitted_anew_counts_with_its_network():
+    def digests(part, say):
+        return {kind: own_names(kind, {"mine": part}, say)[0].full for kind in ("heads", "reducers")}
+
+    first = digests(make_pipeline(PCA(), Netted()), pytest.fail)
+    assert first == digests(make_pipeline(PCA(), Netted()), pytest.fail) != digests(Netted(), pytest.fail)
+    frozen, said = make_pipeline(FrozenEstimator(Netted())), []
+    assert digests(frozen, said.append) != digests(frozen, said.append)
+    assert len(said) == 4 and all("Parameter" in line and "cannot be resumed" in line for line in said)
+
+
 def test_a_run_is_resumed_if_its_parts_are_the_same(phantom_folder, tmp_path, seen, monkeypatch):
     def run(by=2, head=None, **more):
         features = {"red": lambda image, size: [image[..., 0].mean() * by, size[0]]}
@@ -183,6 +205,24 @@ def test_a_run_is_resumed_if_its_parts_are_the_same(phantom_folder, tmp_path, se
     reducers = {"two": PCA(2)}
     with pytest.raises(StudyError, match=r"reducers: .'none'. there, .'two'. now"):
         run(reducers=reducers)
+
+
+@pytest.mark.parametrize("kind", [pytest.param("images", marks=pytest.mark.slow), "table"])
+def test_a_run_that_names_the_usual_class_or_reads_the_cases_is_resumed(tmp_path, request, seen, monkeypatch, kind):
+    options = seen | {"heads": "dummy"} | ({"features": "shortcut"} if kind == "images" else {})
+    data = request.getfixturevalue("phantom_folder" if kind == "images" else "feature_table")
+
+    def both(positive):
+        named = glomfeat.compare(data, positive=positive, out=tmp_path / "a", **options)
+        manifest = glomfeat.read_manifest(data, groups="^(?P<case>[^_]+)_")
+        return [named.predictions, glomfeat.compare(manifest, out=tmp_path / "b", **options).predictions]
+
+    usual = glomfeat.read_manifest(data).classes[-1]
+    first = both(usual)
+    monkeypatch.delattr("glomfeat.comparison.run.run_trial")  # nothing is computed again
+    for positive in (usual, None):
+        for one, again in zip(first, both(positive), strict=True):
+            pd.testing.assert_frame_equal(one, again)
 
 
 def test_what_is_stored_follows_the_code(phantom_folder, seen):

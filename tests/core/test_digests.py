@@ -1,5 +1,6 @@
 """Digests of code and settings: equal in every process, other where the numbers could be others."""
 
+import copy
 import functools
 import importlib
 import os
@@ -7,9 +8,12 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import threading
+import uuid
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
@@ -17,6 +21,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from torch.nn.utils import skip_init
 
 from glomfeat.core.fingerprint import UnstableError, digest_of_code, digest_of_thing
 
@@ -194,6 +199,48 @@ def test_what_an_estimator_has_learnt_is_in_the_digest(make):
     new, first, again, last, sent = (digest_of_thing(lambda x, part=part: part) for part in fitted)
     assert first == again == sent and len({new, first, last}) == 3
     assert digest_of_thing(FrozenEstimator(fitted[1])) != digest_of_thing(FrozenEstimator(fitted[3]))
+
+
+def test_a_class_is_the_same_after_a_copy_of_an_object():
+    mine = made_by(SOURCE)["Mine"]()
+    before = digest_of_thing(mine)
+    copy.copy(mine)  # what pickle does as well
+    assert digest_of_thing(mine) == before
+
+
+class Sets(BaseEstimator):
+    """Its constructor sets what `digest_of_thing` cannot compare, and what is never the same."""
+
+    def __init__(self, size=2):
+        self.size, self.made = size, str(uuid.uuid4())
+        self.device, self.ones, self.lock = torch.device("cpu"), torch.ones(size), threading.Lock()
+        self.draws, self.net = np.random.default_rng(0), skip_init(torch.nn.Linear, size, 1)
+        torch.nn.init.ones_(self.net.weight)
+        torch.nn.init.zeros_(self.net.bias)
+
+
+def test_what_a_constructor_sets_is_not_learnt_unless_it_was_changed():
+    assert digest_of_thing(Sets()) == digest_of_thing(Sets()) != digest_of_thing(Sets(3))
+    drawn, trained, put = Sets(), Sets(), Sets()
+    drawn.draws.random()
+    torch.nn.init.zeros_(trained.net.weight)
+    put.device = torch.device("meta")
+    for part, said in ((drawn, "Generator"), (trained, "Parameter"), (put, "torch.device")):
+        with pytest.raises(UnstableError, match=said):
+            digest_of_thing(FrozenEstimator(part))
+
+
+class Weights(BaseEstimator):
+    """Its constructor draws what is trained in place."""
+
+    def __init__(self):
+        self.weights = np.random.default_rng().normal(size=3)
+
+
+def test_drawn_weights_count_unless_they_are_drawn_anew_before_use():
+    one, other = Weights(), Weights()
+    assert digest_of_thing(FrozenEstimator(one)) != digest_of_thing(FrozenEstimator(other))
+    assert digest_of_thing([one], [one]) == digest_of_thing([other], [other])
 
 
 def test_own_modules_count_with_their_code(tmp_path, monkeypatch):

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA, IncrementalPCA, MiniBatchDictionaryLearning
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.feature_selection import SelectFromModel
 from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
@@ -255,6 +257,16 @@ def test_a_reducer_of_your_own_with_an_open_random_state_repeats_itself():
     np.testing.assert_array_equal(found, KMeans(4, n_init=1, random_state=0).fit(X[train]).transform(X))
     given = reduce_rows(Own("means", lambda: KMeans(4, n_init=1, random_state=7), "1a2b"), X, train, standardise=False)
     assert (given["rows"] != found).any()
+
+
+def test_a_reducer_may_hold_what_is_fitted():
+    X, train = data(60, 6), np.arange(40)
+    forest = RandomForestClassifier(9).fit(X, X[:, 0] > 0)
+    make = partial(SelectFromModel, forest, prefit=True)
+    found = reduce_rows(Own("chosen", make, "1a2b"), X, train, standardise=False)["rows"]
+    chosen = forest.feature_importances_ >= forest.feature_importances_.mean()
+    np.testing.assert_array_equal(found, X[:, chosen])
+    assert forest.random_state is None
 
 
 def test_a_frozen_transformer_is_a_reducer():
