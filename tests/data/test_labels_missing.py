@@ -34,6 +34,12 @@ def test_what_may_be_a_class_is_one_with_a_warning(tmp_path, text):
     assert said in manifest.said
 
 
+def test_cells_may_be_lists(tmp_path):
+    frame = pd.DataFrame({"name": [f"i{k}" for k in range(12)], "label": ["no", "GS"] * 6, "case": list("abcdef") * 2})
+    frame.assign(x=range(12), rows=[[1.0, 2.0]] * 12).to_parquet(tmp_path / "t.parquet")
+    assert sorted(read_manifest(tmp_path / "t.parquet").classes) == ["GS", "no"]
+
+
 @pytest.mark.parametrize("text", ["NAT", "none"])  # normal adjacent tissue, and no lesion
 def test_a_class_is_one_without_a_warning(tmp_path, text):
     manifest = read_manifest(table(tmp_path, [text, *LABELS[1:7], text]))

@@ -83,7 +83,7 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
     if said := frame.attrs.get("said"):
         notes.append(f"{where}: read with {said}")
     notes += lines_on_emptied(path, frame, asked)
-    if (bare := (frame.isna() | frame.eq("")).all(axis=1)).any():
+    if (bare := (frame.isna() | frame.astype(str).eq("")).all(axis=1)).any():  # cells may be lists
         frame = frame[~bare].reset_index(drop=True)
     names = label = wrong = None
     left_out = []
