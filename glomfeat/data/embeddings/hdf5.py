@@ -107,9 +107,7 @@ def look(file):
     above = sorted((key for key in found if own.is_relative_to(_group_of(key))), key=lambda key: key.count("/"))
     texts = [key for key in own_rows if _is_text(found[key]) and not _is_of_others(key, own, of_others)]
     groups = {_group_of(key) for key in texts if _last(key) in NAMES}
-    if len(groups) == 1 and not groups & {
-        _group_of(key) for key in above
-    }:  # the only names are in a group of their own
+    if len(groups) == 1 and groups.isdisjoint(map(_group_of, above)):  # the only names are in a group of their own
         above = [*(key for key in own_rows if _group_of(key) in groups), *above]
     short = {_last(key): key for key in above}  # what lies nearest to the matrix is taken
 

@@ -210,11 +210,7 @@ def refuse_versions(relative):
     """
     above, _, names = _levels(_folders(relative))
     for k, level in enumerate(names, len(above)):
-        held = {}
-        for one in relative if are_versions(level) else ():
-            *folders, last = without_suffix(one).split("/")
-            held.setdefault("".join(folders[k : k + 1]), set()).add((*folders[:k], *folders[k + 1 :], last))
-        first, *rest = held.values() or [set()]
+        first, *rest = map(set, _held(relative, k).values()) if are_versions(level) else [set()]
         if rest and all(one == first for one in rest):
             raise LayoutError(
                 f"the folders {_some(level)} hold images of the same names, so that they seem to be versions of each "
@@ -246,16 +242,22 @@ def lines_on_doubles(relative):
     drawn = outlines_beside([*level, "images"])
     if not drawn or len(level) < 2:
         return []
-    held = {}
-    for name in relative:
-        *folders, last = without_suffix(name).split("/")[len(above) :]
-        held.setdefault("".join(folders[:1]), []).append((*folders[1:], last))
+    held = _held(relative, len(above))
     others = [one for name, some in held.items() if name not in drawn for one in some]
     alone = len({*others}) == len(others)  # else names are numbers within each folder
     if not (found := [name for name in drawn if alone and {*others} <= {*held[name]}]):
         return []
     said = f"{_some(found)} beside {_some([name for name in level if name not in drawn])} is read as a class and holds"
     return [f"warning: {said} images of the same names: if they are drawings of the images, move it out of DATA"]
+
+
+def _held(relative, level):
+    """What the folders of a level hold: images without suffix, each as the parts of its path but that of the level."""
+    held = {}
+    for name in relative:
+        *folders, last = without_suffix(name).split("/")
+        held.setdefault("".join(folders[level : level + 1]), []).append((*folders[:level], *folders[level + 1 :], last))
+    return held
 
 
 def _folders(relative):

@@ -6,6 +6,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from glomfeat.core.plugins import did_you_mean
@@ -83,8 +84,7 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
     if said := frame.attrs.get("said"):
         notes.append(f"{where}: read with {said}")
     notes += lines_on_emptied(path, frame, asked)
-    if (bare := (frame.isna() | frame.astype(str).eq("")).all(axis=1)).any():  # cells may be lists
-        frame = frame[~bare].reset_index(drop=True)
+    frame = _without_bare(frame)
     names = label = wrong = None
     left_out = []
     try:
@@ -121,6 +121,15 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
         )
     frame.attrs = {"named by": called, "left out": left_out, HELD: frame.attrs.get(HELD, {})}
     return frame
+
+
+def _without_bare(frame):
+    """A table without rows that hold nothing; hardly any is left to be looked at behind the first columns."""
+    bare = np.arange(len(frame))
+    for place in range(frame.shape[1]):
+        cells = frame.iloc[bare, place]
+        bare = bare[(cells.isna() | (cells.astype(str) == "")).to_numpy()]  # cells may be lists
+    return frame.iloc[np.delete(np.arange(len(frame)), bare)].reset_index(drop=True) if len(bare) else frame
 
 
 def lines_on_emptied(path, frame, asked):

@@ -50,6 +50,31 @@ class Outline:
     columns: int
 
 
+def on_meta(make):
+    """Make a module on the meta device, where it takes no memory.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the module. RegNets calculate with tensors while they are made, so they are made in memory and moved.
+
+    Returns
+    -------
+    torch.nn.Module
+
+    Examples
+    --------
+    >>> on_meta(lambda: torch.nn.Linear(3, 2)).weight.device.type
+    'meta'
+    """
+    try:
+        with torch.device("meta"):
+            return make()
+    except NotImplementedError:
+        with torch.device("cpu"):
+            return make().to("meta")
+
+
 def bytes_of(net):
     """Bytes of a network's parameters and buffers.
 

@@ -3,7 +3,7 @@
 import copy
 import gc
 from collections.abc import Callable
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache, partial
 
@@ -18,7 +18,7 @@ from glomfeat.features.deep.builder import OF_A_FUNCTION, Builder
 from glomfeat.features.deep.cut import backbone, fold_batch_norms
 from glomfeat.features.deep.device import HALF, PRECISIONS, card_bytes, cards_of, find_device, tf32
 from glomfeat.features.deep.flow import RING, Dealt, Flow
-from glomfeat.features.deep.footprint import Outline, bytes_of, live_bytes
+from glomfeat.features.deep.footprint import Outline, bytes_of, live_bytes, on_meta
 from glomfeat.features.deep.lanes import lanes_of
 from glomfeat.features.deep.normalised import Normalised
 from glomfeat.features.deep.weights import Weights, find_weights, made_for, random_network
@@ -39,14 +39,9 @@ def _outline(feature, side, batch):
     ours = feature.build is backbone or feature.builder.needs_no_file
     if ours:
         found = replace(found, path=None)  # shapes need no file
-    try:
-        with torch.device("meta") if ours else nullcontext():
-            whole, net = _built(feature, found, dtype)
-    except NotImplementedError:
-        if not ours:
-            raise
-        whole, net = _built(feature, found, dtype)  # RegNets calculate with tensors while they are built
-        net.to("meta")
+    whole = bytes_of(on_meta(partial(random_network, feature.model))) if feature.build is backbone else 0
+    make = partial(_built, feature, found, dtype)
+    net = on_meta(make) if ours else make()
     parameters = bytes_of(net)
     building = feature.builder.copies * max(whole, parameters)  # what was read and what it is copied to
     try:
@@ -61,10 +56,9 @@ def _outline(feature, side, batch):
 
 
 def _built(feature, found, dtype):
-    """Build the network of a `Deep`, reading uint8; return the bytes of what it was cut from, and the network."""
-    whole = bytes_of(random_network(feature.model)) if feature.build is backbone else 0
+    """Build the network of a `Deep`, reading uint8."""
     net = Normalised(feature.build(feature.model, found, feature.layer), found.mean, found.std, dtype)
-    return whole, net.eval().requires_grad_(False)
+    return net.eval().requires_grad_(False)
 
 
 def _fails(feature, side, error):

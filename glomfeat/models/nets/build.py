@@ -4,7 +4,6 @@ import math
 import re
 from typing import NamedTuple
 
-import torch
 from torch import nn
 
 from glomfeat.core.errors import InputError
@@ -24,31 +23,6 @@ class Count(NamedTuple):
     @property
     def total(self):
         return self.parameters + self.statistics
-
-
-def on_meta(make):
-    """Make a module on the meta device, where it takes no memory.
-
-    Parameters
-    ----------
-    make : callable
-        Returns the module. RegNets calculate with tensors while they are made, so they are made in memory and moved.
-
-    Returns
-    -------
-    torch.nn.Module
-
-    Examples
-    --------
-    >>> on_meta(lambda: nn.Linear(3, 2)).weight.device.type
-    'meta'
-    """
-    try:
-        with torch.device("meta"):
-            return make()
-    except NotImplementedError:
-        with torch.device("cpu"):
-            return make().to("meta")
 
 
 def check_batch(module, batch, name):

@@ -9,9 +9,10 @@ import torch
 
 from glomfeat.core.errors import InputError
 from glomfeat.data.splits import INNER_FOLDS
+from glomfeat.features.deep.footprint import on_meta
 from glomfeat.models.heads.built_in import head_bytes
 from glomfeat.models.nets.batches import Rows
-from glomfeat.models.nets.build import check_batch, on_meta
+from glomfeat.models.nets.build import check_batch
 from glomfeat.models.nets.last_layer import HEAD, last_layer_head
 from glomfeat.models.nets.make import make_net
 from glomfeat.models.nets.modes import FROZEN, LAST

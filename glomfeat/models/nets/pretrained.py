@@ -13,8 +13,9 @@ from torch import nn
 
 from glomfeat.core.errors import InputError
 from glomfeat.features.deep.checkpoints import WeightsError
+from glomfeat.features.deep.footprint import on_meta
 from glomfeat.models.nets.blocks import find_blocks
-from glomfeat.models.nets.build import MeanPool, on_meta
+from glomfeat.models.nets.build import MeanPool
 from glomfeat.models.nets.lora import adapt, adapted_layers, merge, split_layers
 from glomfeat.models.nets.modes import FINETUNE, FROZEN, LAST, LORA, split_mode
 
