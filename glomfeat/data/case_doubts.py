@@ -8,9 +8,8 @@ import pandas as pd
 
 from glomfeat.core.words import number_of, printable
 from glomfeat.data.cases import NAMED_BY, connected, pseudonyms, written_loosely
-from glomfeat.data.tables.read import find_column, listed, read_values
+from glomfeat.data.tables.read import SITE_COLUMNS, find_column, listed, read_values
 
-SITES = ("site", "center", "centre", "hospital", "institution")  # no scanners: a slide may be scanned by several
 SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d\d", re.IGNORECASE)
 SHOWN = 3
 
@@ -76,7 +75,7 @@ def _shortened(cases, show):
 
 def _sites(frame, table):
     """Say how many cases lie at several sites, as they seem to if each site counts its patients from 1."""
-    column = find_column(frame, SITES)
+    column = find_column(frame, SITE_COLUMNS)  # no scanners: a slide may be scanned by several
     if column is None:
         return
     sites = pd.Series(read_values(frame[column].to_numpy(object)).to_numpy(), dtype=object).replace("", np.nan)

@@ -5,7 +5,6 @@ import re
 import pandas as pd
 
 from glomfeat.core.words import printable
-from glomfeat.data.case_doubts import SITES
 from glomfeat.data.cases import (
     BELOW,
     BY_FOLDER,
@@ -19,7 +18,7 @@ from glomfeat.data.cases import (
 from glomfeat.data.folders.names import are_patients, words_of
 from glomfeat.data.tables.columns import SPLITS, label_column
 from glomfeat.data.tables.joining import last_part, without_suffix
-from glomfeat.data.tables.read import OF_PERSONS, find_column, known_kind, listed, plain, read_values
+from glomfeat.data.tables.read import OF_PERSONS, SITE_COLUMNS, find_column, known_kind, listed, plain, read_values
 
 OURS = ("name", "raw", "path", "folder", "in", BELOW, BY_FOLDER)
 WITHOUT_GROUPS = "without --groups none"
@@ -170,7 +169,7 @@ def _joining(values, cases, tells, frame):
     few cases. A folder or name may be of another patient at another site.
     """
     pairs = pd.DataFrame({"value": read_values(values.to_numpy(object)), "case": cases.to_numpy()})
-    site = find_column(frame, SITES) if tells in ("folder", "name") else None
+    site = find_column(frame, SITE_COLUMNS) if tells in ("folder", "name") else None
     pairs["site"] = "" if site is None else read_values(frame[site].to_numpy(object)).to_numpy()
     pairs = pairs[pairs["value"] != ""].drop_duplicates()
     count, ours = pairs["value"].nunique(), pairs["case"].nunique()

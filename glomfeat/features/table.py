@@ -14,11 +14,10 @@ from glomfeat.data.embeddings import digest_files, files_of, find_rows, open_row
 from glomfeat.data.embeddings.files import stem_of
 from glomfeat.data.embeddings.folders import is_by_row, open_folder, shapes_of
 from glomfeat.data.embeddings.named import Named, chosen
-from glomfeat.data.embeddings.read import header_of
 from glomfeat.data.lone_values import hide_lone
-from glomfeat.data.tables.columns import NO_COLUMNS, USUAL, Asked, Sorted
+from glomfeat.data.tables.columns import USUAL, Asked, Sorted
 from glomfeat.data.tables.levels import columns_behind, level_names, without_texts
-from glomfeat.data.tables.read import HDF5, TableError, listed, plain
+from glomfeat.data.tables.read import HDF5, TableError, listed
 from glomfeat.features.base import Defaults, FeatureError
 from glomfeat.features.gaps import count_gaps, gaps_in_words, with_indicators
 
@@ -128,24 +127,14 @@ class Table(Defaults):
         """The stem, the kind if there is one, and the first digits of the digest."""
         return ".".join([self.stem, *([self.kind] if self.kind else []), self.sha256[:8]])
 
-    @cached_property
-    def _once_left_out(self):
-        """Columns called like a word of ``--groups``, which what is stored under the usual key lacks."""
-        words = {self.asked.groups} & {*NO_COLUMNS}
-        with _as_feature_errors():
-            return [column for column in (header_of(self._path) if words else []) if plain(column) in words]
-
     @property
     def key(self):
         """What the numbers depend on besides the names."""
         kind = {"kind": self.kind} if self.kind else {}
         # a table without missing values has the same key however missing values are treated
         kind |= {"missing": self.asked.missing} if self.imputes else {}
-        kind |= {"taken": self._once_left_out} if self._once_left_out else {}
         but = [*filter(None, [self.asked.groups]), *self.asked.but]
-        # v2 may have stored numbers of a workbook that were read wrongly
-        version = "table.v3" if self._path.suffix.lower() == ".xlsx" else "table.v2"
-        return {"feature": version, "sha256": self.sha256, "but": but} | self.asked.key | kind
+        return {"feature": "table.v4", "sha256": self.sha256, "but": but} | self.asked.key | kind
 
     @property
     def columns(self):

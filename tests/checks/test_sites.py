@@ -122,7 +122,7 @@ def test_what_cannot_be_told_says_why(data):
 def test_columns_are_found_by_their_names_or_asked_for():
     frame = pd.DataFrame(columns=["name", "Scanner_ID", "stain", "age"])
     assert find_sites(frame, (), "t.csv") == ["Scanner_ID", "stain"]
-    written = ["Site ID", "site-id", "SiteID", "Centre", "batch", "Lab ID"]
+    written = ["Site ID", "site-id", "SiteID", "Centre", "batch", "Lab ID", "scanner_model", "Study site"]
     assert find_sites(pd.DataFrame(columns=[*written, "prosite", "labels"]), (), "t.csv") == written
     assert find_sites(frame, ("age", "Age"), "t.csv") == ["age"]
     with pytest.raises(

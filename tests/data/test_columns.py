@@ -138,7 +138,8 @@ def test_booleans_with_holes_and_numbers_as_texts_are_numbers():
             for c in ("Centroid X µm", "bbox-0", "AreaShape_BoundingBoxMaximum_X", "location_y", "coord_x")
         ),
         *((c, "a split") for c in ("fold", "Split", "subset", "is_train")),
-        *((c, "a site") for c in ("site", "Scanner ID", "hospital")),
+        *((c, "a site") for c in ("site", "Scanner ID", "hospital", "centre_code", "center_name", "StudySite")),
+        *((c, "a site") for c in ("hospital_name", "institution name", "scanner model", "Study Centre ID")),
         *((c, "a second column of classes") for c in ("target", "Diagnosis")),
         ("patient_no", "a case"),
         ("diagnostics_Versions_Numpy", "PyRadiomics' notes on its run"),
@@ -146,6 +147,7 @@ def test_booleans_with_holes_and_numbers_as_texts_are_numbers():
             (c, "")
             for c in ("area", "centroid distance", "AreaShape_BoundingBoxArea", "x", "x0", "solid", "valid", "count")
         ),
+        *((c, "") for c in ("site_area", "distance_to_centre", "center distance", "number of sites", "center_mean")),
     ],
 )
 def test_why_a_column_is_left_out(column, why):

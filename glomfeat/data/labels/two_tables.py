@@ -11,7 +11,7 @@ from glomfeat.data.tables.read import (
     CASE_COLUMNS,
     OF_PERSONS,
     SHEETS,
-    SITE_COLUMNS,
+    SITE_WORDS,
     TableError,
     find_column,
     find_columns,
@@ -24,7 +24,7 @@ from glomfeat.data.tables.read import (
 from glomfeat.data.tables.unclear import take_unclear
 
 MOST_CLASSES = 10
-NO_CLASSES = {*OF_PERSONS, *SITE_COLUMNS, "clinic", "klinik", "country", "year", "cohort", "batch", "stain"}
+NO_CLASSES = {*OF_PERSONS, *SITE_WORDS, "scanner", "clinic", "klinik", "country", "year", "cohort", "batch", "stain"}
 PERSONS = ("patient", "subject", "donor", "participant", "person")
 
 

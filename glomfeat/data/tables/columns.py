@@ -13,6 +13,7 @@ from glomfeat.data.tables.levels import MOST_LEVELS, level_names, why_no_levels,
 from glomfeat.data.tables.read import (
     FOLD_COLUMNS,
     LABEL_COLUMNS,
+    SCANNER_COLUMNS,
     SITE_COLUMNS,
     TableError,
     find_column,
@@ -27,7 +28,7 @@ from glomfeat.data.tables.unclear import refuse_unclear
 ROW_NUMBERS = re.compile(r"unnamed\d+|(?:index)?level\d|index|row|rowno|rownumber|rownames|number|nr|no")
 SPLITS = {*map(plain, FOLD_COLUMNS), "folds", "splits", "set", "subset"}
 SPLITS |= {"partition", "train", "test", "istrain", "istest"}
-SITES = {word for site in SITE_COLUMNS for word in (plain(site), plain(site) + "id")}
+SITES = {*map(plain, (*SITE_COLUMNS, *SCANNER_COLUMNS))}
 PLACES = {"centroid", "coord", "coords", "coordinate", "coordinates", "location", "bbox", "center", "min", "max"}
 CELLPROFILER = (
     *("Metadata_", "ExecutionTime_", "ModuleError_", "Group_", "Parent_", "Number_", "Scaling_", "Series_", "Frame_"),

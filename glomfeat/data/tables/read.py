@@ -25,17 +25,20 @@ LABEL_COLUMNS = (
     *("label", "ground truth", "ground_truth", "class"),
     *("labels", "class name", "classification", "diagnosis", "target", "category"),
 )
+WHAT = ("", "id", "number", "no", "nr", "num", "name", "code", "key")
 CASE_COLUMNS = (
     *("case", "case_id", "patient", "patient_id", "subject", "subject_id"),
     *(
         f"{who} {what}".strip()
-        for what in ("", "id", "number", "no", "nr", "num", "name", "code", "key")
+        for what in WHAT
         for who in ("patient", "subject", "case", "participant", "donor", "person", "pat")
     ),
 )
 SLIDE_COLUMNS = ("slide", "slide_id", "slide name", "slide file", "wsi")
 FOLD_COLUMNS = ("fold", "split", "repeat")
-SITE_COLUMNS = ("site", "scanner", "center", "centre", "hospital", "institution")
+SITE_WORDS = ("site", "center", "centre", "hospital", "institution")
+SITE_COLUMNS = tuple(f"{of}{site} {what}" for what in WHAT for of in ("", "study ") for site in SITE_WORDS)
+SCANNER_COLUMNS = tuple(f"scanner {what}" for what in (*WHAT, "model"))
 OF_PERSONS = frozenset(  # what a column says of any patient
     ("age", "sex", "gender", "geschlecht", "sexe", "sexo", "male", "female", "race", "ethnicity", "laterality")
 )
