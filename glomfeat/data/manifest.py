@@ -114,6 +114,11 @@ class Manifest:
         return TORN if self.torn else BY_CASE
 
     @property
+    def is_split_by_case(self):
+        """Whether all images of a case lie on one side of every split."""
+        return self.split == BY_CASE
+
+    @property
     def unit(self):
         """What folds deal and limits count, in a word: ``case``, or ``image`` if cases are not known."""
         return "case" if self.by_case else "image"

@@ -17,7 +17,7 @@ from glomfeat.results.words import between, count, figure, plain_class
 def question(run):
     """Write the question that the comparison asks."""
     *others, positive = map(plain_class, run.manifest.classes)
-    unseen = " on cases the classifier has never seen" if run.manifest.by_case and not run.manifest.torn else ""
+    unseen = " on cases the classifier has never seen" if run.manifest.is_split_by_case else ""
     if len(others) > 1:
         return f"Which features and classifiers distinguish {', '.join(others)} and {positive}{unseen}?"
     return f"Which features and classifiers distinguish {positive} from {others[0]}{unseen}?"

@@ -16,7 +16,7 @@ def _has(name):
 
 
 def _by_case(content):
-    return content.run.manifest.by_case and not content.run.manifest.torn
+    return content.run.manifest.is_split_by_case
 
 
 GROUPS = _has("subgroups"), "ask with --subgroups COLUMN"
@@ -73,7 +73,14 @@ TRIPOD = (
     ("12a", "how data were used and divided", HERE, "methods paragraph, folds"),
     ("12b-c", "handling of predictors, model type, tuning, internal validation", HERE, "methods paragraph"),
     ("12d", "differences between clusters", PARTLY, "percentages by case; differences between sites are yours"),
-    ("12e", "measures of performance", HERE, "table; discrimination, calibration and decisions"),
+    ("12e", "measures of discrimination and calibration", HERE, "table, figures"),
+    (
+        "12e",
+        "measures of decisions",
+        HERE,
+        "decision curves",
+        *(_by_case, "left out, as images of one case may lie on both sides: say with --groups where the case is"),
+    ),
     ("13", "class imbalance", HERE, "folds; methods paragraph: class weights of built-in heads and of networks"),
     ("14", "fairness", PARTLY, "subgroups; what is done about differences is yours", *GROUPS),
     ("15", "output of the model, thresholds", HERE, "methods paragraph, confusion matrices"),

@@ -14,7 +14,7 @@ from glomfeat.results.parts import parts_by_unit
 
 COLUMNS = (
     *("arm", "class", "slope", "slope_lo", "slope_hi", "intercept", "intercept_lo", "intercept_hi"),
-    *("mean_score", "share", "n_images", "n_cases", "note", "split"),
+    *("mean_score", "share", "gap_lo", "gap_hi", "n_images", "n_cases", "note", "split"),
 )
 CURVE_COLUMNS = ("arm", "score", "frequency", "lo", "hi", "split")
 EDGE = 0.001  # in the curve, scores closer to 0 or 1 count as this far away, because a few of them would bend all of it
@@ -37,13 +37,15 @@ def calibration_table(run):
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`. They include the mean score and the share of positives; ``n_images`` is for one repeat.
+        Columns `COLUMNS`. They include the mean score and the share of positives; ``gap_lo`` and ``gap_hi`` are limits
+        of the former less the latter. ``n_images`` is for one repeat.
         ``note`` says why there is no line, or why there are no limits.
     """
     rows = []
     for question in questions(run):
         y, score, units = question.pooled()
         row = {"arm": question.arm, "class": question.label, "mean_score": score.mean(), "share": y.mean()}
+        row |= zip(("gap_lo", "gap_hi"), _limits_of_gap(y, score, units), strict=True)
         row |= {"n_images": len(y) / question.repeats, "n_cases": question.n_cases, "note": ""}
         rows.append(row | _line(y, score, units, question.holders()) | {"split": run.manifest.split})
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -63,29 +65,10 @@ def _line(y, score, units, holders):
     return found
 
 
-def mean_gap_table(run, arms):
-    """How far scores are from the true share on average, with limits from leaving out each case.
-
-    Parameters
-    ----------
-    run : Run
-    arms : sequence of str
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``arm``, ``class``, and ``gap``, the mean score less the share of positives, with ``gap_lo`` and
-        ``gap_hi``; a row for each of these arms and, with more than two classes, for each class.
-    """
-    rows = []
-    for question in questions(run):
-        if question.arm in arms:
-            y, score, units = question.pooled()
-            held, local = np.unique(units, return_inverse=True)
-            sums = case_sums(np.column_stack([score - y, np.ones(len(y))]), local, len(held))
-            gap, without = ratio_by_case(*sums.T)
-            rows.append((question.arm, question.label, gap, *open_limits(gap, without)))
-    return pd.DataFrame(rows, columns=["arm", "class", "gap", "gap_lo", "gap_hi"])
+def _limits_of_gap(y, score, units):
+    held, local = np.unique(units, return_inverse=True)
+    sums = case_sums(np.column_stack([score - y, np.ones(len(y))]), local, len(held))
+    return open_limits(*ratio_by_case(*sums.T))
 
 
 def calibration_curve_table(run):

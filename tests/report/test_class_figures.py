@@ -17,7 +17,7 @@ from glomfeat.report import checklists
 from glomfeat.report.checklists import BOTH, CHECKLISTS, DEVELOPED, EVALUATED, HERE, OPEN, PROBAST, STARD, answered
 from glomfeat.report.content import read_content
 from glomfeat.report.drawing import to_chart
-from glomfeat.report.figures import agreement, case_scores, confusion, elsewhere, ranking
+from glomfeat.report.figures import agreement, case_scores, confusion, decision_curve, elsewhere, ranking
 from glomfeat.report.find import find_sections
 from glomfeat.report.page import section_html
 from glomfeat.report.sections import cases as by_case
@@ -199,12 +199,13 @@ def test_items_that_a_run_may_answer_are_open_where_it_does_not(content):
     for at, who in ((content, OPEN), (there, HERE)):
         row = next(row for row in answered(at)["CLAIM, 2024 update"] if row[0] == "33")
         assert row[2] == who
-    leak = "no leak between training and test data"
-    of = {row[1]: row for row in answered(content)["PROBAST+AI, 2025; questions by part and number of the domain"]}
-    assert of[leak][2] == HERE
     torn = replace(content.run, manifest=replace(content.run.manifest, torn=True))
-    torn = answered(replace(content, loaded=replace(content.loaded, run=torn)))
-    assert next(row for row in torn[list(CHECKLISTS)[3]] if row[1] == leak)[2] == OPEN
+    torn = replace(content, loaded=replace(content.loaded, run=torn))
+    assert decision_curve.draw(content) is not None and decision_curve.draw(torn) is None
+    for at, who in ((content, HERE), (torn, OPEN)):
+        of = {row[1]: row for table in answered(at).values() for row in table}
+        assert of["no leak between training and test data"][2] == of["measures of decisions"][2] == who
+        assert of["measures of discrimination and calibration"][2] == HERE
 
 
 def test_the_curves_of_a_class_are_those_of_its_own_score(content):

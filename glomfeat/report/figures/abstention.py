@@ -1,6 +1,5 @@
 """The figure on abstaining: how many wrong calls are left when the least sure images are handed over."""
 
-from glomfeat.data.cases import BY_CASE
 from glomfeat.report.drawing import Picture, look, make_figure
 from glomfeat.report.paper import points
 from glomfeat.results.words import count
@@ -20,7 +19,7 @@ def draw(content):
     Picture or None
         None if images of a case may lie on both sides of the split.
     """
-    if not content.shown or content.run.manifest.split != BY_CASE:
+    if not content.shown or not content.run.manifest.is_split_by_case:
         return None
     table, names = content.tables.abstention, content.names
     table = table[table["arm"].isin(content.shown)]

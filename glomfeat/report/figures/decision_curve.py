@@ -2,7 +2,6 @@
 
 import math
 
-from glomfeat.data.cases import BY_CASE
 from glomfeat.report.drawing import INK, MUTED, Picture, look, make_figure, put_legend_below
 from glomfeat.report.paper import points
 from glomfeat.report.sections.use import doubt_of_scores, useful
@@ -24,7 +23,7 @@ def draw(content):
     Picture or None
         None if images of a case may lie on both sides of the split.
     """
-    if not content.shown or content.run.manifest.split != BY_CASE:
+    if not content.shown or not content.run.manifest.is_split_by_case:
         return None
     table, names = content.tables.decision_curve, content.names
     labels = list(dict.fromkeys(table["class"]))

@@ -1,9 +1,7 @@
 """The section on the use of scores and calls: probabilities, decisions, predictive values, abstaining."""
 
 from glomfeat.core.words import joined
-from glomfeat.data.cases import BY_CASE
 from glomfeat.metrics.table import limits_of
-from glomfeat.results.calibration import mean_gap_table
 from glomfeat.results.predictive_values import ASKED, OF_DATA
 from glomfeat.results.words import between, figure, is_known, plain_class
 
@@ -30,7 +28,7 @@ def fill(content):
     """
     if not content.shown:
         return None
-    if content.run.manifest.split != BY_CASE:
+    if not content.run.manifest.is_split_by_case:
         return {"left_out": LEFT_OUT}
     tables, names, best = content.tables, content.names, content.shown[0]
     several = len(content.run.manifest.classes) > 2
@@ -38,7 +36,7 @@ def fill(content):
     at = "largest score" if several else "threshold"
     values = of["predictive_values"][of["predictive_values"]["at"] == at]
     said = [
-        calibration_said(of["calibration"].merge(mean_gap_table(content.run, [best])), best),
+        calibration_said(of["calibration"], best),
         decisions_said(tables.decision_curve, best, doubt_of_scores(content, [best])),
         values_said(values[values["arm"] == best]),
         abstention_said(tables.abstention, best),
@@ -68,7 +66,7 @@ def calibration_said(lines, arm):
     Parameters
     ----------
     lines : pandas.DataFrame
-        Rows of `glomfeat.results.calibration.calibration_table` with those of `mean_gap_table`.
+        Rows of `glomfeat.results.calibration.calibration_table`.
     arm : str
 
     Returns
