@@ -21,8 +21,8 @@ STYLE = (
     ".glomfeat th:first-child,.glomfeat td:first-child{text-align:left}.glomfeat .tied{font-weight:bold}"
     ".glomfeat .remark{border-left:4px solid #c60;padding-left:.6em;font-weight:bold}"
 )
-OF_TWO = "sens., spec., missed, false alarms: at the study's threshold, fixed or chosen within the training {unit}s"
-OF_LARGEST = "sens., spec.: means over classes, where the class of the largest score is called"
+OF_TWO = "at the study's threshold, fixed or chosen within the training {unit}s"
+OF_LARGEST = "means over classes, where the class of the largest score is called"
 LEGEND = "limits: jackknife over {unit}s; tied: does not differ from the best arm beyond chance (max-T, 0.05)"
 
 
@@ -91,13 +91,15 @@ def cells(results, wide=True):
     return [[*columns.values()], *([_cell(row, column) for column in columns] for _, row in results.iterrows())]
 
 
-def remarks(results):
+def remarks(results, wide=True):
     """What readers must know before the table, and what its columns mean.
 
     Parameters
     ----------
     results : pandas.DataFrame
         From `glomfeat.results.tables.results_table`.
+    wide : bool
+        As for `headings`; what has no column is not explained.
 
     Returns
     -------
@@ -116,8 +118,10 @@ def remarks(results):
     if best_may_be_chance(results):
         said.append(f"the best arm is not shown to be better than chance ({FLOOR})")
     unit = "image" if (results["split"] == IMAGE_LEVEL).any() else "case"
-    legend = f"{OF_LARGEST if decide_by_largest(results) else OF_TWO}; {LEGEND}".format(unit=unit)
-    return said, [legend, *on_components(results)]
+    largest = decide_by_largest(results)
+    calls = [title for name, title in headings(wide, largest).items() if name in METRICS and METRICS[name].at]
+    meaning = f"{', '.join(calls)}: {OF_LARGEST if largest else OF_TWO}; " if calls else ""
+    return said, [f"{meaning}{LEGEND}".format(unit=unit), *on_components(results)]
 
 
 def to_markdown(results, title):
@@ -175,10 +179,11 @@ def print_table(results, title, console):
     """
     from rich.markup import escape
 
-    before, (legend, *notes) = remarks(results)
+    wide = console.width >= WIDE
+    before, (legend, *notes) = remarks(results, wide)
     for said in before:
         console.print(f"[bold red]{escape(said)}[/]")
     tied = [tied is True for tied in results["tied_with_best"]]
-    print_cells(cells(results, console.width >= WIDE), title, console, legend, tied)
+    print_cells(cells(results, wide), title, console, legend, tied)
     for said in notes:
         console.print(said, markup=False, highlight=False)

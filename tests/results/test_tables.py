@@ -392,6 +392,16 @@ def test_tables_of_more_than_two_classes_speak_of_no_threshold(results):
     assert "threshold" not in shown
 
 
+@pytest.mark.parametrize(("classes", "width", "shown"), [(2, 200, 4), (2, 100, 2), (3, 200, 2), (3, 100, 0)])
+def test_the_legend_explains_the_columns_that_a_terminal_has_room_for(classes, width, shown):
+    console = Console(file=io.StringIO(), width=width)
+    print_table(results_table(make_run(classes=classes)), "Title", console)
+    table, _, legend = " ".join(console.file.getvalue().split()).rpartition("┘")
+    assert "tied: does not differ" in legend
+    for place, column in enumerate(("sens.", "spec.", "missed", "false alarms")):
+        assert (column in table) == (column in legend) == (place < shown), column
+
+
 def test_people_read_calls_at_the_threshold_only(results):
     """The report calls them so, too; what 0.5 gives has other names there, and is in results.csv."""
     head, *_ = (line for line in to_markdown(results, "Title").splitlines() if line.startswith("|"))
