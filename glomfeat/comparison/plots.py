@@ -19,6 +19,7 @@ from glomfeat.report.drawing import STYLE, drawn_on
 from glomfeat.report.figures import agreement, case_scores, confusion, forest, ranking, reliability, robustness
 from glomfeat.report.paper import AS_PAGE, KINDS, Paper, drawn_for, render, save_figure
 from glomfeat.report.styles import check_style
+from glomfeat.results.tables import why_without_figure
 
 DPI_OF_NOTEBOOKS = 100
 
@@ -143,7 +144,7 @@ class Plots:
                 found = figure.draw(content)
             if found is not None:
                 return Drawn(found.figure, found.heading, found.caption, found.alt, self._paper, axes is None)
-        raise StudyError(lacks or "no arm has a figure: result.trials says why")
+        raise StudyError(lacks or why_without_figure(content.results, "result.trials"))
 
     def _found(self, arms: Any) -> list[str]:
         """Find arms by their names, in full or as figures show them."""

@@ -20,7 +20,7 @@ from glomfeat.report.write import write_report
 from glomfeat.results.external import read_external
 from glomfeat.results.finished import Finished
 from glomfeat.results.show import as_text, to_html
-from glomfeat.results.tables import finished_first, with_figure
+from glomfeat.results.tables import finished_first, why_without_figure, with_figure
 from glomfeat.results.write import is_up_to_date
 
 
@@ -54,7 +54,7 @@ class Result:
         """The finished arm with the best AUROC, but not the floor. Others may tie: see ``table`` or ``comparisons``."""
         known = with_figure(finished_first(self.table))
         if known.empty:
-            raise StudyError("no arm has an AUROC: result.trials says why")
+            raise StudyError(why_without_figure(self.table, "result.trials"))
         return self.arms[known.iloc[0]["arm"]]
 
     @property

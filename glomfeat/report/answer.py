@@ -10,7 +10,7 @@ from glomfeat.results.best_of_many import best_of_many_in_words
 from glomfeat.results.comparisons import missed_in_words
 from glomfeat.results.doubts import best_may_be_chance
 from glomfeat.results.reference import reference_in_words
-from glomfeat.results.tables import finished_first, ranked, with_figure
+from glomfeat.results.tables import finished_first, ranked, why_without_figure, with_figure
 from glomfeat.results.words import between, count, figure, plain_class
 
 
@@ -44,7 +44,8 @@ def answer(run, results, names, missed=""):
     known = with_figure(finished_first(results))
     if known.empty:
         ended = all(trial.key in run.records for trial in run.trials)
-        return ["No arm has a figure: the table says why." if ended else "No arm has a figure yet."]
+        why = why_without_figure(results, "the table")
+        return [f"{why[0].upper()}{why[1:]}." if ended else "No arm has a figure yet."]
     best = known.iloc[0]
     unit, there = run.manifest.unit, run.ever_tested
     seen = run.manifest.keep(there)

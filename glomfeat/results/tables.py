@@ -115,6 +115,19 @@ def with_figure(table, column="auroc"):
     return table[table[column].notna() & (table["arm"] != FLOOR)]
 
 
+def why_without_figure(results, where):
+    """Why no arm but the floor has a figure: there is no other arm, or a table says why.
+
+    Examples
+    --------
+    >>> why_without_figure(pd.DataFrame({"arm": [FLOOR]}), "the table")
+    'the only arm is the dummy, which reads no image: name other heads or networks'
+    """
+    if (results["arm"] == FLOOR).all():
+        return "the only arm is the dummy, which reads no image: name other heads or networks"
+    return f"no arm has a figure: {where} says why"
+
+
 def finished_first(results):
     """The rows of a results table with finished arms first: only they are compared, so the best arm is one of them.
 

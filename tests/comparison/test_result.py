@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
@@ -57,6 +58,8 @@ def test_tables_are_those_of_the_files(result):
         assert len(getattr(arm, name)) == (whole["arm"] == BEST).sum() > 0
     with pytest.raises(StudyError, match=r"^there is no arm 'shortcut.v1/none/logrg': did you mean 'shortcut.v1/none/"):
         _ = result.arms["shortcut.v1/none/logrg"]
+    with pytest.raises(StudyError, match=r"^the only arm is the dummy, which reads no image: "):
+        _ = replace(result, table=result.table.query("arm == @FLOOR")).best
 
 
 def test_what_is_shown_names_nobody_and_cells_hold_the_names(result, phantom_folder):

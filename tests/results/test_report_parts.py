@@ -115,8 +115,9 @@ def test_the_answer_counts_what_is_tied(run):
     assert f"the best arm is not shown to be better than chance ({FLOOR})" in remarks(worse)[0]
     late = worse.assign(status=["partial", "done", "done"], auroc=[0.7, 0.3, 0.5])  # only the second one was tested
     assert " It is not shown to be better than chance, 0.5." in answer(run, late, names)[0]
-    none = answer(run, results[results["arm"] == FLOOR], names)
-    assert none == ["No arm has a figure: the table says why."]
+    assert answer(run, results.assign(auroc=np.nan), names) == ["No arm has a figure: the table says why."]
+    only = "The only arm is the dummy, which reads no image: name other heads or networks."
+    assert answer(run, results[results["arm"] == FLOOR], names) == [only]
     late = end(make_run(), GOOD, "planned", "")
     assert answer(late, results[results["arm"] == FLOOR], names) == ["No arm has a figure yet."]
     alone = results[results["arm"] != WEAK]
