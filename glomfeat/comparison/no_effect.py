@@ -1,7 +1,7 @@
 """Options that were asked for and change nothing in a study as it is: lines that say so, and empty texts."""
 
 from glomfeat.comparison.folder import journal_of
-from glomfeat.core.arms import StudyError
+from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.core.plugins import name_of
 from glomfeat.core.words import joined
 from glomfeat.data.schemes import CrossValidation
@@ -98,6 +98,11 @@ def _no_images(prepared, given):
     return "DATA is a feature table, without images" if prepared.manifest.source else ""
 
 
+def _no_other_arm(prepared, given):
+    others = {*map(str, prepared.arms)} - {FLOOR, prepared.reference}
+    return "" if others else "there is no other arm to compare with it"
+
+
 def _no_bundles(prepared, given):
     return "" if given.save_models else "it is for the bundles of --save-models"
 
@@ -139,4 +144,5 @@ NEEDS = {
     "compile": _no_network,
     **dict.fromkeys(("preset", "epochs", "batch", "lr", "class_weight"), _nothing_trained),
     "include_weights": _no_bundles,
+    **dict.fromkeys(("reference", "margin"), _no_other_arm),
 }

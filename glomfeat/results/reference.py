@@ -132,7 +132,7 @@ def reference_in_words(reference, table, names):
     said = f"The reference is {name}{margin}, named {reference.named} was run"
     said += "." if reference.before else ", so that what follows is no test of a plan."
     if table.empty:
-        return [said, "There is nothing to compare with it: it, or every other arm, is not finished."]
+        return [said, "There is nothing to compare with it: no other arm is finished, or it is not."]
     groups = {}
     for row in table.to_dict("records"):
         groups.setdefault(row["verdict"], []).append(row)

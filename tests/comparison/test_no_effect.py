@@ -122,6 +122,13 @@ def test_another_machine_and_other_options_are_not_bound_by_what_a_study_filled_
     assert list(made(once).nets) == ["compact", "C4-MP-GAP-out"] and written(made(once))["jobs"] == 3
 
 
+@pytest.mark.parametrize("heads", [("logreg",), ("logreg", "svm"), ("logreg", "dummy")])
+def test_a_reference_without_another_arm_is_said(lines, tmp_path, heads):
+    reference = f"file:{tmp_path / 't.csv'}/none/logreg"
+    told = f"--reference {reference} and --margin 0.05 change nothing: there is no other arm to compare with it"
+    assert lines(heads=heads, reference=reference, margin=0.05)[1] == ([] if "svm" in heads else [told])
+
+
 def test_maps_that_are_there_stay_and_a_line_says_so(lines):
     prepared, _ = lines()
     journal = open_out(prepared, journal_of(prepared.study))

@@ -243,7 +243,7 @@ def test_a_wide_difference_is_not_shown_and_one_without_margin_says_so():
     lost = finished(end(with_near(make_run()), GOOD, "failed", "no luck"), reference=Reference(GOOD, 0.02, True))
     assert lost.against_reference.empty and lost.against_reference.columns.tolist() == list(OF_REFERENCE)
     assert reference_in_words(lost.reference, lost.against_reference, {})[1] == (
-        "There is nothing to compare with it: it, or every other arm, is not finished."
+        "There is nothing to compare with it: no other arm is finished, or it is not."
     )
 
 
