@@ -20,9 +20,9 @@ class Options:
     bundle: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="BUNDLE")]
     """Folder of the bundle, as studies.refit writes it. If you give only one path, it is DATA."""
     folder: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")] = None
-    """Folder, zip or tar of images (every file that is not hidden gets a row), or a CSV that names images. If the
-    bundle was trained on a table, DATA is such a table in any form that a study reads (CSV, parquet, npy, HDF5, a
-    folder of embeddings)."""
+    """Folder, zip or tar of images (every file gets a row, unless it is hidden or a document), or a CSV that names
+    images. If the bundle was trained on a table, DATA is such a table in any form that a study reads (CSV, parquet,
+    npy, HDF5, a folder of embeddings)."""
     labels: str | None = None
     """CSV of labels (name,ground truth), for figures with limits in the report. Default: labels from the table itself,
     from class folders, or from a table among the images. labels_corrected.csv changes these."""

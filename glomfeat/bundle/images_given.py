@@ -23,12 +23,13 @@ from glomfeat.data.sources import files_of, is_image, places_of
 from glomfeat.data.tables.columns import USUAL
 from glomfeat.data.tables.joining import last_part
 from glomfeat.data.tables.read import listed, row_names
+from glomfeat.data.unread import counted, is_document, rows_of
 
 SHOWN = 5
 
 
 def files_in(data, recursive, but, notes, asked=USUAL):
-    """The files of a folder or archive but tables of labels; includes its sub-folders if it has no image of its own.
+    """The files of a folder or archive but tables and documents; those of sub-folders, too, if it has no own image.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ def files_in(data, recursive, but, notes, asked=USUAL):
     but : sequence of path-like
         Files to leave out.
     notes : list of str
-        Lines are added on what was done about sub-folders, and on tables of labels.
+        Lines are added on what was done about sub-folders, and on tables of labels and documents.
     asked : glomfeat.data.tables.columns.Asked
         Says which tables hold labels.
 
@@ -64,6 +65,9 @@ def _of_one(folder, recursive, but, notes, asked):
         kind = "a table of labels" if len(tables) == 1 else "tables of labels"
         notes.append(f"left out: {listed(sorted(tables), SHOWN)}, {kind}")
         names = [name for name in names if name not in tables]
+    if documents := [] if is_container(folder) else list(filter(is_document, names)):
+        notes.append(f"left out: {counted(rows_of(documents, [''] * len(documents)))}: no images")
+        names = sorted({*names} - {*documents})
     if not recursive and not is_container(folder):
         names = _with_deeper(folder, names, notes)
     return Files(folder, names, [Path(folder) / name for name in names])

@@ -44,6 +44,17 @@ def is_picture(name):
     return suffix_of(name) in PICTURES
 
 
+def is_document(name):
+    """Whether a file is what usually lies beside images: no picture, and no container, which may hold some.
+
+    Examples
+    --------
+    >>> [is_document(name) for name in ("a/report.PDF", "Thumbs.db", "README", "a.png", "a", "a.heic")]
+    [True, True, True, False, False, False]
+    """
+    return suffix_of(name) in DOCUMENTS - HOLDERS or name.rpartition("/")[2].lower() in PLAIN
+
+
 def is_left_out(name):
     """Whether a file among images deserves a mention: not if it is what usually lies beside images.
 
@@ -55,9 +66,9 @@ def is_left_out(name):
     True
     """
     suffix = suffix_of(name)
-    if suffix in SUFFIXES or suffix in DOCUMENTS:
+    if suffix in SUFFIXES or suffix in HOLDERS or is_document(name):
         return False
-    return suffix in PICTURES or suffix in ARCHIVES or ("/" in name and name.rpartition("/")[2].lower() not in PLAIN)
+    return suffix in PICTURES or suffix in ARCHIVES or "/" in name
 
 
 def reason_of(name):

@@ -132,7 +132,7 @@ def test_refit_and_evaluate_take_an_ensemble(models, tmp_path, monkeypatch, caps
     (tmp_path / "images").mkdir()
     for path in images_of(models)[:4]:
         shutil.copy(path, tmp_path / "images")
-    (tmp_path / "images" / "text.txt").write_text("no image")
+    (tmp_path / "images" / "text.dat").write_text("no image")
     assert evaluate.main(["images", "--device", "cpu", "--jobs", "1"]) == 1
     assert "the newest of 1 under" in capsys.readouterr().out.replace("\n", " ")
     table = pd.read_csv("evaluation.csv", dtype={"score": str}).astype({"score": float})
