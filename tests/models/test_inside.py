@@ -115,6 +115,52 @@ def test_keys_of_attention_and_what_comes_before_all_blocks_are_no_picture(name)
         inside_net(net, pixels[:1], [1])
 
 
+class Branched(torch.nn.Module):
+    """Reads a picture along two branches, of which the last one alone keeps a picture of its own."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.stem, self.branch = torch.nn.Conv2d(3, 6, 4, stride=4), torch.nn.Conv2d(6, 5, 1)
+        self.head = torch.nn.Linear(11, classes)
+
+    def forward(self, images):
+        picture = self.stem(images)
+        return self.head(torch.cat([picture.mean(dim=(2, 3)), self.branch(picture).mean(dim=(2, 3))], dim=1))
+
+
+def make_branched(classes, side):
+    return Branched(classes)
+
+
+def test_a_map_is_of_all_branches():
+    pixels, calls = RANDOM.integers(0, 255, (8, 32, 32, 3), np.uint8), np.arange(8) % 2
+    net = make_net(f"{__name__}:make_branched", side=32, epochs=1, device="cpu").fit(pixels, calls)
+    found, own = inside_net(net, pixels[:2], calls[:2]).maps, net.module_.net
+    weights = own.head.weight[-1] - (own.head.weight[0] if len(own.head.weight) > 1 else 0)
+    weights = weights[:6] + weights[6:] @ own.branch.weight[:, :, 0, 0]  # of a channel, along both branches
+    picture = own.stem(net.module_._prepare(torch.from_numpy(pixels[:2])))
+    summed = np.tensordot(weights.detach().numpy(), picture.detach().numpy(), (0, 1)) * np.array([-1, 1])[:, None, None]
+    np.testing.assert_allclose(found / 255, clipped(summed), atol=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "side"), [("resnet50", 32), ("inception_v3", 75)])
+def test_small_images_are_looked_into_before_they_become_a_pixel(model, side):
+    """Not at a branch of the block in which they do, as the first one of layer4 and Mixed_7a are."""
+    feature = make_feature(model, weights="none", device="cpu")
+    pixels = RANDOM.integers(0, 255, (1, side, side, 3), np.uint8)
+    net, kept = feature.build(model, feature.weights_found, None).eval().requires_grad_(False), []
+    layer = {"resnet50": "layer3", "inception_v3": "Mixed_6e"}[model]
+    net.get_submodule(layer).register_forward_hook(lambda layer, _, output: kept.append(output.requires_grad_()))
+    mean, std = (np.array(part).reshape(3, 1, 1) for part in (feature.weights_found.mean, feature.weights_found.std))
+    rows = net(torch.from_numpy((pixels.transpose(0, 3, 1, 2) / 255 - mean) / std).float())
+    direction = RANDOM.normal(size=rows.shape[1])
+    (rows @ torch.from_numpy(direction).float()).sum().backward()
+    summed = (kept[0] * kept[0].grad).sum(dim=1).detach().numpy()
+    found = inside_feature(feature, direction, pixels, [1]).maps
+    np.testing.assert_allclose(found / 255, clipped(summed), atol=0.01)
+
+
 def reduced_by(reducer, shape):
     """A trial of a linear head on rows of two classes, as far as its direction is concerned."""
     X, y = RANDOM.normal(size=shape).astype(np.float32), np.arange(shape[0]) // 2 % 2

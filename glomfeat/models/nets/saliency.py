@@ -2,6 +2,7 @@
 
 import base64
 import copy
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,9 +144,13 @@ def _hires_cam(module, prepare, score, pixels, calls):
         if isinstance(getattr(part, "inplace", None), bool):
             part.inplace = False  # an operation in place would change the activation after it was recorded
     _add_layers(module.requires_grad_(False).eval())
-    layer, found = _last_picture(module, prepare(pixels[:1])), []
+
+    def scored(images):
+        return score(module(images))
+
+    layer, found = _last_picture(module, scored, prepare(pixels[:1])), []
     towards = torch.from_numpy(np.where(calls, 1, -1))[:, None, None]
-    method = LayerGradientXActivation(lambda images: score(module(images)), layer)
+    method = LayerGradientXActivation(scored, layer)
     for start in range(0, len(pixels), AT_ONCE):
         at = slice(start, start + AT_ONCE)
         products = method.attribute(prepare(pixels[at]).requires_grad_()).sum(dim=1)
@@ -166,25 +171,37 @@ def _add_layers(module):
         part.recompile()
 
 
-@torch.no_grad()
-def _last_picture(module, images):
-    """Find the layer that is the last to return a picture of more than one pixel, if no tokens follow it."""
-    kept = []
+def _last_picture(module, scored, images):
+    """Find the last layer that returns a picture of more than one pixel, without tokens or a way around it."""
+    kept, calls = {}, Counter()
 
     def note(layer, _, output):
         shape = output.shape if isinstance(output, torch.Tensor) else ()
+        calls[layer] += 1
+        kept.pop(layer, None)
         if len(shape) == 4 and shape[2] == shape[3] > 1:  # images are square, and rows times channels are not
-            kept.append(layer)
+            kept[layer] = True
         elif len(shape) == 3 and min(shape[1:]) > 1:
             kept.clear()
 
     hooks = [layer.register_forward_hook(note) for layer in module.modules()]
-    module(images)
+    with torch.no_grad():
+        scored(images)
     for hook in hooks:
         hook.remove()
-    if not kept:
-        raise InsideError("no layer keeps a picture: there is nothing to draw over the image")
-    return kept[-1]
+    for layer in reversed(kept):  # the last one may be a branch, if small images become a pixel behind it
+        if not _is_bypassed(layer, calls[layer], scored, images):
+            return layer
+    raise InsideError("no layer keeps a picture: there is nothing to draw over the image")
+
+
+def _is_bypassed(layer, calls, scored, images):
+    """Whether a score still depends on the image if what a layer returns at its last call is held fixed."""
+    later = iter(range(calls - 1, -1, -1))
+    hook = layer.register_forward_hook(lambda layer, _, output: None if next(later) else output.detach())
+    depends = scored(images.detach().requires_grad_()).requires_grad
+    hook.remove()
+    return depends
 
 
 def _randomised(module):
