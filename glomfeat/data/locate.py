@@ -7,7 +7,7 @@ import pandas as pd
 
 from glomfeat.data.archives import ArchiveError
 from glomfeat.data.embeddings.read import read_asked
-from glomfeat.data.files import OUTPUT, FolderError, is_there, walk_files
+from glomfeat.data.files import OUTPUT, FolderError, is_there, split, walk_files
 from glomfeat.data.folders.facts import add_facts, split_by_archive
 from glomfeat.data.folders.layout import (
     KINDS,
@@ -172,7 +172,7 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     files = files.assign(split=list(map(parts.get, paths))) if parts else files
     if labels is None:
         if "class" not in tree.levels:
-            raise NoClassesError(_no_classes(folder, tree, tables) + tables_beside(folder, heads))
+            raise NoClassesError(_no_classes(folder, tree, tables, places) + tables_beside(folder, heads))
         start = len("/".join([*tree.above, ""]))  # so that an image has the same name whatever folder holds them all
         frame = files.assign(
             name=last_parts([name[start:] for name in relative]),
@@ -227,11 +227,13 @@ def _check_dicom(names, problems):
         problems.append((Gap(f"files are DICOM, {dicom.INSTALL.replace('DICOM needs', 'which needs')}"), there))
 
 
-def _no_classes(folder, tree, tables):
+def _no_classes(folder, tree, tables, places):
     """Say why folders give no classes, and what to do."""
     said = f"{folder} has neither class folders nor a CSV of labels"
     below = [name for name in tables if "/" in name and name.lower().endswith(SHEETS)]
     more = f"; tables lie in its folders ({listed(below, 3)}): give one that names all images" if below else ""
+    if len(places) > 1 and split(places[0])[0]:
+        more += "; if archives are named for classes, unpack those of each class below a folder that is named for it"
     told = [f"{', '.join(names[:6])}{', ...' if len(names) > 6 else ''} are taken for the level {kind}"
             for kind, names in zip(tree.levels, tree.names, strict=True)]  # fmt: skip
     if not told:

@@ -82,6 +82,21 @@ def test_an_archive_of_other_cases_is_told_although_files_have_the_same_names(tm
     assert [row["name"] for row in read_manifest(folder, groups="subfolder").unread] == ["siteB.zip"]
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_archives_whose_classes_cannot_be_told_are_refused_with_a_remedy_that_helps(tmp_path, shared):
+    """GS2 may hold a part of GS, or a class of its own; without a name that both hold, archives count for nothing."""
+    held = {"GS": ["case1.png", "case2.png"], "GS2": ["case1.png" if shared else "case3.png"], "nonGS": ["case4.png"]}
+    for k, (name, members) in enumerate(held.items()):
+        images = {member: image(10 * k + j) for j, member in enumerate(members)}
+        pack(tmp_path / "zips" / f"{name}.zip", images)
+        unpacked(tmp_path / "folders" / ("GS" if name == "GS2" else name) / name, images)
+    remedy = r"; if archives are named for classes, unpack those of each class below a folder that is named for it$"
+    with pytest.raises(ManifestError, match=remedy):
+        read_manifest(tmp_path / "zips")
+    counts = read_manifest(tmp_path / "folders").table["label"].value_counts().to_dict()
+    assert counts == {0: 3, 1: 1}
+
+
 def test_a_class_of_which_there_is_only_an_archive_is_told_with_the_remedy(tmp_path):
     folder = unpacked(tmp_path, {name: data for name, data in tree().items() if name.startswith("sick")})
     for k in range(2):
