@@ -2,12 +2,12 @@
 
 import contextlib
 import csv
-import io
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import joblib
 import numpy as np
@@ -303,7 +303,8 @@ def _append(out, rows):
 
 def _lines(rows):
     """Rows as lines of a CSV, in bytes."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    lines = []
+    # csv quotes what its own line ends hold: a carriage return without a line feed, too
+    writer = csv.writer(SimpleNamespace(write=lambda line: lines.append(line.removesuffix("\r\n") + "\n")))
     writer.writerows([repr(value) if isinstance(value, float) else guarded(value) for value in row] for row in rows)
-    return text.getvalue().encode("utf-8", "surrogateescape")
+    return "".join(lines).encode("utf-8", "surrogateescape")

@@ -280,11 +280,14 @@ def _folders_in(folder):
 def escaped(name):
     r"""A name as text that can be written anywhere, with bytes that are not UTF-8 as ``\xe9``.
 
+    A carriage return, which would end a row of a CSV, becomes ``\x0d``.
+
     Examples
     --------
-    >>> escaped(os.fsdecode(b"caf\xe9.png")), escaped("café.png")
-    ('caf\\xe9.png', 'café.png')
+    >>> escaped(os.fsdecode(b"caf\xe9.png")), escaped("café\r.png")
+    ('caf\\xe9.png', 'café\\x0d.png')
     """
+    name = name.replace("\r", r"\x0d")
     if name.isascii():
         return name
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

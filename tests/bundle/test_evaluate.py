@@ -548,9 +548,8 @@ def test_labels_are_read_as_those_of_a_study(tmp_path):
 def test_names_with_commas_quotes_line_ends_and_odd_bytes_come_back(models, tmp_path):
     place = tmp_path / "images"
     place.mkdir()
-    names = sorted(
-        ["=1+1.png", "a,b.png", 'q"q.png', "line\nend.png", " blank.png", "ümlaut.png", os.fsdecode(b"\xff.png")]
-    )
+    names = ["=1+1.png", "a,b.png", 'q"q.png', "line\nend.png", "carriage\rreturn.png", " blank.png", "ümlaut.png"]
+    names = sorted([*names, os.fsdecode(b"\xff.png")])
     for name in names:
         (place / name).write_bytes(b"")
     out = tmp_path / "e.csv"

@@ -393,16 +393,16 @@ def test_data_that_is_no_file_is_refused(tmp_path, capsys):
 
 def test_names_that_are_no_utf8_are_read_and_shown_escaped(tmp_path, capsys):
     root = put(tmp_path / "data", *(f"{kind}/case{k}_{kind}.png" for k in range(4) for kind in ("sick", "well")))
-    odd = os.fsencode(root / "sick") + b"/case0_caf\xe9.png"
+    odd = os.fsencode(root / "sick") + b"/case0_caf\xe9\r.png"
     with open(odd, "wb") as file:  # noqa: PTH123
         file.write(encode_png(noise()))
-    with open(os.fsencode(root / "well") + b"/case1_\xff.heic", "wb") as file:  # noqa: PTH123
+    with open(os.fsencode(root / "well") + b"/case1_\xff\r.heic", "wb") as file:  # noqa: PTH123
         file.write(b"...")
     (root / "sick").rename(os.fsdecode(os.fsencode(root) + b"/s\xefck"))
     manifest = read_manifest(root)
-    assert manifest.classes == ("s\\xefck", "well") and "case0_caf\\xe9.png" in manifest.table["name"].tolist()
+    assert manifest.classes == ("s\\xefck", "well") and "case0_caf\\xe9\\x0d.png" in manifest.table["name"].tolist()
     rest = ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
     assert compare.main([str(root), *SMALL, *rest]) == 1
     assert "folders: class (s\\xefck, well)/image" in capsys.readouterr().out
-    assert pd.read_csv(tmp_path / "out" / "quarantine.csv")["name"].tolist() == ["well/case1_\\xff.heic"]
-    assert "case0_caf\\xe9.png" in set(pd.read_parquet(tmp_path / "out" / "predictions.parquet")["name"])
+    assert pd.read_csv(tmp_path / "out" / "quarantine.csv")["name"].tolist() == ["well/case1_\\xff\\x0d.heic"]
+    assert "case0_caf\\xe9\\x0d.png" in set(pd.read_parquet(tmp_path / "out" / "predictions.parquet")["name"])

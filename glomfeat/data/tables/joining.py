@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import pairwise, zip_longest
 
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
-BETWEEN = re.compile(r"\\(?!x[89a-f][0-9a-f])")  # not a byte that is no UTF-8, which names show as \xe9
+BETWEEN = re.compile(r"\\(?!x([89a-f][0-9a-f]|0d))")  # not what `glomfeat.data.sources.escaped` writes, such as \xe9
 
 
 def as_parts(name):
