@@ -1,6 +1,7 @@
 """Options that were asked for and change nothing in a study as it is: lines that say so, and empty texts."""
 
 from glomfeat.comparison.folder import journal_of
+from glomfeat.comparison.options import OF_NETS
 from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.core.plugins import name_of
 from glomfeat.core.words import joined
@@ -91,7 +92,7 @@ def _no_deep_feature(prepared, given):
 
 
 def _nothing_trained(prepared, given):
-    return "" if given.nets else "it is for the training of --nets, and there are none"
+    return "" if given.nets else "it is for --nets, and there are none"
 
 
 def _no_images(prepared, given):
@@ -142,7 +143,8 @@ NEEDS = {
     "threshold": _no_threshold,
     **OF_FEATURES,
     "compile": _no_network,
-    **dict.fromkeys(("preset", "epochs", "batch", "lr", "class_weight"), _nothing_trained),
+    **dict.fromkeys(("preset", "epochs", "batch", "lr", "class_weight", *OF_NETS), _nothing_trained),
+    **dict.fromkeys(("tune", "init", "tta"), _nothing_trained),
     "include_weights": _no_bundles,
     **dict.fromkeys(("reference", "margin"), _no_other_arm),
 }

@@ -131,17 +131,16 @@ def _check_training(study):
     followed = {field for name in study.nets for field in applying(name, asked)}
     of_all = "class_weight", "epochs", "batch", "lr", "precision", "compile"
     left = [field for field in asked if field not in (*followed, *of_all)]
-    left += [name for name in ("init", "tta") if getattr(study, name) not in (None, 1) and not study.nets]
     for name in tuned if isinstance(tuned, dict) else ():
         if name in asked:
             raise StudyError(f"--{name} is {asked[name]}, and --tune chooses {name}: leave one of them out")
     preset = {"preset": study.preset}
     if tuned and all(converges(name, applying(name, asked) | preset) for name in study.nets):
         left.append("tune")
-    if left:
+    if left and study.nets:  # without networks, a line says so
         wanted = "one with :lora" if left[0].startswith("lora") else "one that learns from images"
         raise StudyError(
-            f"--{left[0].replace('_', '-')}: no network of --nets {' '.join(study.nets) or '(none)'} can use it; "
+            f"--{left[0].replace('_', '-')}: no network of --nets {' '.join(study.nets)} can use it; "
             f"name {wanted}, or leave it out"
         )
 

@@ -283,7 +283,6 @@ def test_networks_are_not_trained_in_what_only_features_know():
     ("options", "wanted"),
     [
         ({"nets": ("compact",), "lora_rank": 4}, r"--lora-rank: no network of --nets compact can use it; name one"),
-        ({"nets": (), "features": ("shortcut",), "tta": 8}, r"--tta: no network of --nets \(none\) can use it"),
         ({"nets": ("resnet18:frozen",), "mixup": 0.2}, r"--mixup: no network of --nets resnet18:frozen can use it"),
         ({"nets": ("resnet18:frozen",), "tune": True}, r"--tune: no network of --nets resnet18:frozen can use it"),
         ({"mixup": -1.0}, r"--mixup is -1.0: allowed is 0 to 10"),

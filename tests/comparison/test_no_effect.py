@@ -18,7 +18,7 @@ from glomfeat.core.settings import write_settings
 from studies._cli import parse_options
 
 NO_IMAGES = "DATA is a feature table, without images"
-NO_NETS = "it is for the training of --nets, and there are none"
+NO_NETS = "it is for --nets, and there are none"
 NO_NETWORK = "it is for networks, and there are none"
 NO_PRETRAINED = "it is for pretrained networks, and there are none"
 
@@ -57,6 +57,8 @@ def lines(tmp_path):
             {"preset": "paper", "class_weight": "balanced"},
             f"--preset paper and --class-weight balanced change {NO_NETS}",
         ),
+        ({"mixup": 0.2, "lora_rank": 4}, f"--mixup 0.2 and --lora-rank 4 change {NO_NETS}"),
+        ({"tune": True, "init": "models/a", "tta": 8}, f"--tune, --init models/a and --tta 8 change {NO_NETS}"),
         ({"inside": 4}, "--inside 4 changes it is for networks, and there are none"),
         ({"include_weights": True}, "--include-weights changes it is for the bundles of --save-models"),
         ({"scheme": "holdout", "folds": 9}, "--folds 9 changes --scheme holdout says itself what is tested"),
