@@ -144,12 +144,19 @@ def other_columns(frame, cases, found):
     told = cases_in_names(frame["name"]) if found.by == "column" else None
     if told is not None and not _longer(frame["name"], told["case"], cases):
         others.append(("the name of a file", told["case"], "name", "REGEX"))
+    apart, same = "it tells patients apart", "folders of one name are of one patient wherever they lie"
     return [
-        f"warning: {what} gives {count} cases and {found.how} {cases.nunique()}: if it tells patients apart, use "
-        f"--groups {groups}"
+        f"warning: {what} gives {count} cases and {found.how} {cases.nunique()}: if "
+        f"{same if tells == 'folder' and _lie_in_several(frame) else apart}, use --groups {groups}"
         for what, values, tells, groups in others
         if (count := _joining(values, cases, tells, frame))
     ]
+
+
+def _lie_in_several(frame):
+    """Whether folders of one patient's name lie in several places, which may be sites that each count their own."""
+    places = [path.rpartition(f"/{name}/")[0] for path, name in zip(frame["path"], frame[BELOW], strict=True)]
+    return bool((pd.Series(places).groupby(frame[BELOW].to_numpy(object)).nunique() > 1).any())
 
 
 def _tells(column):
