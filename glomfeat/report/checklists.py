@@ -19,6 +19,7 @@ def _by_case(content):
     return content.run.manifest.is_split_by_case
 
 
+APART = _by_case, "images of one case may lie on both sides: say with --groups where the case is"
 GROUPS = _has("subgroups"), "ask with --subgroups COLUMN"
 ELSEWHERE = _has("external"), "ask with --test NAME=PATH"
 READERS = _has("readers"), "give their calls with --readers FILE"
@@ -74,13 +75,7 @@ TRIPOD = (
     ("12b-c", "handling of predictors, model type, tuning, internal validation", HERE, "methods paragraph"),
     ("12d", "differences between clusters", PARTLY, "percentages by case; differences between sites are yours"),
     ("12e", "measures of discrimination and calibration", HERE, "table, figures"),
-    (
-        "12e",
-        "measures of decisions",
-        HERE,
-        "decision curves",
-        *(_by_case, "left out, as images of one case may lie on both sides: say with --groups where the case is"),
-    ),
+    ("12e", "measures of decisions", HERE, "decision curves", *APART),
     ("13", "class imbalance", HERE, "folds; methods paragraph: class weights of built-in heads and of networks"),
     ("14", "fairness", PARTLY, "subgroups; what is done about differences is yours", *GROUPS),
     ("15", "output of the model, thresholds", HERE, "methods paragraph, confusion matrices"),
@@ -187,7 +182,7 @@ PROBAST = (
         "no leak between training and test data",
         HERE,
         "methods paragraph: cases lie on one side of every split",
-        *(_by_case, "images of one case may lie on both sides: say with --groups where the case is"),
+        *APART,
     ),
     (f"{EVALUATED}, 4", "all steps of development repeated in each resample", HERE, "methods paragraph"),
     (f"{EVALUATED}, 4", "discrimination, calibration, net benefit", PARTLY, "table, figures; see which are there"),
