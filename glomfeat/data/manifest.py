@@ -109,9 +109,7 @@ class Manifest:
     @property
     def split(self):
         """How tables must describe the split of this data set."""
-        if not self.by_case:
-            return IMAGE_LEVEL
-        return TORN if self.torn else BY_CASE
+        return IMAGE_LEVEL if not self.by_case else TORN if self.torn else BY_CASE
 
     @property
     def is_split_by_case(self):
@@ -341,9 +339,8 @@ def inspect_manifest(
     used = replace(asked, but=(*asked.but, *kept_columns(table)))
     told += unused_columns(frame, used, found.column) if not tabular else []
     facts = (f"cases: {found.how}", *told, *notes, f"positive class: {classes[-1]}")
-    of = str(source) if tabular else ""
-    lists = {"examples": tuple(examples), "unread": tuple(unread)}
-    manifest = Manifest(table, classes, found.by_case, source=of, asked=asked, **lists)
+    more = {"source": str(source) if tabular else "", "examples": tuple(examples), "unread": tuple(unread)}
+    manifest = Manifest(table, classes, found.by_case, asked=asked, **more)
     return Inspected(replace(manifest, said=(manifest.counted, *facts)), problems, frame, source)
 
 
@@ -398,7 +395,6 @@ def _digests(frame, problems):
     with ThreadPoolExecutor() as pool:
         for part in gen_batches(len(frame), AT_ONCE):  # each waiting call takes a kilobyte
             found += pool.map(digest, frame["path"].iloc[part], frame["name"].iloc[part])
-    unreadable = [name for name, value in zip(frame["name"], found, strict=True) if not value]
-    if unreadable:
+    if unreadable := [name for name, value in zip(frame["name"], found, strict=True) if not value]:
         problems.append(("files that cannot be opened", unreadable))
     return found
