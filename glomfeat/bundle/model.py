@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.reference import Reference
+from glomfeat.core.threads import limited_threads
 from glomfeat.data.files import read_bytes, stamp_of
 from glomfeat.data.images.decode import ImageError, Preprocess, encode_png
 from glomfeat.data.labels.find import EVALUATION
@@ -96,7 +96,7 @@ class FeatureModel:
 
     def of_rows(self, rows):
         """Like `score`, for rows of the feature; always `BATCH` at once, because last bits depend on the number."""
-        with threadpool_limits(self.threads):
+        with limited_threads(self.threads):
             parts = [self._of_batch(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
         scores, reduced = zip(*parts, strict=True)
         return np.concatenate(scores), np.concatenate(reduced)

@@ -56,8 +56,7 @@ def make_checks(bundle):
     dict
         ``picture`` or ``table``, and ``rows``, each with its scores.
     """
-    from threadpoolctl import threadpool_limits
-
+    from glomfeat.core.threads import limited_threads
     from glomfeat.models.heads.scoring import scores_of
 
     if bundle.table is None:
@@ -66,7 +65,7 @@ def make_checks(bundle):
         found = {"table": bundle.predict_proba(rows_of_table(bundle.table)).tolist()}
     if getattr(bundle.reference, "features", None) is not None:  # an ensemble has no reference of its own
         model = bundle.model
-        with threadpool_limits(model.threads):
+        with limited_threads(model.threads):
             found["rows"] = scores_of(model.estimator, reduced_rows(bundle.reference.features), model.classes).tolist()
     return found
 

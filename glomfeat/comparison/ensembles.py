@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from glomfeat.comparison.trial import noted_sets
 from glomfeat.core.arms import FLOOR, Arm, StudyError
 from glomfeat.core.notes import NO_INNER
 from glomfeat.core.part_errors import in_words
 from glomfeat.core.plugins import did_you_mean
+from glomfeat.core.threads import limited_threads
 from glomfeat.models.calibration import Calibration, fit_calibration, noted_calibration
 from glomfeat.models.ensemble import calibration_for, choose_mean, mean_of_common, mean_scores
 
@@ -141,7 +141,7 @@ def mean_trial(task, records):
             how = f"is {member['status']}: {member['reason']}" if member else "has not been run"
             return {"status": "skipped", "reason": f"its member {key[0]} {how}"}
     try:
-        with threadpool_limits(task.threads):
+        with limited_threads(task.threads):
             return {"status": "done", **_mean(task, [records[key] for key, _ in task.members])}
     except Exception as error:
         return {"status": "failed", "reason": in_words(error)}

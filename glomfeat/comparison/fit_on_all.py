@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import gen_batches
-from threadpoolctl import threadpool_limits
 
 from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.model import BATCH, FeatureModel, NetModel
@@ -19,6 +18,7 @@ from glomfeat.core.memory import format_bytes
 from glomfeat.core.part_errors import calling
 from glomfeat.core.plugins import definition_of
 from glomfeat.core.seeds import seed_for
+from glomfeat.core.threads import limited_threads
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.splits import inner_valid_split, make_folds
 from glomfeat.features.seen import plain, view_of
@@ -289,7 +289,7 @@ def calling_parts(task):
 
 def _fit_floor(task):
     X, head = np.zeros((len(task.labels), 1), np.float32), make_head(task.trial.arm.head, task.seed)
-    with threadpool_limits(task.threads):
+    with limited_threads(task.threads):
         found = fit_chosen(head, X, task.labels, task.train, task.inner, task.classes, task.rule, task.calibration)
     model = FeatureModel(None, AsIs(), found.estimator, task.classes, task.threads)
     return Fitted(model, found, task.inner, task.seed)
@@ -299,7 +299,7 @@ def _fit_head(task, sums):
     reduction, arm = task.reduction, task.trial.arm
     matrix, given = reduction.filled, (task.classes, task.rule, task.calibration)
     ahead, encoder = reduction.ahead, reduction.encoder
-    with threadpool_limits(task.threads):
+    with limited_threads(task.threads):
         route = reduction.route.name if reduction.route else ""
         whole = fit_reducer(arm.reducer, matrix, reduction.standardise, route, sums)
         head = make_head(arm.head, task.seed, whole.stored != "as is", ahead, reduction.card)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.model_selection import ParameterGrid
-from threadpoolctl import threadpool_limits
 
 from glomfeat.checks.data.duplicates import pair_seconds
 from glomfeat.comparison.cohorts import left_to_score
@@ -23,6 +22,7 @@ from glomfeat.comparison.survey import survey
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.memory import Need, format_bytes
 from glomfeat.core.progress import track
+from glomfeat.core.threads import limited_threads
 from glomfeat.core.words import number_of
 from glomfeat.core.workers import Call, how_many
 from glomfeat.data.splits import least_holders
@@ -308,7 +308,7 @@ def _at_once(prepared, need, n):
 def _operations_per_second():
     """Speed of a product of float64 matrices in one thread, measured now."""
     a = np.random.default_rng(0).normal(size=(512, 512))
-    with threadpool_limits(1):
+    with limited_threads(1):
         a @ a
         start = time.perf_counter()
         a @ a
@@ -325,7 +325,7 @@ def _head_seconds(name, columns, n_train, threads, inner):
     estimator, sizes = head.estimator.set_params(**settings[-1]), [min(rows, reach) for rows in timed]
     for rows in (WARM_ROWS, *sizes):
         X, y = rng.normal(size=(rows, columns)).astype(np.float32), np.arange(rows) % 2
-        with threadpool_limits(threads), warnings.catch_warnings():
+        with limited_threads(threads), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             start = time.perf_counter()
             estimator.fit(X, y)

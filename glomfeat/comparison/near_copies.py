@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from glomfeat.checks.data.candidates import NEIGHBOURS, thumbnail
 from glomfeat.checks.data.duplicates import find_pairs, pairs_need
 from glomfeat.checks.data.keypoints import keypoints
 from glomfeat.comparison.extraction import extract_for
+from glomfeat.core.threads import limited_threads
 from glomfeat.core.words import number_of
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.problems import SHOWN, ManifestError
@@ -93,7 +93,7 @@ def refuse_near_copies(prepared, extracted, places, say):
             continue
         found = _together(*(_describe(prepared, manifest) for manifest in (ours, theirs)))
         sizes = found.matrices["shortcut.v1"][:, :2].astype(int)
-        with threadpool_limits(1):  # as in an audit
+        with limited_threads(1):  # as in an audit
             pairs = find_pairs(found, sizes, prepared.study.seed, prepared.study.jobs or 1, across=len(ours))
         copies = pairs[pairs["hard"]]
         names, own = found.manifest.table["name"], len(ours)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.utils import gen_batches
-from threadpoolctl import threadpool_limits
 
 from glomfeat.comparison.ensembles import mean_changed
 from glomfeat.comparison.extraction import extract_for
@@ -23,6 +22,7 @@ from glomfeat.core.errors import ChangedError
 from glomfeat.core.memory import format_bytes
 from glomfeat.core.part_errors import calling, in_words
 from glomfeat.core.plugins import definition_of
+from glomfeat.core.threads import limited_threads
 from glomfeat.core.watched import limited
 from glomfeat.core.words import number_of
 from glomfeat.core.workers import Call, side_by_side
@@ -210,7 +210,7 @@ def rescore(item):
 def _found_or_why(threads, find, *given):
     """The result of a function that runs in some threads, or the reason why it failed."""
     try:
-        with limited(), threadpool_limits(threads), warnings.catch_warnings():
+        with limited(), limited_threads(threads), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the trial's own record has them
             return find(*given)
     except (DiskError, KeyboardInterrupt):

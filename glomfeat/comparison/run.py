@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from threadpoolctl import threadpool_limits
-
 from glomfeat.comparison.ensembles import mean_trial
 from glomfeat.comparison.perturbed import note_changed
 from glomfeat.comparison.trial import known_by, megabytes, run_trial
@@ -11,6 +9,7 @@ from glomfeat.core.disk import DiskError
 from glomfeat.core.memory import PeakMemory, format_bytes
 from glomfeat.core.plugins import is_own
 from glomfeat.core.progress import track
+from glomfeat.core.threads import limited_threads
 from glomfeat.core.watched import limited
 from glomfeat.core.workers import PROCESS_BYTES, Call, side_by_side
 from glomfeat.metrics.thresholds import parse_threshold
@@ -49,7 +48,7 @@ def do_before(before):
     int
         The peak memory of the process, in bytes.
     """
-    with PeakMemory() as memory, threadpool_limits(before.reduction.threads):
+    with PeakMemory() as memory, limited_threads(before.reduction.threads):
         if not before.reduction.does_nothing:
             _try(before.reduction.rows)
         for models in before.models:

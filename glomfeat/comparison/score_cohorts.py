@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.model import BATCH
@@ -22,6 +21,7 @@ from glomfeat.core.disk import DiskError
 from glomfeat.core.notes import NO_INNER
 from glomfeat.core.part_errors import calling, in_words
 from glomfeat.core.plugins import definition_of, is_own
+from glomfeat.core.threads import limited_threads
 from glomfeat.core.watched import limited
 from glomfeat.core.words import number_of, printable
 from glomfeat.core.workers import Call, side_by_side
@@ -283,7 +283,7 @@ def fit_and_score(item):
         `glomfeat.comparison.fit_on_all.Fitted`, and ``raw``: scores before calibration, by the cohort's key.
     """
     try:
-        with limited(), threadpool_limits(item.task.threads):
+        with limited(), limited_threads(item.task.threads):
             return _fit_and_score(item)
     except (DiskError, KeyboardInterrupt):  # the next arms would meet a full disk too, and an interrupt ends them all
         raise
@@ -343,7 +343,7 @@ def mean_there(item):
     item : (Arm, ToMean)
     """
     try:
-        with limited(), threadpool_limits(item[1].task.threads):
+        with limited(), limited_threads(item[1].task.threads):
             return _mean_there(item[1])
     except (DiskError, KeyboardInterrupt):
         raise

@@ -4,7 +4,6 @@ import time
 from contextlib import suppress
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.disk import DiskError
@@ -12,6 +11,7 @@ from glomfeat.core.memory import PeakMemory
 from glomfeat.core.notes import DECISIONS, FEW_ROWS
 from glomfeat.core.part_errors import MisfitError, calling, in_words
 from glomfeat.core.plugins import definition_of, is_own
+from glomfeat.core.threads import limited_threads
 from glomfeat.core.watched import limited
 from glomfeat.features.changed import ChangedPixels, changes_of
 from glomfeat.metrics.conformal import case_quantile
@@ -36,7 +36,7 @@ def run_trial(task):
     """
     record = known_by(task)
     try:
-        with limited(), threadpool_limits(task.threads), PeakMemory() as memory:
+        with limited(), limited_threads(task.threads), PeakMemory() as memory:
             found = _train_and_score(task) if task.net else _fit_and_score(task)
     except MemoryError as error:
         said = f"memory: the system gives no more ({error}): free some{task.plan.otherwise}"

@@ -125,9 +125,9 @@ def unguarded(value):
 
 def _mapped(table, function):
     """Apply a function to the texts of a table; columns in which it changes none are left alone."""
-    texts = [column for column in table if table[column].dtype.kind not in "biufcmM"]
-    odd = [column for column in texts if any(isinstance(one, str) and FORMULA.match(one) for one in table[column])]
-    return table.assign(**{column: [function(one) for one in table[column]] for column in odd})
+    texts = {column: table[column].tolist() for column, kind in table.dtypes.items() if kind.kind not in "biufcmM"}
+    odd = [column for column, ones in texts.items() if any(isinstance(one, str) and FORMULA.match(one) for one in ones)]
+    return table.assign(**{column: [function(one) for one in texts[column]] for column in odd})
 
 
 def printable(text, lines=False):

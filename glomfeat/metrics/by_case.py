@@ -89,8 +89,9 @@ def concordance(positive, score, cases):
     shape = len(levels) + 1, cases.max() + 1
     ones = _counts(place, cases[positive], shape)
     # a negative counts half from the level that it reaches, and half from the first level that it is below
-    halves = (_counts(np.searchsorted(levels, score[~positive], side), cases[~positive], shape) for side in SIDES)
-    return ones.T @ (np.cumsum(sum(halves).toarray(), axis=0) / 2)
+    places = np.concatenate([np.searchsorted(levels, score[~positive], side) for side in SIDES])
+    halves = np.bincount(places * shape[1] + np.tile(cases[~positive], 2), minlength=shape[0] * shape[1])
+    return ones.T @ (np.cumsum(halves.reshape(shape), axis=0) / 2)
 
 
 def auroc_by_case(y, score, cases, weights):

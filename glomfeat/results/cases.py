@@ -48,7 +48,7 @@ def cases_table(run):
     labels, cases, classes = run.manifest.labels, run.manifest.cases, len(run.manifest.classes)
     names = np.unique(run.manifest.table["case"].to_numpy(str))
     shown = pseudonyms(names)
-    frames = []
+    found = []
     for arm, trials in _by_arm(run).items():
         tested = np.zeros((4, len(names)))  # images, positive ones, those called positive, and scores
         tested_in = {}
@@ -64,13 +64,12 @@ def cases_table(run):
         repeats = sum(tested_in.values())
         seen = np.flatnonzero(repeats)
         images, positive, called, score = tested[:, seen]
-        frame = pd.DataFrame({"arm": arm, "case": names[seen], "n_images": (images / repeats[seen]).astype(int)})
-        frame["true_percent"], frame["predicted_percent"] = 100 * positive / images, 100 * called / images
-        frame["mean_score"] = score / images
-        frames.append(frame)
-    table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["case", *CASE_COLUMNS[:1]])
-    if frames:
-        table["error"] = table["predicted_percent"] - table["true_percent"]
+        figures = (images / repeats[seen]).astype(int), 100 * positive / images, 100 * called / images, score / images
+        found.append((np.full(len(seen), arm, object), names[seen], *figures))
+    columns = ("arm", "case", "n_images", "true_percent", "predicted_percent", "mean_score")
+    whole = map(np.concatenate, zip(*found, strict=True)) if found else [[]] * len(columns)
+    table = pd.DataFrame(dict(zip(columns, whole, strict=True)))
+    table["error"] = table["predicted_percent"] - table["true_percent"]
     least, most = np.full(len(names), classes), np.full(len(names), -1)
     np.minimum.at(least, cases, labels)
     np.maximum.at(most, cases, labels)

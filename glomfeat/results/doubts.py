@@ -60,7 +60,7 @@ def best_may_be_chance(results):
 
 def _shortcut(results):
     """What an arm that sees no tissue reaches, if no other arm is clearly better."""
-    done = results[(results["status"] == "done") & results["auroc"].notna()]
+    done = results.loc[(results["status"] == "done") & results["auroc"].notna(), ["feature", "auroc", "tied_with_best"]]
     blind = done[done["feature"].str.startswith("shortcut.")]
     if blind.empty or blind.iloc[0]["tied_with_best"] is not True:
         return []
@@ -88,7 +88,8 @@ def doubts(results):
     list of (str, str)
         The arms, and what is said about them; empty if there is no doubt.
     """
-    found, arms = _shortcut(results), results[results["arm"] != FLOOR]
+    looked_at = ["arm", "auroc", "inner_auroc", "p_inner", "reason"]
+    found, arms = _shortcut(results), results.loc[results["arm"] != FLOOR, looked_at]
     far = arms[((arms["inner_auroc"] - arms["auroc"]).abs() > FAR) & (arms["p_inner"] < LEVEL)]
     if len(far):
         each = (f"{row.arm} ({row.inner_auroc:.3f} against {row.auroc:.3f})" for row in far.itertuples())
@@ -131,6 +132,7 @@ def on_components(results):
         "a number lets inner folds choose)",
         LOWERED: "Components lowered to what the training rows allow",
     }
-    found = {text: results[results["reason"].str.contains(note, regex=False)] for note, text in said.items()}
+    arms = results[["feature", "reducer", "reason"]]
+    found = {text: arms[arms["reason"].str.contains(note, regex=False)] for note, text in said.items()}
     which = {text: dict.fromkeys(rows["feature"] + "/" + rows["reducer"]) for text, rows in found.items()}
     return [f"{text}: {', '.join(arms)}." for text, arms in which.items() if arms]

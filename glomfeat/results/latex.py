@@ -50,28 +50,25 @@ def to_latex(results, title):
     """
     lines = [r"% Needs \usepackage{booktabs} in the preamble.", ""]
     largest, (said, (_, *notes)) = decide_by_largest(results), remarks(results)
-    said = [*said, *notes]
+    said, rows = [*said, *notes], results.to_dict("records")
+    best = next(iter(with_figure(finished_first(results[["arm", "status", "auroc"]]))["arm"]), None)
     for at, of in (GROUPS | ({"0.5": LARGEST} if largest else {})).items():
         known = [metric for metric in METRICS.values() if metric.at == at and results[metric.name].notna().any()]
         parts = [known[start : start + MOST] for start in range(0, len(known), MOST)]
         for number, metrics in enumerate(parts, 1):
             label = f"tab:{of.lower().replace(' ', '-')}" + (f"-{number}" if len(parts) > 1 else "")
             titles = [as_decided(metric.title, largest) for metric in metrics]
-            lines += _table(results, dict(zip(metrics, titles, strict=True)), said, f"{of}: {title}", label)
+            found = _remarks(results, metrics, said)
+            lines += _table(rows, best, dict(zip(metrics, titles, strict=True)), found, f"{of}: {title}", label)
     return "\n".join(lines)
 
 
-def _table(results, titles, remarked, title, label):
+def _table(rows, best, titles, remarked, title, label):
     metrics = list(titles)
-    best = next(iter(with_figure(finished_first(results))["arm"]), None)
-    tied = (results["tied_with_best"] == True) & (results["arm"] != best)  # noqa: E712 - it may be empty
+    tied = [row["tied_with_best"] is True and row["arm"] != best for row in rows]
     said = ["The best arm is bold."] if best else []
-    said += [f"{MARK}~It cannot be told from the best (max-T, 0.05)."] if tied.any() else []
-    said += [f"{escape_latex(remark)}." for remark in _remarks(results, metrics, remarked)]
-    rows = [
-        _row(row, metrics, row["arm"] == best, bool(mark))
-        for (_, row), mark in zip(results.iterrows(), tied, strict=True)
-    ]
+    said += [f"{MARK}~It cannot be told from the best (max-T, 0.05)."] if any(tied) else []
+    said += [f"{escape_latex(remark)}." for remark in remarked]
     return [
         r"\begin{table}",
         r"\centering\small",
@@ -81,7 +78,7 @@ def _table(results, titles, remarked, title, label):
         r"\toprule",
         " & ".join(["arm", *map(escape_latex, titles.values())]) + r" \\",
         r"\midrule",
-        *rows,
+        *(_row(row, metrics, row["arm"] == best, mark) for row, mark in zip(rows, tied, strict=True)),
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",
@@ -107,7 +104,7 @@ def _row(row, metrics, is_best, is_tied):
     arm = (rf"\textbf{{{arm}}}" if is_best else arm) + (MARK if is_tied else "")
     if row["status"] != "done":
         why = escape_latex(" ".join(row["reason"].split()) or "not run yet")
-        if row[[metric.name for metric in metrics]].isna().all():
+        if all(math.isnan(row[metric.name]) for metric in metrics):
             return rf"{arm} & \multicolumn{{{len(metrics)}}}{{l}}{{{escape_latex(row['status'])}: {why}}} \\"
         arm += f" ({escape_latex(row['status'])})"
     return " & ".join([arm, *(_cell(row, metric) for metric in metrics)]) + r" \\"

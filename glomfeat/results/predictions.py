@@ -1,9 +1,9 @@
 """The table of predictions, one row per arm, repeat and image, and how it is written."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from glomfeat.metrics.scores import decide, two_class
 
 if TYPE_CHECKING:
+    from glomfeat.core.arms import Trial
     from glomfeat.results.run import Run
 
 OF_IMAGES = ["arm", "repeat", "name", "case", "fold", "label", "score", "threshold", "prediction", "split"]
@@ -28,30 +29,8 @@ def predictions_table(run):
         ``score_<class>`` for each; `score` is then the last class's, the largest score decides, and there is no
         threshold.
     """
-    parts = list(predictions(run))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=OF_IMAGES)
-
-
-def predictions(run):
-    """Yield the rows of `predictions_table` trial by trial, because those of many arms take much memory.
-
-    Yields
-    ------
-    pandas.DataFrame
-    """
-    table = run.manifest.table
-    for trial in run.trials:
-        record = run.record(trial)
-        if record["status"] != "done":
-            continue
-        part = table.iloc[run.tested(trial)][["name", "case", "label"]].reset_index(drop=True)
-        score = np.asarray(record["scores"], np.float64)
-        part = part.assign(arm=str(trial.arm), repeat=trial.repeat, fold=str(trial.fold), split=run.manifest.split)
-        part["score"] = score if two_class(score) else score[:, -1]
-        part["threshold"], part["prediction"] = float(record["threshold"]), decide(score, record["threshold"])
-        each = [] if two_class(score) else run.manifest.classes
-        part = part.assign(**{f"score_{name}": score[:, k] for k, name in enumerate(each)})
-        yield part[[*OF_IMAGES, *(column for column in part.columns if column not in OF_IMAGES)]]
+    frames = list(_frames(run))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=OF_IMAGES)
 
 
 def write_predictions(run: "Run", path: Path) -> None:
@@ -59,7 +38,7 @@ def write_predictions(run: "Run", path: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    frames = _joined(predictions(run))
+    frames = _frames(run)
     first = next(frames, None)
     if first is None:
         predictions_table(run).to_parquet(path, index=False)
@@ -70,13 +49,40 @@ def write_predictions(run: "Run", path: Path) -> None:
             writer.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False))
 
 
-def _joined(parts: Iterable["pd.DataFrame"]) -> Iterator["pd.DataFrame"]:
-    """Yield the same rows in tables of `ROWS` or a few more."""
-    held: list[pd.DataFrame] = []
-    for part in parts:
-        held.append(part)
-        if sum(map(len, held)) >= ROWS:
-            yield pd.concat(held, ignore_index=True)
+def _frames(run: "Run") -> Iterator["pd.DataFrame"]:
+    """Yield the rows of `predictions_table` in tables of `ROWS` or a few more, each made at once from whole columns."""
+    held: list[Trial] = []
+    for trial in run.trials:
+        if run.record(trial)["status"] != "done":
+            continue
+        held.append(trial)
+        if sum(len(run.tested(one)) for one in held) >= ROWS:
+            yield _frame(run, held)
             held = []
     if held:
-        yield pd.concat(held, ignore_index=True)
+        yield _frame(run, held)
+
+
+def _frame(run: "Run", trials: list["Trial"]) -> "pd.DataFrame":
+    manifest: Any = run.manifest
+    records, rows = [run.record(trial) for trial in trials], [run.tested(trial) for trial in trials]
+    images = list(map(len, rows))
+    scores = [np.asarray(record["scores"], np.float64) for record in records]
+    decisions = [decide(score, record["threshold"]) for score, record in zip(scores, records, strict=True)]
+    score, two = np.concatenate(scores), two_class(scores[0])
+
+    def each(values: list[Any]) -> "pd.Series":
+        return pd.Series(values).repeat(images).reset_index(drop=True)
+
+    part = manifest.table[["name", "case", "label"]].iloc[np.concatenate(rows)].reset_index(drop=True)
+    part = part.assign(
+        arm=each([str(trial.arm) for trial in trials]),
+        repeat=each([trial.repeat for trial in trials]),
+        fold=each([str(trial.fold) for trial in trials]),
+        score=score if two else score[:, -1],
+        threshold=each([float(record["threshold"]) for record in records]),
+        prediction=np.concatenate(decisions),
+        split=manifest.split,
+    )
+    of_classes = {f"score_{name}": score[:, k] for k, name in enumerate([] if two else manifest.classes)}
+    return part[OF_IMAGES].assign(**of_classes)

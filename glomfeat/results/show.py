@@ -88,7 +88,7 @@ def cells(results, wide=True):
         The heading is first.
     """
     columns = headings(wide, decide_by_largest(results)) | {name: name for name in own_columns(results)}
-    return [[*columns.values()], *([_cell(row, column) for column in columns] for _, row in results.iterrows())]
+    return [[*columns.values()], *([_cell(row, column) for column in columns] for row in results.to_dict("records"))]
 
 
 def remarks(results, wide=True):

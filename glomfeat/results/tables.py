@@ -87,7 +87,9 @@ def results_table(run, comparisons=None):
     frame = pd.DataFrame(rows).reindex(columns=[*result_columns(), *run.metrics])
     frame = frame.sort_values("auroc", ascending=False, kind="stable", na_position="last").reset_index(drop=True)
     comparisons = comparisons_table(run) if comparisons is None else comparisons
-    return _compare(frame.astype({"parameters": "Int64"}), comparisons)
+    frame["parameters"] = frame["parameters"].astype("Int64")
+    # tables of many single columns are slow to take rows from; a copy joins those of a kind
+    return _compare(frame.copy(), comparisons)
 
 
 def _inner(run, trials):

@@ -28,7 +28,8 @@ from glomfeat.features.base import FeatureError
 from glomfeat.features.extract import extract
 from studies import evaluate
 
-pytestmark = pytest.mark.usefixtures("without_figures")  # those of evaluations: tests/report/test_evaluation.py
+# figures of evaluations: tests/report/test_evaluation.py
+pytestmark = pytest.mark.usefixtures("dealt_once", "without_figures")
 HEADER = "name,prediction,label,score,threshold,status\n"
 COLUMNS = ["area", "extent", "edge", "tone"]
 

@@ -243,7 +243,7 @@ def test_what_is_good_to_know_is_a_note_and_not_wrong(kind, name, expected):
         *[("helpers.badparts:gives_none", "head"), ("helpers.badparts:OwnReducer", "reducer")],
     ],
 )
-def test_the_kind_is_found_from_what_a_function_takes_and_returns(name, kind):
+def test_the_kind_is_found_from_what_a_function_takes_and_returns(parts_here, name, kind):
     assert find_part(name).kind == kind
 
 

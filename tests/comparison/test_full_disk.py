@@ -18,6 +18,8 @@ from glomfeat.core.disk import DiskError
 from glomfeat.results.tables import MEASURED
 from studies import compare, export, report
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 CODES = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENOENT),
 )

@@ -1,22 +1,29 @@
 """A reference that is named for a study: found among its arms, kept in its folder, and asked for again afterwards."""
 
+import shutil
+
 import pandas as pd
 import pytest
 import yaml
 from helpers.running import run_study
+from helpers.runs import write_feature_table
 
 from glomfeat.comparison.options import Study
 from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.report.content import read_content
 from glomfeat.results.load import load_run
 
+pytestmark = pytest.mark.usefixtures("dealt_once", "plain_workbooks")
+
 OPTIONS = {"reducers": ("none",), "folds": 2}
 
 
-@pytest.fixture
-def study(tmp_path, feature_table):
-    place, named = tmp_path / "study", f"file:{feature_table}/none/"
-    run = run_study(place, data=str(feature_table), reference=f"{named}logreg", margin=0.05, **OPTIONS)
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    place = tmp_path_factory.mktemp("study")
+    table = write_feature_table(place / "table.csv")
+    named = f"file:{table}/none/"
+    run = run_study(place, data=str(table), reference=f"{named}logreg", margin=0.05, **OPTIONS)
     return place, named, run
 
 
@@ -34,8 +41,9 @@ def test_a_reference_that_was_named_first_is_kept_as_such(study):
     assert content.reference == run.reference and len(content.against_reference) == len(written) == 1
 
 
-def test_another_reference_makes_tables_anew_and_is_said_to_come_afterwards(study, feature_table):
-    place, named, (_, results, _, _) = study
+def test_another_reference_makes_tables_anew_and_is_said_to_come_afterwards(study, tmp_path):
+    first, named, (_, results, _, _) = study
+    place, feature_table = shutil.copytree(first, tmp_path / "study"), first / "table.csv"
     out, trials = place / "out", len(load_run(place / "out").run.records)
     lines = [line for line in (out / "journal.jsonl").read_text().splitlines() if '"status"' in line]
     before = {name: (out / name).read_bytes() for name in ("results.csv", "comparisons.csv", "pairs.csv")}

@@ -20,6 +20,8 @@ from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.results.finished import Finished
 from studies.compare import main
 
+pytestmark = pytest.mark.usefixtures("dealt_once", "plain_workbooks")
+
 
 class MLflow(ModuleType):
     """The part of mlflow's interface that is used; remembers what it is given."""

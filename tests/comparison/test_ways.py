@@ -25,6 +25,8 @@ from glomfeat.report.sections.methods import _sizes, paragraph
 from glomfeat.results.load import load_run
 from studies.compare import main
 
+pytestmark = pytest.mark.usefixtures("dealt_once", "plain_workbooks")
+
 NET = "F-D4-out"
 EXAMPLE = {"features": ("shortcut",), "heads": ("logreg",), "reducers": ("none",), "nets": (NET,), "folds": 2}
 EXAMPLE |= {"epochs": 1, "jobs": 1, "inside": 0}

@@ -38,6 +38,8 @@ from glomfeat.features.extract import extract
 from glomfeat.features.make import make_feature
 from glomfeat.report.thumbnails import data_folder, find_images, read_square
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 
 def pack(folder, path, inside=""):
     """A zip or tar of a folder's files."""

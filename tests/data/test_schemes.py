@@ -16,6 +16,8 @@ from glomfeat.data.schemes import SCHEMES, find_scheme, schemes_in_words
 from glomfeat.report.sections.methods import paragraph
 from glomfeat.results.load import load_run
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 
 @dataclass(frozen=True)
 class Tenth:

@@ -15,6 +15,16 @@ GOOD, WEAK = "good.v1/none/logreg", "weak.v1/none/logreg"
 FOLDS, REPEATS = 3, 2
 
 
+def write_feature_table(path):
+    """A feature table of 160 rows of 16 cases, two columns of which tell the classes apart, one only weakly."""
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, 160)
+    names = [f"P{case:02d}_PAS_1of1_{row:024x}.png" for row, case in enumerate(np.repeat(np.arange(16), 10))]
+    columns = {f"x{k}": rng.normal(size=160) + label * shift for k, shift in enumerate([1.2, 0.4, 0, 0, 0, 0])}
+    pd.DataFrame({"name": names, "label": label, **columns}).to_csv(path, index=False)
+    return path
+
+
 def manifest_of(classes=2, n=144, cases=18, by_case=True):
     label = np.random.default_rng(5).integers(0, classes, n)
     names = [f"i{row:03d}.png" for row in range(n)]

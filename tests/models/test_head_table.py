@@ -20,6 +20,8 @@ from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.sections.methods import paragraph
 from glomfeat.results.load import load_run
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 
 def bayes(seed, reduced=False):
     return Head(BernoulliNB(), {"alpha": [1.0, 0.1]})

@@ -24,6 +24,8 @@ from glomfeat.results.external import Cohort, external_tables
 from glomfeat.results.load import load_run
 from glomfeat.results.tables import results_table
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 CHOSEN = "were chosen on inner splits by case of the training data"
 
 

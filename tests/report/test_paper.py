@@ -23,6 +23,8 @@ from glomfeat.report.styles import check_style
 from glomfeat.report.write import write_report
 from studies import report
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 POINTS = 72 / 25.4  # of a millimetre
 
 

@@ -39,6 +39,8 @@ from glomfeat.results.tables import results_table
 from studies import compare, report
 from studies._cli import run_main
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 FIGURES = [
     *("abstention", "agreement", "confusion", "cost", "decision-curve", "forest", "ranking", "reliability", "scores"),
 ]

@@ -27,15 +27,15 @@ MARK = "image-level split: scores are optimistic"
 LEAK = {"leak_price.csv", "leak_predictions.parquet", "leak_folds.csv"}
 
 
-@pytest.fixture
-def leaky_table(tmp_path):
+@pytest.fixture(scope="module")
+def leaky_table(tmp_path_factory):
     """Rows of 40 cases, each with a centre of its own and nearly always one class: to know the case is to know it."""
     rng = np.random.default_rng(0)
     case = np.repeat(np.arange(40), 5)
     label = (case % 2) ^ (rng.random(200) < 0.1)
     x = rng.normal(size=(40, 6))[case] * 2 + rng.normal(size=(200, 6)) * 0.5
     names = [f"P{c:02d}_PAS_1of1_{row:024x}.png" for row, c in enumerate(case)]
-    path = tmp_path / "leaky.csv"
+    path = tmp_path_factory.mktemp("leaky") / "leaky.csv"
     frame = pd.DataFrame(x, columns=list("abcdef")).assign(name=names, label=label)
     frame.to_csv(path, index=False)
     return path
@@ -46,6 +46,13 @@ def run_study(tmp_path, out="out", **options):
     said = []
     prepared = prepare(Study(**common | options, out=str(tmp_path / out)), said.append)
     return *compare(prepared, said.append), said
+
+
+@pytest.fixture(scope="module")
+def priced(leaky_table, tmp_path_factory, dealt_once):
+    """A finished study with a price: its folder, and its run."""
+    place = tmp_path_factory.mktemp("priced")
+    return place, run_study(place, data=str(leaky_table))[0]
 
 
 def written(out, name):
@@ -83,10 +90,10 @@ def test_holdout_of_images_keeps_inner_valid_apart(leaky_table, tmp_path):
     assert sorted(np.concatenate(of_images)) == list(range(200))
 
 
-def test_the_price_is_written_beside_the_study_and_changes_nothing_of_it(leaky_table, tmp_path):
-    run, _, _, _ = run_study(tmp_path, data=str(leaky_table))
+def test_the_price_is_written_beside_the_study_and_changes_nothing_of_it(priced, leaky_table, tmp_path):
+    place, run = priced
     run_study(tmp_path, "plain", data=str(leaky_table), leak_price=False)
-    out, plain = tmp_path / "out", tmp_path / "plain"
+    out, plain = place / "out", tmp_path / "plain"
     assert {path.name for path in out.iterdir()} - {path.name for path in plain.iterdir()} == LEAK
     for name in ("results.csv", "predictions.parquet", "folds.csv"):
         assert written(out, name) == written(plain, name)
@@ -159,8 +166,8 @@ def test_the_printed_table_has_the_best_arm_first_and_not_the_floor():
     assert all(cell in stream.getvalue() for row in leak_cells(table) for cell in row), "no cell is broken"
 
 
-def test_the_interval_is_of_leaving_each_case_out_on_both_sides(leaky_table, tmp_path):
-    run, _, _, _ = run_study(tmp_path, data=str(leaky_table))
+def test_the_interval_is_of_leaving_each_case_out_on_both_sides(priced):
+    _, run = priced
     images = make_image_folds(run.folds, run.seed)
     trials = [replace(trial, fold=f"image:{trial.fold}") for trial in run.trials]
     leaking = Run(replace(run.manifest, by_case=False), images, trials, run.records, run.weights, run.seed)
@@ -185,8 +192,8 @@ def test_the_interval_is_of_leaving_each_case_out_on_both_sides(leaky_table, tmp
     assert found == pytest.approx([expected.value, expected.lo, expected.hi])
 
 
-def test_an_arm_that_did_not_finish_has_no_price(leaky_table, tmp_path):
-    run, _, _, _ = run_study(tmp_path, data=str(leaky_table))
+def test_an_arm_that_did_not_finish_has_no_price(priced):
+    _, run = priced
     lost = next(key for key in run.records if key[0].endswith("svm") and str(key[2]) == "image:1")
     records = {**run.records, lost: {"status": "failed", "reason": "no such luck"}}
     trials = [replace(trial, fold=f"image:{trial.fold}") for trial in run.trials]

@@ -125,7 +125,7 @@ def test_trials_of_the_curve_that_fail_are_said_and_leave_the_study_incomplete(
     assert trials.loc[trials["status"] == "failed", "reason"].str.contains("these are too few rows").all()
 
 
-@pytest.mark.parametrize("scheme", ["cv", "holdout"])
+@pytest.mark.parametrize("scheme", ["cv", pytest.param("holdout", marks=pytest.mark.slow)])
 def test_the_curve_ends_in_the_study_and_changes_nothing_of_it(feature_table, tmp_path, scheme):
     options = {"data": str(feature_table), "heads": ("svm",), "folds": 2, "scheme": scheme, "jobs": 1}
     options |= {"cache": str(tmp_path / "cache")}

@@ -14,6 +14,8 @@ from glomfeat.results.load import load_run
 from glomfeat.results.whole import why_unfit
 from glomfeat.results.write import BEFORE_THE_END, OUTPUTS
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 OPTIONS = {"reducers": ("none",), "heads": ("logreg",), "folds": 2}
 AGAIN = "Run the study once more, by the same command with --out {}: it makes them again, and keeps all finished trials"
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from glomfeat.checks.data.candidates import thumbnail
 from glomfeat.checks.data.cases import check_cases, check_classes, check_folds_possible, check_sizes
@@ -18,6 +17,7 @@ from glomfeat.checks.data.probe import probe_classes, probe_groups, probe_sites
 from glomfeat.checks.data.sites import find_sites, probe_sites_of
 from glomfeat.core.cache import Store
 from glomfeat.core.memory import BudgetError
+from glomfeat.core.threads import limited_threads
 from glomfeat.data.case_notes import NOT_USED
 from glomfeat.data.cases import pseudonyms
 from glomfeat.data.images.decode import ImageError, Preprocess
@@ -164,7 +164,7 @@ def audit(options, cache, jobs, free):
     sizes = shortcut[:, :2].astype(np.int64)
     embedding = extracted.matrices[extra.name][:] if extra and extra.name in extracted.matrices else None
     findings += [_failed(name, reason, hidden) for name, reason in extracted.failed.items()]
-    with threadpool_limits(1):  # products are small, so more threads would only wait for each other
+    with limited_threads(1):  # products are small, so more threads would only wait for each other
         pairs = find_pairs(extracted, sizes, options.seed, jobs, embedding)
         shown = pseudonyms(manifest.table["case"])
         if options.show_names:

@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-from threadpoolctl import threadpool_limits
-
 from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.comparison.explain.importance import first_word, importance_table
 from glomfeat.comparison.explain.neighbours import ERRORS, neighbours_table
+from glomfeat.core.threads import limited_threads
 from glomfeat.features.budget import is_network
 from glomfeat.features.seen import view_of
 from glomfeat.features.table import Table
@@ -42,7 +41,7 @@ def explain(prepared, tasks, records, run, journal, say):
     if prepared.features and why_unfit(near, journal):
         of_features = replace(run, trials=[trial for trial in run.trials if trial.arm.kind == "features"])
         also = reference_arm(of_features), find_doubt(run).rows[:ERRORS]
-        with threadpool_limits(prepared.study.threads):
+        with limited_threads(prepared.study.threads):
             table = neighbours_table(tasks, records, run.manifest, also=also)
         save_table(table.assign(split=run.manifest.split), near)
     if prepared.features and why_unfit(worth, journal):

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from glomfeat.comparison.run import has_own
 from glomfeat.comparison.trial import fit_again
@@ -13,6 +12,7 @@ from glomfeat.core.memory import format_bytes
 from glomfeat.core.part_errors import calling, in_words
 from glomfeat.core.plugins import definition_of
 from glomfeat.core.seeds import seed_for
+from glomfeat.core.threads import limited_threads
 from glomfeat.core.watched import limited
 from glomfeat.core.words import number_of
 from glomfeat.core.workers import Call, side_by_side
@@ -169,7 +169,7 @@ def measure_shuffle(shuffle):
 def _measure(shuffle):
     task, found = shuffle.tasks[0], []
     y, reduction, n = task.labels, task.reduction, len(task.train)
-    with threadpool_limits(task.threads), warnings.catch_warnings():
+    with limited_threads(task.threads), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the trial's own record has them
         X = stack_shuffled(reduction.filled, task.train, task.test, shuffle.groups, shuffle.seed, shuffle.draws)
         if not reduction.does_nothing:

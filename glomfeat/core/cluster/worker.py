@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 from joblib import parallel_config
-from threadpoolctl import threadpool_limits
 
 from glomfeat.core.environment import versions
 from glomfeat.core.errors import UserError
 from glomfeat.core.memory import PeakMemory, limits, tree_bytes
+from glomfeat.core.threads import limited_threads
 from glomfeat.core.workers import LOOK_S
 
 TRIES = 2
@@ -130,7 +130,7 @@ def call(run, stage, number, packed, threads):
             return None, 0, True
         try:
             # what scikit-learn and heads do side by side would take more than this worker's share of its machine
-            alone = parallel_config(backend="sequential"), threadpool_limits(threads)
+            alone = parallel_config(backend="sequential"), limited_threads(threads)
             with contextlib.chdir(run.here), alone[0], alone[1], PeakMemory(tree_bytes, LOOK_S) as memory:
                 function, item = pickle.loads(zlib.decompress(packed))
                 found = function(item)

@@ -30,6 +30,7 @@ ENCODINGS = {
     "latin-1": "latin-1",
 }
 FIELDS = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
+STRANGE = re.compile(r"[\x00-\x08\x0e-\x1f]")  # in no text, unlike the five kinds of blanks between
 
 
 class TableError(UserError, ValueError):
@@ -166,8 +167,7 @@ def _encoding(start, file):
 
 def _is_binary(text, encoding):
     first = text.splitlines()[0]
-    strange = any(ord(letter) < 32 and letter not in "\t\r\n\f\v" for letter in text[:10_000])
-    return strange or (encoding.startswith("utf-16") and not re.search(r"[ -~]", first))
+    return bool(STRANGE.search(text, 0, 10_000)) or (encoding.startswith("utf-16") and not re.search(r"[ -~]", first))
 
 
 def _separator(lines, words):

@@ -5,8 +5,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.svm import SVC
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
-from threadpoolctl import threadpool_limits
 
+from glomfeat.core.threads import limited_threads
 from glomfeat.models.heads.kernels import MOST_MACHINES, MOST_ROWS, NOT_ALL, OF_PARTS
 from glomfeat.models.heads.scoring import one_by_one, scores_of_decision
 
@@ -93,7 +93,7 @@ def _mean_decision(machines, X):
     same number of rows, padded with zeros, and run in one thread.
     """
     found, block = [], np.zeros((HELD_ROWS, X.shape[1]))
-    with threadpool_limits(1):
+    with limited_threads(1):
         for batch in gen_batches(len(X), HELD_ROWS):
             rows = X[batch]
             block[: len(rows)], block[len(rows) :] = rows, 0

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.utils import gen_batches
-from threadpoolctl import threadpool_limits
 
+from glomfeat.core.threads import limited_threads
 from glomfeat.models.reducers.eigen import top_eigen
 
 TILE = 512
@@ -120,7 +120,7 @@ def outer_products(panels, size, threads):
     def add(panel, pair):
         total[pair] += panel[pair[0]] @ panel[pair[1]].T
 
-    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+    with limited_threads(1), ThreadPoolExecutor(threads) as pool:
         running = []
         for panel in panels:
             for done in running:
