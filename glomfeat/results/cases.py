@@ -124,7 +124,8 @@ def worst_cases(cases, reference, share=WORST):
         With equal errors, cases with more images come first.
     """
     mine = cases[cases["arm"] == reference]
-    order = mine.assign(distance=mine["error"].abs()).sort_values(
+    distance = mine["error"].abs().round(9)  # differences of equal shares may differ in the last bit
+    order = mine.assign(distance=distance).sort_values(
         ["distance", "n_images", "case"], ascending=[False, False, True]
     )
     return order["case"].head(int(np.ceil(share * len(mine)))).tolist()
