@@ -125,9 +125,7 @@ def worst_cases(cases, reference, share=WORST):
     """
     mine = cases[cases["arm"] == reference]
     distance = mine["error"].abs().round(9)  # differences of equal shares may differ in the last bit
-    order = mine.assign(distance=distance).sort_values(
-        ["distance", "n_images", "case"], ascending=[False, False, True]
-    )
+    order = mine.assign(distance=distance).sort_values(["distance", "n_images", "case"], ascending=[False, False, True])
     return order["case"].head(int(np.ceil(share * len(mine)))).tolist()
 
 
