@@ -168,6 +168,7 @@ def test_folders_of_a_split_are_taken(tmp_path):
         ),
         ([True, False], "column 'p' holds False, True: call its parts"),
         ([1, 1], "column 'p' holds 1 alone: call its parts"),
+        ([-1, 0, 1, -1], "column 'p' holds -1, and every fold is tested, also one with a negative number: give these"),
         (["train", "test", "3"], "column 'p' holds 3, test, train: call its parts"),
     ],
 )
@@ -186,6 +187,7 @@ def test_two_numbers_in_a_column_called_after_a_part_are_no_folds(column, values
         read_parts(values, column)
     assert read_parts([0, 1, 2], column).tolist() == [0, 1, 2]
     assert read_parts(["fold0", "fold1", "fold1"], column).tolist() == [0, 1, 1]
+    assert read_parts(["fold-02", "fold-01"], column).tolist() == [1, 0]
     assert read_parts(["test", "train", "train"], column).tolist() == ["outer-test", "train", "train"]
 
 
