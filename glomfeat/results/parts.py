@@ -71,6 +71,17 @@ def arms_of(run):
     return arms
 
 
+def finished_arms(run):
+    """The trials of each arm all of whose trials are done, by its name, in the order of the plan.
+
+    Returns
+    -------
+    dict of str to list of Trial
+    """
+    arms = arms_of(run)
+    return {name: trials for name, trials in arms.items() if status_of(map(run.record, trials)) == "done"}
+
+
 def finished_parts(run):
     """The test rows, with what was predicted, of each arm all of whose trials are done.
 
@@ -79,9 +90,28 @@ def finished_parts(run):
     dict of str to list of Part
         By arm, in the order of the plan.
     """
-    arms = arms_of(run)
-    parts = {name: trial_parts(run, trials) for name, trials in arms.items()}
-    return {name: found for name, found in parts.items() if len(found) == len(arms[name])}
+    return {name: trial_parts(run, trials) for name, trials in finished_arms(run).items()}
+
+
+def note_unfinished(table, run):
+    """Begin ``note`` of each row of an arm whose trials are not all done with `UNFINISHED`.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With columns ``arm`` and ``note``.
+    run : Run
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    finished = finished_arms(run)
+    notes = [
+        note if arm in finished else "; ".join(filter(None, [UNFINISHED, note]))
+        for arm, note in zip(table["arm"], table["note"], strict=True)
+    ]
+    return table.assign(note=notes)
 
 
 def status_of(records):
