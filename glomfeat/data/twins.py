@@ -9,6 +9,7 @@ from glomfeat.data.lone_values import hide_lone
 from glomfeat.data.tables.read import listed
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)")
+BEFORE_LETTER = re.compile(r"(?<=[^\W_])[-_.]+(?=[^\W\d_])")
 SHOWN = 3
 
 
@@ -45,7 +46,7 @@ def twins_in_words(values, cases, show_names=False):
 
 def _key(value):
     """What is the same for values that are written in several ways; a number counts by its size."""
-    return float(value) if NUMBER.fullmatch(value) else written_loosely(value)
+    return float(value) if NUMBER.fullmatch(value) else BEFORE_LETTER.sub("", written_loosely(value))
 
 
 def _apart(shown):

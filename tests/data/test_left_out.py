@@ -198,6 +198,7 @@ def test_a_value_of_one_case_is_named_only_if_asked(tmp_path):
         (["M\xfcnchen", "Mu\u0308nchen"] * 12, r"in column 'site', 'Mu\u0308nchen' and 'M\xfcnchen' differ only in"),
         (["Site 1", "Site  1"] * 12, "in column 'site', 'Site  1' and 'Site 1' differ only in"),
         (["Site 1", "Site\xa01"] * 12, r"in column 'site', 'Site 1' and 'Site\xa01' differ only in"),
+        (["Site A", "Site_A"] * 12, "in column 'site', 'Site A' and 'Site_A' differ only in"),
         (["1", "1.0"] * 12, "in column 'site', '1' and '1.0' differ only in"),
         (["1", "01", "2"] * 8, "in column 'site', '01' and '1' differ only in"),
         (["Koch", "Wolf", "koch", *["Rome"] * 9] * 2, "in column 'site', value 1 and value 4 differ only in"),
@@ -215,7 +216,9 @@ def test_columns_that_nothing_can_be_left_out_by(values, said):
         assert len(found) == 1 and found[0][0].startswith(said)
 
 
-@pytest.mark.parametrize("values", [("1.5", "1.05"), ("year<2015", "year>=2015"), ("A1", "A10"), ("-1", "1")])
+@pytest.mark.parametrize(
+    "values", [("1.5", "1.05"), ("year<2015", "year>=2015"), ("A1", "A10"), ("-1", "1"), ("HER2-", "HER2+")]
+)
 def test_values_that_differ_in_more_than_writing_are_left_out_one_by_one(values):
     cases = np.repeat(np.arange(12), 2)
     frame = pd.DataFrame({"case": cases, "label": [0, 1] * 12, "given": [values[case % 2] for case in cases]})
