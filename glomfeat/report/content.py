@@ -20,10 +20,10 @@ from glomfeat.results.finished import Finished
 from glomfeat.results.leak_price import read_leak_price
 from glomfeat.results.load import Loaded, load_run
 from glomfeat.results.nearest import Nearest, read_nearest
-from glomfeat.results.parts import UNFINISHED
 from glomfeat.results.reference import Reference
 from glomfeat.results.subgroup_words import read_subgroups
 from glomfeat.results.tables import curves_table, finished_first, own_columns, read_written, with_figure
+from glomfeat.results.unfinished import UNFINISHED
 
 AT_LEAST = 3
 

@@ -6,7 +6,8 @@ import pandas as pd
 from glomfeat.metrics.by_case import case_sums, ratio_by_case
 from glomfeat.metrics.resampling import jackknife_limits
 from glomfeat.metrics.scores import decide, how_sure
-from glomfeat.results.parts import arms_of, note_unfinished, trial_parts, units_of
+from glomfeat.results.parts import arms_of, trial_parts, units_of
+from glomfeat.results.unfinished import note_unfinished
 
 KEPT = np.arange(20, 0, -1) / 20
 BY = ("image", "case")

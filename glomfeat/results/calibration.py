@@ -10,7 +10,8 @@ from glomfeat.metrics.recalibration import calibration_line, fit_logistic, fit_w
 from glomfeat.metrics.resampling import open_limits
 from glomfeat.metrics.scores import sureness
 from glomfeat.results.one_vs_rest import questions
-from glomfeat.results.parts import note_unfinished, parts_by_unit
+from glomfeat.results.parts import parts_by_unit
+from glomfeat.results.unfinished import note_unfinished
 
 COLUMNS = (
     *("arm", "class", "slope", "slope_lo", "slope_hi", "intercept", "intercept_lo", "intercept_hi"),

@@ -11,7 +11,8 @@ from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import ROUNDING, jackknife_limits, leave_out_weights
 from glomfeat.metrics.scores import auroc, decide, two_class
 from glomfeat.results.case_level import one_class_each
-from glomfeat.results.parts import finished_arms, note_unfinished, units_of
+from glomfeat.results.parts import finished_arms, units_of
+from glomfeat.results.unfinished import note_unfinished
 from glomfeat.results.unmoved import note_unmoved, say_unsure
 
 WORST = 0.1

@@ -6,7 +6,8 @@ import pandas as pd
 from glomfeat.metrics.by_case import case_sums
 from glomfeat.metrics.conformal import LEAST_CASES, LEVEL, class_sets
 from glomfeat.metrics.resampling import jackknife_limits
-from glomfeat.results.parts import arms_of, note_unfinished, units_of
+from glomfeat.results.parts import arms_of, units_of
+from glomfeat.results.unfinished import note_unfinished
 
 COLUMNS = (
     *("arm", "class", "level", "coverage", "coverage_lo", "coverage_hi", "one", "several", "none", "error_of_one"),

@@ -6,7 +6,7 @@ import pandas as pd
 from glomfeat.metrics.by_case import case_sums, ratio_by_case
 from glomfeat.metrics.resampling import open_limits
 from glomfeat.results.one_vs_rest import questions
-from glomfeat.results.parts import note_unfinished
+from glomfeat.results.unfinished import note_unfinished
 
 THRESHOLDS = np.arange(1, 100) / 100
 COLUMNS = (

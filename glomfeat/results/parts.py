@@ -12,8 +12,6 @@ from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, res
 from glomfeat.metrics.scores import confusion, decide
 from glomfeat.metrics.table import METRICS, limits_of
 
-UNFINISHED = "its trials are not all done"
-
 
 @dataclass(frozen=True)
 class Part:
@@ -91,27 +89,6 @@ def finished_parts(run):
         By arm, in the order of the plan.
     """
     return {name: trial_parts(run, trials) for name, trials in finished_arms(run).items()}
-
-
-def note_unfinished(table, run):
-    """Begin ``note`` of each row of an arm whose trials are not all done with `UNFINISHED`.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        With columns ``arm`` and ``note``.
-    run : Run
-
-    Returns
-    -------
-    pandas.DataFrame
-    """
-    finished = finished_arms(run)
-    notes = [
-        note if arm in finished else "; ".join(filter(None, [UNFINISHED, note]))
-        for arm, note in zip(table["arm"], table["note"], strict=True)
-    ]
-    return table.assign(note=notes)
 
 
 def status_of(records):

@@ -7,7 +7,8 @@ from glomfeat.metrics.by_case import case_sums, ratio_by_case
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits
 from glomfeat.metrics.scores import decide
-from glomfeat.results.parts import note_unfinished, parts_by_unit
+from glomfeat.results.parts import parts_by_unit
+from glomfeat.results.unfinished import note_unfinished
 
 COLUMNS = (
     *("arm", "class", "at", "prevalence", "of", "sensitivity", "specificity"),

@@ -12,9 +12,9 @@ from glomfeat.results.calibration import calibration_table
 from glomfeat.results.cases import agreement_table
 from glomfeat.results.conformal import ALL, FEW, OLDER, conformal_table
 from glomfeat.results.decision_curve import THRESHOLDS, decision_curve_table
-from glomfeat.results.parts import UNFINISHED
 from glomfeat.results.predictive_values import bayes, predictive_values_table
 from glomfeat.results.tables import results_table
+from glomfeat.results.unfinished import UNFINISHED
 
 
 def images_of(run, arm, repeat=None):
