@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from glomfeat.core.arms import StudyError
 from glomfeat.data.other_folds import IMAGE, SHARES, cases_prefix, make_image_folds, make_smaller_folds
 from glomfeat.data.splits import make_folds
@@ -39,7 +41,8 @@ def run_on(prefix, finished, folds, prepared):
 
 def refuse_leak_price(study, manifest):
     """Refuse the price of leaking if no image can leak, or if cases are split anyway."""
-    if study.leak_price and not manifest.by_case:
+    alone = not manifest.by_case or len(np.unique(manifest.cases)) == len(manifest)
+    if study.leak_price and alone:
         raise StudyError(
             f"--leak-price: every image of {study.data} is its own case, so nothing can leak; leave it out, or say "
             "where the case is with --groups"

@@ -16,7 +16,7 @@ from glomfeat.core.locks import alone_in
 from glomfeat.core.memory import PeakMemory, format_bytes, tree_bytes
 from glomfeat.core.settings import write_settings
 from glomfeat.core.workers import no_workers_left
-from glomfeat.data.subgroups import lines_on_subgroups
+from glomfeat.data.subgroups import make_groups
 from glomfeat.results.case_level import MEAN, one_class_each, why_uncalled
 from glomfeat.results.external import lines_on_dropped
 from glomfeat.results.finished import Finished
@@ -155,8 +155,8 @@ def _uncalled(finished):
 def _say_subgroups(finished, images, say):
     """Print what was found in subgroups, and what remains of them if some of their images were set aside."""
     asked, table = finished.asked_subgroups, finished.manifest.table
-    for line in lines_on_subgroups(table, asked) if len(table) < images else ():
-        say(f"of the images that were read, {line}")
+    for one in asked if len(table) < images else ():
+        say(f"of the images that were read, {make_groups(table, one).said}")
     if asked:
         for sentence in subgroups_in_words(finished.subgroups, finished.results, show_names=finished.show_names):
             say(sentence)

@@ -232,7 +232,7 @@ def lines_on_joining(joining, manifest, study):
     """Lines for the user on joined columns."""
     if joining.columns is None:
         return []
-    lines = lines_on_joined(joining.columns, manifest.labels, manifest.cases, manifest.classes)
+    lines = lines_on_joined(joining.columns, manifest.labels, manifest.cases, manifest.classes, study.show_names)
     lines += _lines_on_parts(joining, manifest, study.split, study.show_names)
     features = number_of(len(joining.bases) - 1, "feature is", "features are")
     lines.append(

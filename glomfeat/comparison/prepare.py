@@ -369,7 +369,7 @@ def _resolved(study, as_given, manifest, rest, say, notes=NOTHING, begun=None):
     said = [
         *lines_on_joining(joining, manifest, study),
         *on_readers,
-        *lines_on_subgroups(manifest.table, study.subgroups, features),
+        *lines_on_subgroups(manifest.table, study.subgroups, features, study.show_names),
         *lines_on_tables(features, manifest, study.show_names),
         *lines_on_ways(study, ways),
         *lines_on_perturb(prepared),

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.words import number_of, printable
-from glomfeat.data.cases import NAMED_BY, connected, pseudonyms, written_loosely
+from glomfeat.data.cases import LOOSELY, NAMED_BY, connected, pseudonyms, written_loosely
 from glomfeat.data.tables.read import SITE_COLUMNS, find_column, listed, read_values
 
 SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d\d", re.IGNORECASE)
@@ -47,8 +47,8 @@ def _alike(cases, show):
         held.setdefault(written_loosely(case), []).append(case)
     if alike := [" and ".join(map(show, twins)) for twins in held.values() if len(twins) > 1]:
         yield (
-            f"warning: cases {listed(alike, SHOWN)} differ only in capitals, blanks, separators, zeros or the form of "
-            "letters: if they are one patient, write its name in one way, or both sides of a split may hold it"
+            f"warning: cases {listed(alike, SHOWN)} differ only in {LOOSELY}: if they are one patient, write its name "
+            "in one way, or both sides of a split may hold it"
         )
 
 

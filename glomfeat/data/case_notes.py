@@ -5,6 +5,7 @@ import re
 import pandas as pd
 
 from glomfeat.core.words import printable
+from glomfeat.data.case_doubts import doubts_on_cases
 from glomfeat.data.cases import (
     BELOW,
     BY_FOLDER,
@@ -15,6 +16,7 @@ from glomfeat.data.cases import (
     search_name,
     shown_as,
 )
+from glomfeat.data.folders.facts import lines_on_folders
 from glomfeat.data.folders.names import are_patients, words_of
 from glomfeat.data.tables.columns import SPLITS, label_column
 from glomfeat.data.tables.joining import last_part, without_suffix
@@ -39,6 +41,38 @@ DATE = re.compile(
     r"|(0[1-9]|[12]\d|3[01])[-_.](0[1-9]|1[0-2])[-_.](19|20)\d\d)(?!\d)"
 )
 CHAIN = re.compile(r"[-_ ]\d{3,}(?=[-_ ])")  # more of a number, before that of an image
+
+
+def notes_on_cases(frame, table, classes, groups, found, show_names):
+    """Lines and examples on how cases were found.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        With the user's columns.
+    table : pandas.DataFrame
+        From a manifest, in the same rows.
+    classes : sequence of str
+    groups : str
+        As for `glomfeat.data.manifest.read_manifest`.
+    found : glomfeat.data.cases.Found
+    show_names : bool
+
+    Returns
+    -------
+    lines, examples : list of str
+    """
+    if groups == "none":
+        return without_groups(frame, table, classes), []
+    if found.problems or table["case"].isna().any():
+        return [], []
+    told = [smallest_and_largest(table["case"], show_names)]
+    told += lines_on_folders(frame, show_names) if found.by == "folder" else []
+    told += other_columns(frame, table["case"], found)
+    told += without_digits(table["case"]) if found.by in ("pattern", "name") else []
+    told += left_out(table["name"], table["case"], groups, show_names, classes) if found.by == "pattern" else []
+    told += doubts_on_cases(frame, table, show_names)
+    return told, case_examples(table, classes, show_names)
 
 
 def case_examples(table, classes, show_names=False):

@@ -30,6 +30,7 @@ JOINED = "+"  # between the names of cases that are joined
 BY_FOLDER = "case by folder"  # the column made from the folders, if they give cases better than anything else
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{2,3}$")  # shorter and longer endings may be a part of a case's name
 NOT_FOUND = "not found"
+LOOSELY = "capitals, blanks, separators, zeros or the form of letters"  # what `written_loosely` passes over
 NAMED_BY = "; --show-names shows the names of cases"
 IMAGE_LEVEL = "image-level split: scores are optimistic"
 TORN = f"{IMAGE_LEVEL} (cases on several sides)"
@@ -103,11 +104,11 @@ def written_loosely(case):
 
     Examples
     --------
-    >>> [written_loosely(case) for case in ("P 01", "p-1", "P1\u200b", "012", 12, "12.0", "P10")]
-    ['p1', 'p1', 'p1', '12', '12', '12', 'p10']
+    >>> [written_loosely(case) for case in ("P 01", "p-1", "P1\u200b", "012", 12, "12.0", "P10", "P>1")]
+    ['p1', 'p1', 'p1', '12', '12', '12', 'p10', 'p>1']
     """
     text = "".join(as_seen(unicodedata.normalize("NFKC", str(case))).casefold().split())
-    text = re.sub(r"(?<=[^\W\d_])[\W_]+(?=\d)", "", text)
+    text = re.sub(r"(?<=[^\W\d_])(?:[^\w<>=+≤≥]|_)+(?=\d)", "", text)
     return re.sub(r"(?<![0-9])0+(?=[0-9])", "", re.sub(r"^([0-9]+)\.0+$", r"\1", text))
 
 

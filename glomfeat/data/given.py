@@ -53,6 +53,11 @@ def read_parts(values, column):
     numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(float)
     if values.map(lambda value: isinstance(value, bool)).any() or not (numbers == np.round(numbers)).all():
         raise GivenError(f"column {column!r} holds {listed(sorted({str(value) for value in values}), 6)}: {ALLOWED}")
+    if below := listed(sorted({str(value) for value in values[numbers < 0]}), 6):
+        raise GivenError(
+            f"column {column!r} holds {below}, and every fold is tested, also one with a negative number: give these "
+            "images to other folds, or leave them out of DATA"
+        )
     there, found = np.unique(numbers, return_inverse=True)
     if not found.any():
         raise GivenError(f"column {column!r} holds {values.iloc[0]} alone: {ALLOWED}")

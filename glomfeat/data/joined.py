@@ -17,6 +17,7 @@ from glomfeat.data.tables.columns import label_column
 from glomfeat.data.tables.decimals import SHAPE
 from glomfeat.data.tables.read import find_column, known_kind, listed, named_by_user, plain, read_values
 from glomfeat.data.tables.unclear import refuse_unclear
+from glomfeat.data.twins import twins_in_words
 
 MISSING = "missing"
 OPTION = "--with"
@@ -240,7 +241,7 @@ def _values_of(cells, name, numbers):
     return found if numbers else texts.where(~bare, MISSING).to_numpy(str)
 
 
-def lines_on_joined(joined, labels, cases, classes):
+def lines_on_joined(joined, labels, cases, classes, show_names=False):
     """Describe joined columns to the user, and warn about each that seems to know too much or too little.
 
     Parameters
@@ -248,6 +249,8 @@ def lines_on_joined(joined, labels, cases, classes):
     joined : Joined
     labels, cases : ndarray of int64, shape (n,)
     classes : sequence of str
+    show_names : bool
+        Whether to show values of a single case as they are.
 
     Returns
     -------
@@ -263,7 +266,8 @@ def lines_on_joined(joined, labels, cases, classes):
     for column in joined.columns:
         called = f" (arms call it {column.word})" if column.word != column.name else ""
         lines.append(f"joined column {column.name}{called}: {_held(column, cases)}")
-        lines += [f"warning: joined column {column.name}: {one}" for one in _doubts(column, labels, cases, classes)]
+        doubts = [*_doubts(column, labels, cases, classes), *_twins(column, cases, show_names)]
+        lines += [f"warning: joined column {column.name}: {one}" for one in doubts]
     return lines
 
 
@@ -334,6 +338,14 @@ def _doubts(column, labels, cases, classes):
         yield f"it has a value for every {of}, as an id has: folds test values that none has learnt, which tell nothing"
     elif _tells(column, labels, there, held):
         yield "it tells the class exactly: if it was known only with the class, its arms are no finding; leave it out"
+
+
+def _twins(column, cases, show_names):
+    """Texts that seem to be one, of which each has a column of its own."""
+    if not column.is_number:
+        held = pd.Series(cases).groupby(column.values).nunique()
+        if twins := twins_in_words(held.index, held, show_names):
+            yield f"{twins}: if they are one value, write it in one way"
 
 
 def _tells(column, labels, there, held):

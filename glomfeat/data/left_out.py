@@ -7,6 +7,7 @@ from glomfeat.core.words import number_of
 from glomfeat.data.cases import NAMED_BY, shown_as
 from glomfeat.data.lone_values import hide_lone
 from glomfeat.data.tables.read import listed, read_values, without_value
+from glomfeat.data.twins import twins_in_words
 
 MOST_VALUES = 20
 LEAST_CASES = 2  # for each class, as the inner splits of what is learnt need
@@ -38,9 +39,10 @@ def left_out_problems(table, classes, column, by_case=True, show_names=False):
     if problem := without_value(texts, column):
         return [(problem, [])]
     values = values_in_order(texts)
-    if problem := _unfit(values, texts, table["case"], column, by_case, show_names):
+    cases = [table["case"][texts == value].nunique() for value in values]
+    if problem := _unfit(values, cases, texts, table["case"], column, by_case, show_names):
         return [(problem, [])]
-    shown = hide_lone(values, [table["case"][texts == value].nunique() for value in values], show_names)
+    shown = hide_lone(values, cases, show_names)
     called = dict(zip(values, shown, strict=True))
     held, problems = texts.map(called).groupby(table["case"]).unique(), []
     if torn := [case for case in held.index if len(held[case]) > 1]:
@@ -53,16 +55,15 @@ def left_out_problems(table, classes, column, by_case=True, show_names=False):
     return problems
 
 
-def _unfit(values, texts, cases, column, by_case, show_names):
+def _unfit(values, held, texts, cases, column, by_case, show_names):
     """Why nothing can be left out by a column; empty if it will do."""
     if len(values) == 1:
         return (
             f"column {column!r} holds {values[0]} alone, without which nothing is left to learn from: name another "
             "column, or split with --scheme cv"
         )
-    spelt = pd.Series(values).groupby(pd.Series(values).str.casefold()).agg(list)
-    if twins := next((alike for alike in spelt if len(alike) > 1), None):
-        return f"column {column!r} holds {' and '.join(twins)}: spell them alike, or give them different names"
+    if twins := twins_in_words(values, held, show_names):
+        return f"in column {column!r}, {twins}: spell them alike, or give them different names"
     pairs = len(set(zip(texts, cases.astype(str), strict=True)))
     if pairs == len(values) == cases.nunique() > 2:  # each value has one case, and each case one value
         unit = "case" if by_case else "image"

@@ -10,20 +10,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from glomfeat.data.case_doubts import doubts_on_cases
-from glomfeat.data.case_notes import (
-    OURS,
-    case_examples,
-    left_out,
-    other_columns,
-    smallest_and_largest,
-    unused_columns,
-    without_digits,
-    without_groups,
-)
+from glomfeat.data.case_notes import OURS, notes_on_cases, unused_columns
 from glomfeat.data.cases import BY_CASE, IMAGE_LEVEL, TORN, find_cases
 from glomfeat.data.files import FolderError, sha256_of
-from glomfeat.data.folders.facts import lines_on_folders
 from glomfeat.data.folders.layout import LayoutError
 from glomfeat.data.given import lines_on_folds
 from glomfeat.data.images.decode import ImageError
@@ -32,13 +21,14 @@ from glomfeat.data.labels.classes import one_spelling, order_classes
 from glomfeat.data.labels.corrections import changes_beside, read_corrections
 from glomfeat.data.locate import from_files, is_feature_table, is_forced, source_of
 from glomfeat.data.problems import ManifestError, complain, duplicate_problems
-from glomfeat.data.schemes import Given
+from glomfeat.data.schemes import Given, find_scheme
 from glomfeat.data.subgroups import keep_columns, kept_columns
 from glomfeat.data.table_rows import from_table
 from glomfeat.data.tables.columns import USUAL, Asked
 from glomfeat.data.tables.read import named_by_user
 
 AT_ONCE = 1024
+LEAST_FOLDS = 2  # that a scheme in words is checked for
 
 
 @dataclass(frozen=True)
@@ -68,6 +58,8 @@ class Manifest:
         Whether a given split puts a case on several sides, which the user has allowed.
     asked : glomfeat.data.tables.columns.Asked
         What the user said about the columns when it was read.
+    split_by : str
+        The column of the scheme that it was read for, as it was asked for; empty if that has none.
     """
 
     table: pd.DataFrame
@@ -79,6 +71,7 @@ class Manifest:
     unread: tuple = ()
     torn: bool = False
     asked: Asked = USUAL
+    split_by: str = ""
 
     def __len__(self):
         return len(self.table)
@@ -171,9 +164,9 @@ def read_manifest(
     groups : str
         Where the case comes from: ``auto``, ``none``, a column of the CSV, or a regular expression with a named group
         ``case`` (and perhaps ``slide``), which is searched for in each name.
-    scheme : glomfeat.data.schemes.Scheme, optional
-        How cases will be split; it is checked that they can be. A column that the scheme reads becomes ``given`` of the
-        table.
+    scheme : glomfeat.data.schemes.Scheme or str, optional
+        How cases will be split, such as ``"given:fold"``; it is checked that they can be. A column that the scheme
+        reads becomes ``given`` of the table.
     show_names : bool
         Whether messages show the real names of cases.
     layout : str, optional
@@ -236,6 +229,11 @@ def check_split(manifest, scheme, show_names=False):
     if scheme.column and "given" not in manifest.table:
         missing = f"there is no column {scheme.column!r} to split by: give a table, or leave out --scheme"
         complain("manifest", [(missing, [])])
+    if scheme.column and scheme.column != manifest.split_by:
+        read = f"it was read with {f'column {manifest.split_by!r}' if manifest.split_by else 'no column'} to split by"
+        again = scheme.written.replace("COLUMN", scheme.column)
+        other = f"{read}, not {scheme.column!r}: read it again with read_manifest(..., scheme={again!r})"
+        complain("manifest", [(other, [])])
     complain("manifest", scheme.problems(manifest.table, manifest.classes, manifest.by_case, show_names))
 
 
@@ -286,6 +284,7 @@ def inspect_manifest(
         There is nothing to inspect: no such file, no image, no labels.
     """
     source, archives, problems = source_of(data)
+    scheme = find_scheme(scheme, LEAST_FOLDS) if isinstance(scheme, str) else scheme
     asked = replace(asked, groups=groups)
     notes, unread = [], []
     corrections = read_corrections(labels)
@@ -335,12 +334,13 @@ def inspect_manifest(
         problems += duplicate_problems(table, classes, found.by_case)
     if scheme and table["case"].notna().all():
         problems += scheme.problems(table, classes, found.by_case, show_names)
-    told, examples = _about_cases(frame, table, classes, groups, found, show_names)
+    told, examples = notes_on_cases(frame, table, classes, groups, found, show_names)
     used = replace(asked, but=(*asked.but, *kept_columns(table)))
     told += unused_columns(frame, used, found.column) if not tabular else []
     facts = (f"cases: {found.how}", *told, *notes, f"positive class: {classes[-1]}")
-    more = {"source": str(source) if tabular else "", "examples": tuple(examples), "unread": tuple(unread)}
-    manifest = Manifest(table, classes, found.by_case, asked=asked, **more)
+    of = str(source) if tabular else ""
+    more = {"examples": tuple(examples), "unread": tuple(unread), "split_by": getattr(scheme, "column", "")}
+    manifest = Manifest(table, classes, found.by_case, source=of, asked=asked, **more)
     return Inspected(replace(manifest, said=(manifest.counted, *facts)), problems, frame, source)
 
 
@@ -362,21 +362,6 @@ def _of_classes(frame, source, known, problems, notes):
     if frame.empty:
         complain(source, problems)
     return frame
-
-
-def _about_cases(frame, table, classes, groups, found, show_names):
-    """Lines and examples on how cases were found."""
-    if groups == "none":
-        return without_groups(frame, table, classes), []
-    if found.problems or table["case"].isna().any():
-        return [], []
-    told = [smallest_and_largest(table["case"], show_names)]
-    told += lines_on_folders(frame, show_names) if found.by == "folder" else []
-    told += other_columns(frame, table["case"], found)
-    told += without_digits(table["case"]) if found.by in ("pattern", "name") else []
-    told += left_out(table["name"], table["case"], groups, show_names, classes) if found.by == "pattern" else []
-    told += doubts_on_cases(frame, table, show_names)
-    return told, case_examples(table, classes, show_names)
 
 
 def _digests(frame, problems):

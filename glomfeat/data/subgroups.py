@@ -13,6 +13,7 @@ from glomfeat.data.lone_values import are_mostly_lone
 from glomfeat.data.tables.read import find_column, named_by_user, read_values
 from glomfeat.data.tables.read import listed as shown
 from glomfeat.data.tables.unclear import refuse_unclear
+from glomfeat.data.twins import twins_in_words
 
 OF_USER = "of user: "  # put before the user's column names in a manifest's table, so that they never clash with its own
 OWN = ("case", "slide", "split")  # columns of every manifest that group as well; texts, even if they look like numbers
@@ -206,8 +207,8 @@ def make_groups(table, asked):
     return Groups(found, tuple(names), codes, said)
 
 
-def lines_on_subgroups(table, asked, features=()):
-    """Describe how groups are made, and which of their columns also describe the images, for the user.
+def lines_on_subgroups(table, asked, features=(), show_names=False):
+    """Describe how groups are made, which seem to be one, and which columns also describe images, for the user.
 
     Parameters
     ----------
@@ -217,6 +218,8 @@ def lines_on_subgroups(table, asked, features=()):
         As for `make_groups`, whose errors are raised.
     features : sequence of glomfeat.features.base.Feature
         With ``name`` and ``columns``.
+    show_names : bool
+        Whether to show values of a single case as they are.
 
     Returns
     -------
@@ -225,6 +228,9 @@ def lines_on_subgroups(table, asked, features=()):
     lines = []
     for groups in (make_groups(table, one) for one in asked):
         lines.append(groups.said)
+        held = table["case"].groupby(groups.codes).nunique()
+        if twins := twins_in_words(groups.names, [held.get(code, 0) for code in range(len(groups.names))], show_names):
+            lines.append(f"warning: subgroups: {groups.column}: {twins}: if they are one group, write it in one way")
         of = [feature.name for feature in features if groups.column in feature.columns]
         if of:
             lines.append(

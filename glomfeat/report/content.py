@@ -23,6 +23,7 @@ from glomfeat.results.nearest import Nearest, read_nearest
 from glomfeat.results.reference import Reference
 from glomfeat.results.subgroup_words import read_subgroups
 from glomfeat.results.tables import curves_table, finished_first, own_columns, read_written, with_figure
+from glomfeat.results.unfinished import UNFINISHED
 
 AT_LEAST = 3
 
@@ -117,6 +118,11 @@ class Content:
     def run(self):
         """The run that was loaded."""
         return self.loaded.run
+
+    @property
+    def unfinished(self):
+        """What to say of each arm whose trials are not all done, by its name."""
+        return dict.fromkeys(self.results.loc[self.results["status"] != "done", "arm"], UNFINISHED)
 
     def first(self, most):
         """List the first `most` of the shown arms, or all of them if they were chosen by name."""

@@ -7,6 +7,7 @@ from glomfeat.metrics.by_case import case_sums, ratio_by_case
 from glomfeat.metrics.resampling import jackknife_limits
 from glomfeat.metrics.scores import decide, how_sure
 from glomfeat.results.parts import arms_of, trial_parts, units_of
+from glomfeat.results.unfinished import note_unfinished
 
 KEPT = np.arange(20, 0, -1) / 20
 BY = ("image", "case")
@@ -34,7 +35,8 @@ def abstention_table(run):
     pandas.DataFrame
         Columns `COLUMNS`: a row for each share that is handed over, by images and, if cases are known, by cases.
         Sensitivity and specificity (two classes only) are of the images that are kept; so are ``n_images``, for one
-        repeat, and ``n_cases``. ``note`` says why one of these, or the limits, are empty.
+        repeat, and ``n_cases``. ``note`` says why one of these, or the limits, are empty,
+        and names arms whose figures are from some of their trials only.
     """
     rows, units, two = [], units_of(run), len(run.manifest.classes) == 2
     for arm, trials in arms_of(run).items():
@@ -43,7 +45,7 @@ def abstention_table(run):
         for by in BY if run.manifest.by_case else BY[:1]:
             head = {"arm": arm, "by": by, "split": run.manifest.split}
             rows += [head | row for row in _rows(parts, units, by, two)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return note_unfinished(pd.DataFrame(rows, columns=COLUMNS), run)
 
 
 def _rows(parts, units, by, two):

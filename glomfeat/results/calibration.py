@@ -11,6 +11,7 @@ from glomfeat.metrics.resampling import open_limits
 from glomfeat.metrics.scores import sureness
 from glomfeat.results.one_vs_rest import questions
 from glomfeat.results.parts import parts_by_unit
+from glomfeat.results.unfinished import note_unfinished
 
 COLUMNS = (
     *("arm", "class", "slope", "slope_lo", "slope_hi", "intercept", "intercept_lo", "intercept_hi"),
@@ -39,7 +40,8 @@ def calibration_table(run):
     pandas.DataFrame
         Columns `COLUMNS`. They include the mean score and the share of positives; ``gap_lo`` and ``gap_hi`` are limits
         of the former less the latter. ``n_images`` is for one repeat.
-        ``note`` says why there is no line, or why there are no limits.
+        ``note`` says why there is no line, or why there are no limits, and names arms whose figures are from some of
+        their trials only.
     """
     rows = []
     for question in questions(run):
@@ -48,7 +50,7 @@ def calibration_table(run):
         row |= zip(("gap_lo", "gap_hi"), _limits_of_gap(y, score, units), strict=True)
         row |= {"n_images": len(y) / question.repeats, "n_cases": question.n_cases, "note": ""}
         rows.append(row | _line(y, score, units, question.holders()) | {"split": run.manifest.split})
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return note_unfinished(pd.DataFrame(rows, columns=COLUMNS), run)
 
 
 def _line(y, score, units, holders):

@@ -12,7 +12,7 @@ from glomfeat.metrics.scores import BLOCK, auroc, decide, two_class
 from glomfeat.metrics.table import limits_of
 from glomfeat.results.parts import arms_of, find_limits, in_columns, measure, regroup, status_of, trial_parts, units_of
 
-WEIGHTED = "auroc_case_weighted"
+WEIGHTED, OF_WEIGHTED = "auroc_case_weighted", "AUROC, each case once"
 MEAN, MAXIMUM, SHARE = "mean", "maximum", "share"
 FIGURES = ("auroc", "average_precision", "sensitivity_t", "specificity_t", "sensitivity", "specificity", "accuracy")
 COLUMNS = (

@@ -11,7 +11,8 @@ from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import ROUNDING, jackknife_limits, leave_out_weights
 from glomfeat.metrics.scores import auroc, decide, two_class
 from glomfeat.results.case_level import one_class_each
-from glomfeat.results.parts import units_of
+from glomfeat.results.parts import finished_arms, units_of
+from glomfeat.results.unfinished import note_unfinished
 from glomfeat.results.unmoved import note_unmoved, say_unsure
 
 WORST = 0.1
@@ -90,12 +91,9 @@ def _by_arm(run):
 
 def reference_arm(run):
     """The best finished arm, without the floor, which determines the worst tenth of cases; None if there is none."""
-    planned = {}
-    for trial in run.trials:
-        planned[str(trial.arm)] = planned.get(str(trial.arm), 0) + 1
     areas = {}
-    for arm, trials in _by_arm(run).items():
-        if len(trials) == planned[arm] and arm != FLOOR:
+    for arm, trials in finished_arms(run).items():
+        if arm != FLOOR:
             of_trials = [
                 auroc(run.manifest.labels[run.tested(trial)], np.asarray(run.record(trial)["scores"], float))
                 for trial in trials
@@ -123,9 +121,8 @@ def worst_cases(cases, reference, share=WORST):
         With equal errors, cases with more images come first.
     """
     mine = cases[cases["arm"] == reference]
-    order = mine.assign(distance=mine["error"].abs()).sort_values(
-        ["distance", "n_images", "case"], ascending=[False, False, True]
-    )
+    distance = mine["error"].abs().round(9)  # differences of equal shares may differ in the last bit
+    order = mine.assign(distance=distance).sort_values(["distance", "n_images", "case"], ascending=[False, False, True])
     return order["case"].head(int(np.ceil(share * len(mine)))).tolist()
 
 
@@ -145,9 +142,10 @@ def agreement_table(run, reference=None):
     -------
     pandas.DataFrame
         Columns `AGREEMENT_COLUMNS`, in percentage points except `icc`. `_lo` and `_hi` are 95 % limits from leaving out
-        each case; `note` says why a figure has none. `loa_lo` and `loa_hi` are the limits of agreement. If each case
-        has one class, its true percentage is 0 or 100: errors then go in one direction only, so `icc` and the limits of
-        agreement, which take them as scatter around a bias, are empty.
+        each case; `note` says why a figure has none, and names arms whose figures are from some of their trials only.
+        `loa_lo` and `loa_hi` are the limits of agreement. If each case has one class, its true percentage is 0 or 100:
+        errors then go in one direction only, so `icc` and the limits of agreement, which take them as scatter around a
+        bias, are empty.
 
     Raises
     ------
@@ -181,7 +179,7 @@ def agreement_table(run, reference=None):
         rows.append(row | dict.fromkeys(empty, float("nan")))
         rows[-1]["note"] = say_unsure(rows[-1], ERRORS)
     table = pd.DataFrame(rows).assign(split=run.manifest.split).reindex(columns=AGREEMENT_COLUMNS)
-    return note_unmoved(table, ERRORS)
+    return note_unfinished(note_unmoved(table, ERRORS), run)
 
 
 def _limits(true, predicted, units):

@@ -7,6 +7,7 @@ from glomfeat.metrics.by_case import case_sums
 from glomfeat.metrics.conformal import LEAST_CASES, LEVEL, class_sets
 from glomfeat.metrics.resampling import jackknife_limits
 from glomfeat.results.parts import arms_of, units_of
+from glomfeat.results.unfinished import note_unfinished
 
 COLUMNS = (
     *("arm", "class", "level", "coverage", "coverage_lo", "coverage_hi", "one", "several", "none", "error_of_one"),
@@ -37,7 +38,8 @@ def conformal_table(run):
         with limits from leaving out each case or, with very many, random groups (`glomfeat.results.parts.units_of`).
         ``one``, ``several`` and ``none`` are means over cases of the shares of sets that hold that many classes;
         ``error_of_one`` is how many of the sets with one class are wrong. Repeats are averaged.
-        ``calibrated_by`` is the least number of cases. ``note`` says why sets are missing or say nothing.
+        ``calibrated_by`` is the least number of cases. ``note`` says why sets are missing or say nothing, and names
+        arms whose figures are from some of their trials only.
     """
     rows, units, classes = [], units_of(run), run.manifest.classes
     for arm, trials in arms_of(run).items():
@@ -56,7 +58,7 @@ def conformal_table(run):
             here = np.ones(len(y), bool) if label is None else y == label
             if here.any():
                 rows.append(head | {"class": name} | _row(y[here], cases[here], repeat[here], held[here], units))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return note_unfinished(pd.DataFrame(rows, columns=COLUMNS), run)
 
 
 def _note(sets):

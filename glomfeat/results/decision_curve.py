@@ -6,7 +6,7 @@ import pandas as pd
 from glomfeat.metrics.by_case import case_sums, ratio_by_case
 from glomfeat.metrics.resampling import open_limits
 from glomfeat.results.one_vs_rest import questions
-from glomfeat.results.parts import UNFINISHED, finished_parts
+from glomfeat.results.unfinished import note_unfinished
 
 THRESHOLDS = np.arange(1, 100) / 100
 COLUMNS = (
@@ -34,7 +34,7 @@ def decision_curve_table(run):
         changes a figure, as when nothing is called positive, and ``note`` says so. It also names arms whose figures
         are from some of their trials only.
     """
-    rows, finished = [], finished_parts(run)
+    rows = []
     for question in questions(run):
         y, score, cases = question.pooled()
         held, local = np.unique(cases, return_inverse=True)
@@ -48,10 +48,10 @@ def decision_curve_table(run):
             ends = open_limits(whole[k], without[:, k])
             gain, left = whole[k] - better[k], without[:, k] - beside[:, k]
             further = open_limits(gain, left)
-            notes = "" if question.arm in finished else UNFINISHED, _why_without(ends, further, len(held))
-            row = threshold, whole[k], *ends, whole[n + k], 0.0, gain, *further, "; ".join(filter(None, notes))
+            note = _why_without(ends, further, len(held))
+            row = threshold, whole[k], *ends, whole[n + k], 0.0, gain, *further, note
             rows.append((question.arm, question.label, *row, run.manifest.split))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return note_unfinished(pd.DataFrame(rows, columns=COLUMNS), run)
 
 
 def _why_without(benefit, gain, cases):

@@ -12,8 +12,6 @@ from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, res
 from glomfeat.metrics.scores import confusion, decide
 from glomfeat.metrics.table import METRICS, limits_of
 
-UNFINISHED = "its trials are not all done"
-
 
 @dataclass(frozen=True)
 class Part:
@@ -71,6 +69,17 @@ def arms_of(run):
     return arms
 
 
+def finished_arms(run):
+    """The trials of each arm all of whose trials are done, by its name, in the order of the plan.
+
+    Returns
+    -------
+    dict of str to list of Trial
+    """
+    arms = arms_of(run)
+    return {name: trials for name, trials in arms.items() if status_of(map(run.record, trials)) == "done"}
+
+
 def finished_parts(run):
     """The test rows, with what was predicted, of each arm all of whose trials are done.
 
@@ -79,9 +88,7 @@ def finished_parts(run):
     dict of str to list of Part
         By arm, in the order of the plan.
     """
-    arms = arms_of(run)
-    parts = {name: trial_parts(run, trials) for name, trials in arms.items()}
-    return {name: found for name, found in parts.items() if len(found) == len(arms[name])}
+    return {name: trial_parts(run, trials) for name, trials in finished_arms(run).items()}
 
 
 def status_of(records):

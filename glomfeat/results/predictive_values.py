@@ -7,7 +7,8 @@ from glomfeat.metrics.by_case import case_sums, ratio_by_case
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits
 from glomfeat.metrics.scores import decide
-from glomfeat.results.parts import UNFINISHED, finished_parts, parts_by_unit
+from glomfeat.results.parts import parts_by_unit
+from glomfeat.results.unfinished import note_unfinished
 
 COLUMNS = (
     *("arm", "class", "at", "prevalence", "of", "sensitivity", "specificity"),
@@ -37,16 +38,15 @@ def predictive_values_table(run, prevalences=()):
         against the rest, at the largest score. ``of`` says where the share is from: ``data`` or ``asked``. ``note``
         names arms whose figures are from some of their trials only.
     """
-    rows, classes, finished = [], run.manifest.classes, finished_parts(run)
+    rows, classes = [], run.manifest.classes
     for arm, parts in parts_by_unit(run):
         for at in ("threshold", "0.5") if len(classes) == 2 else ("largest score",):
             rates = _Rates(parts, at, len(classes) - 1)
             shares = [(OF_DATA, *rates.share), *((ASKED, one, one) for one in prevalences)]
             found = ({"of": of, **rates.values(one, left)} for of, one, left in shares)
-            head = {"arm": arm, "class": classes[-1], "at": at, "split": run.manifest.split}
-            head["note"] = "" if arm in finished else UNFINISHED
+            head = {"arm": arm, "class": classes[-1], "at": at, "split": run.manifest.split, "note": ""}
             rows += [head | row for row in found]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return note_unfinished(pd.DataFrame(rows, columns=COLUMNS), run)
 
 
 class _Rates:

@@ -11,7 +11,6 @@ from glomfeat.metrics.scores import decide, sensitivity, specificity
 from glomfeat.metrics.table import METRICS, limits_of
 from glomfeat.results.case_level import one_class_each
 from glomfeat.results.parts import (
-    UNFINISHED,
     Part,
     arms_of,
     count_holders,
@@ -24,6 +23,7 @@ from glomfeat.results.parts import (
     units_of,
     with_limits,
 )
+from glomfeat.results.unfinished import UNFINISHED
 from glomfeat.results.unmoved import note_unmoved, say_unsure
 from glomfeat.results.words import as_decided
 

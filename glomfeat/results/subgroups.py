@@ -11,7 +11,8 @@ from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import holm, jackknife_limits, leave_out_weights
 from glomfeat.metrics.table import METRICS, limits_of
-from glomfeat.results.parts import UNFINISHED, arms_of, measure, rank, status_of, trial_parts, units_of
+from glomfeat.results.parts import arms_of, measure, rank, status_of, trial_parts, units_of
+from glomfeat.results.unfinished import UNFINISHED
 from glomfeat.results.unmoved import note_unmoved
 
 BALANCED_T = "balanced_accuracy_t"

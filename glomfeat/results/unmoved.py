@@ -4,9 +4,13 @@ import numpy as np
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.table import METRICS, limits_of
+from glomfeat.results.case_level import OF_WEIGHTED, WEIGHTED
+
+FIGURES = (*METRICS, WEIGHTED)
+TITLES = {name: metric.title for name, metric in METRICS.items()} | {WEIGHTED: OF_WEIGHTED}
 
 
-def unmoved(results, names=tuple(METRICS)):
+def unmoved(results, names=FIGURES):
     """Find the metrics of each row whose two limits are the same.
 
     Parameters
@@ -26,7 +30,7 @@ def unmoved(results, names=tuple(METRICS)):
     return [[name for name, alike in zip(known, row, strict=True) if alike] for row in same]
 
 
-def without_limits(table, names=tuple(METRICS)):
+def without_limits(table, names=FIGURES):
     """Remove limits that have no width, and say for each row whose they were.
 
     Parameters
@@ -79,7 +83,7 @@ def say_unsure(row, names):
 
 
 def _titles(names):
-    return ", ".join(METRICS[name].title if name in METRICS else name for name in names)
+    return ", ".join(TITLES.get(name, name) for name in names)
 
 
 def say_unmoved(results):

@@ -18,8 +18,8 @@ from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.data.cases import TORN
 from glomfeat.data.given import GivenError, read_parts
 from glomfeat.data.labels.classes import labelled
-from glomfeat.data.manifest import ManifestError, read_manifest
-from glomfeat.data.schemes import Given
+from glomfeat.data.manifest import ManifestError, check_split, read_manifest
+from glomfeat.data.schemes import Given, find_scheme
 from glomfeat.data.splits import other_folds
 from glomfeat.metrics.thresholds import choose_threshold
 from glomfeat.models.heads.built_in import Head
@@ -168,6 +168,7 @@ def test_folders_of_a_split_are_taken(tmp_path):
         ),
         ([True, False], "column 'p' holds False, True: call its parts"),
         ([1, 1], "column 'p' holds 1 alone: call its parts"),
+        ([-1, 0, 1, -1], "column 'p' holds -1, and every fold is tested, also one with a negative number: give these"),
         (["train", "test", "3"], "column 'p' holds 3, test, train: call its parts"),
     ],
 )
@@ -186,6 +187,7 @@ def test_two_numbers_in_a_column_called_after_a_part_are_no_folds(column, values
         read_parts(values, column)
     assert read_parts([0, 1, 2], column).tolist() == [0, 1, 2]
     assert read_parts(["fold0", "fold1", "fold1"], column).tolist() == [0, 1, 1]
+    assert read_parts(["fold-02", "fold-01"], column).tolist() == [1, 0]
     assert read_parts(["test", "train", "train"], column).tolist() == ["outer-test", "train", "train"]
 
 
@@ -206,6 +208,22 @@ def test_two_numbers_are_said_to_be_folds_unless_they_are_called_so(tmp_path, pa
     lines = read_manifest(tmp_path / "t.csv", scheme=Given(3, column)).said
     told = f"column {column!r} holds {said}: two folds, each tested once; for parts, write train and test"
     assert [line for line in lines if "two folds" in line] == ([told] if said else [])
+
+
+def test_a_manifest_is_split_only_by_the_column_that_it_was_read_for(tmp_path):
+    frame = table(lambda case: case % 3).assign(other=lambda rows: rows["part"].map({0: 1, 1: 0, 2: 2}))
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    manifest = read_manifest(tmp_path / "t.csv", scheme="given:part")
+    rows = frame.set_index("name").loc[manifest.table["name"]]
+    assert manifest.table["given"].astype(int).tolist() == rows["part"].tolist()
+    check_split(manifest, find_scheme("given:part", 1))
+    for scheme in ("given:other", "leave-out:other", "given:nosuch"):
+        with pytest.raises(ManifestError) as refused:
+            glomfeat.compare(manifest, scheme=scheme, heads="logreg", reducers="none", cache=tmp_path / "cache")
+        read = f"it was read with column 'part' to split by, not {scheme.partition(':')[2]!r}"
+        assert f"{read}: read it again with read_manifest(..., scheme={scheme!r})" in str(refused.value)
+    with pytest.raises(StudyError, match="--scheme is 'given:': allowed are cv, holdout, "):
+        read_manifest(tmp_path / "t.csv", scheme="given:")
 
 
 def test_a_case_on_two_sides_and_a_part_without_a_class_are_refused_by_name(tmp_path):

@@ -30,6 +30,14 @@ def told(column, labels=None, cases=None):
     return lines_on_joined(Joined((column,)), labels, cases, ["sick", "well"])
 
 
+def test_texts_that_differ_only_in_writing_are_told():
+    sites = ["M\xfcnchen", "Mu\u0308nchen", "Oslo", "Oslo", "Rome", "Rome"] * 2
+    cases = np.tile(np.arange(6), 2) // 2 * 2 + np.repeat([0, 1], 6)  # two of each site
+    (line,) = told(Column("site", np.array(sites)), cases=cases)[1:]
+    assert r"column site: 'Mu\u0308nchen' and 'M\xfcnchen' differ only in" in line and "one way" in line
+    assert len(told(Column("site", np.array(["Oslo", "Rome", "Oslo"] * 4)))) == 1
+
+
 @pytest.fixture
 def frame():
     rng = np.random.default_rng(0)

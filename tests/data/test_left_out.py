@@ -194,7 +194,14 @@ def test_a_value_of_one_case_is_named_only_if_asked(tmp_path):
         (["Oslo"] * 24, "column 'site' holds Oslo alone, without which nothing is left to learn from: name another"),
         (["Oslo", None] * 12, "column 'site' has no value for 12 images: write one, or leave them out of DATA"),
         (["Oslo", " "] * 12, "column 'site' has no value for 12 images"),
-        (["Oslo", "oslo "] * 12, "column 'site' holds Oslo and oslo: spell them alike, or give"),
+        (["Oslo", "oslo "] * 12, "in column 'site', 'Oslo' and 'oslo' differ only in capitals, blanks, separators"),
+        (["M\xfcnchen", "Mu\u0308nchen"] * 12, r"in column 'site', 'Mu\u0308nchen' and 'M\xfcnchen' differ only in"),
+        (["Site 1", "Site  1"] * 12, "in column 'site', 'Site  1' and 'Site 1' differ only in"),
+        (["Site 1", "Site\xa01"] * 12, r"in column 'site', 'Site 1' and 'Site\xa01' differ only in"),
+        (["Site A", "Site_A"] * 12, "in column 'site', 'Site A' and 'Site_A' differ only in"),
+        (["1", "1.0"] * 12, "in column 'site', '1' and '1.0' differ only in"),
+        (["1", "01", "2"] * 8, "in column 'site', '01' and '1' differ only in"),
+        (["Koch", "Wolf", "koch", *["Rome"] * 9] * 2, "in column 'site', value 1 and value 4 differ only in"),
         (list(range(12)) * 2, "column 'site' has a value of its own for each case: --scheme cv splits by case"),
         ([*range(12), *np.roll(range(12), 1)], "cases have several values of column 'site': write one for each case"),
         (list(range(11)) * 2 + [0, 0], "11 fit"),
@@ -207,6 +214,15 @@ def test_columns_that_nothing_can_be_left_out_by(values, said):
         assert not [what for what, _ in found if "values (" in what or "of its own" in what]
     else:
         assert len(found) == 1 and found[0][0].startswith(said)
+
+
+@pytest.mark.parametrize(
+    "values", [("1.5", "1.05"), ("year<2015", "year>=2015"), ("A1", "A10"), ("-1", "1"), ("HER2-", "HER2+")]
+)
+def test_values_that_differ_in_more_than_writing_are_left_out_one_by_one(values):
+    cases = np.repeat(np.arange(12), 2)
+    frame = pd.DataFrame({"case": cases, "label": [0, 1] * 12, "given": [values[case % 2] for case in cases]})
+    assert left_out_problems(frame, ["no", "yes"], "site") == []
 
 
 def test_very_many_values_are_refused():

@@ -36,6 +36,18 @@ def groups_of(values, asked="c", **others):
     return make_groups(pd.DataFrame({f"{OF_USER}c": pd.Series(values, dtype=object), **others}), asked)
 
 
+def test_groups_that_differ_only_in_writing_are_told_but_names_of_patients_are_not():
+    cases = [f"P{row // 2}" for row in range(12)]
+    for values, said in (
+        (["HE", "HE", "PAS", "PAS", "he", "he"] * 2, "'HE' and 'he' differ only in capitals"),
+        (["HE"] * 10 + ["he"] * 2, "'HE' and 'he' differ only in capitals"),
+        (["Koch"] * 2 + ["PAS"] * 8 + ["koch"] * 2, "value 1 and value 3 differ only in capitals"),
+        (["1", "1.0", "2"] * 4, ""),  # numbers, of which both are one group
+    ):
+        told = lines_on_subgroups(pd.DataFrame({f"{OF_USER}c": values, "case": cases}), ["c"])[1:]
+        assert len(told) == bool(said) and all(line.startswith(f"warning: subgroups: c: {said}") for line in told)
+
+
 def test_numbers_are_cut_at_the_quartiles_of_numpy():
     values = np.random.default_rng(0).normal(50, 20, 200).round(1)
     found = groups_of(values)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from helpers.pages import Page
 from helpers.reports import write_folder
-from helpers.runs import FOLDS, GOOD, REPEATS, WEAK, make_run, of_arm
+from helpers.runs import FOLDS, GOOD, REPEATS, WEAK, end, make_run, of_arm
 from matplotlib.collections import PathCollection
 from sklearn import metrics as sk
 
@@ -178,6 +178,19 @@ def test_the_section_of_cases_waits_for_its_table(of_two, content):
     table = case_level_table(of_two.run, "share")
     html = section_html(section, replace(of_two, case_level=table), [chart])
     assert html.count("<tr><td>") == 2 and "and a half decides" in html and "sensitivity" in html
+
+
+def test_arms_whose_trials_are_not_all_done_are_marked_where_cases_are_told(of_two, tmp_path):
+    sections = {section.NAME: section for section in find_sections()}
+    unfinished = end(make_run(), WEAK, "failed", "why", folds=[1])
+    several = read_content(write_folder(tmp_path / "out", unfinished))
+    partly = of_two.results["status"].where(of_two.results["arm"] != WEAK, "partial")
+    results, table = of_two.results.assign(status=partly), case_level_table(of_two.run, "mean")
+    single = replace(of_two, case_level=table, results=results)
+    for name, content in (("cases", several), ("case-level", single)):
+        rows = section_html(sections[name], content).split("<tr><td>")[1:]
+        marked = ["its trials are not all done" in row for row in rows]
+        assert marked == [content.names[WEAK] in row for row in rows] and sum(marked) == 1 < len(rows)
 
 
 def test_checklists_say_of_every_item_where_it_is_answered(content):

@@ -189,6 +189,12 @@ def test_the_worst_tenth_is_the_reference_arms_for_every_arm():
     assert (other["reference"] == WEAK).all() and other["worst_mae"].tolist() != table["worst_mae"].tolist()
 
 
+def test_of_cases_with_equal_errors_the_one_with_more_images_is_the_worst():
+    called = pd.DataFrame({"arm": "a", "case": ["P1", "P2"], "n_images": [3, 6], "true": [0, 1], "predicted": [1, 3]})
+    true, predicted = (100 * called[of] / called["n_images"] for of in ("true", "predicted"))  # a third off, both
+    assert worst_cases(called.assign(error=predicted - true), "a", share=0.5) == ["P2"]
+
+
 def test_an_unknown_reference_names_the_arms():
     with pytest.raises(
         ValueError, match=r"no finished trial of the reference 'x/none/svm': there are none/none/dummy, "

@@ -121,6 +121,9 @@ def test_a_figure_that_is_the_same_without_each_case_has_no_limits_and_its_reaso
     pairs = [name.removesuffix("_lo") for name in both if name.endswith("_lo")]
     for name in pairs:
         assert not (both[f"{name}_lo"] == both[f"{name}_hi"]).drop(both.index[both["arm"] == FLOOR]).any(), name
+    floor = both.set_index("arm").loc[FLOOR]
+    assert floor["auroc_case_weighted"] == 0.5 and "AUROC, each case once" in floor["reason"]
+    assert floor[["auroc_case_weighted_lo", "auroc_case_weighted_hi"]].isna().all()
     cells = {cell["arm"]: cell for cell in external_cells(both)}
     assert cells[FLOOR]["external"] == cells[FLOOR]["internal"] == "0.500" and "(" in cells[GOOD]["external"]
 

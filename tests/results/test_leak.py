@@ -211,6 +211,10 @@ def test_without_cases_there_is_no_price(leaky_table, tmp_path):
         f"--leak-price: every image of {leaky_table} is its own case, so nothing can leak; leave it out, or say "
         "where the case is with --groups"
     )
+    rows = pd.read_csv(leaky_table)
+    rows.assign(case=[f"P{row}" for row in range(len(rows))]).to_csv(tmp_path / "one.csv", index=False)
+    with pytest.raises(StudyError, match=r"^--leak-price: every image of .*one\.csv is its own case"):
+        run_study(tmp_path, data=str(tmp_path / "one.csv"))
 
 
 def test_the_table_is_printed_and_explained_and_the_plan_counts_all_trials(

@@ -9,6 +9,7 @@ from helpers import runs
 from helpers.runs import GOOD, WEAK, end, make_run
 
 from glomfeat.core.arms import FLOOR, Arm
+from glomfeat.metrics.procedure import procedure_limits
 from glomfeat.metrics.scores import auroc
 from glomfeat.results.parts import units_of
 from glomfeat.results.procedure import (
@@ -88,6 +89,19 @@ def test_trials_that_failed_and_networks_have_the_corrected_variance(of_pairs):
         assert found["auroc_procedure_by"] == CORRECTED
     end(of_pairs, WEAK, "failed", "broke", folds=[2])
     assert by_arm(of_pairs).loc[WEAK, "auroc_procedure_by"] == CORRECTED
+
+
+def test_the_corrected_variance_is_that_of_the_trials_that_are_done():
+    run = end(make_run(n=97, cases=8), WEAK, "failed", "broke", folds=[2])
+    done = [key for key, record in run.records.items() if key[0] == WEAK and record["status"] == "done"]
+    areas = np.array([auroc(y, score) for y, score, _ in runs.of_arm(run, WEAK)])
+    of = [(run.folds["repeat"] == repeat) & (run.folds["fold"] == fold) for _, repeat, fold in done]
+    tested = sum(test.sum() for test in of)
+    error = areas.var(ddof=1) * (1 / len(done) + tested / (len(done) * 97 - tested))  # Nadeau & Bengio (2003)
+    expected = procedure_limits(areas.mean(), (error, len(done) - 1), (0.0, 1.0), (0.45, 0.55))
+    trials = [trial for trial in run.trials if str(trial.arm) == WEAK]
+    found = limits_of_procedure(run, trials, (0.45, 0.55), False, units_of(run))
+    assert (found["auroc_procedure_lo"], found["auroc_procedure_hi"]) == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_single_trial_tells_nothing_of_the_procedure():

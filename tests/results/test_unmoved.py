@@ -18,6 +18,7 @@ def test_an_arm_whose_figure_no_case_changes_says_so_and_the_floor_does_not():
     row = rows.loc[WEAK]
     assert row["auroc"] == row["auroc_lo"] == row["auroc_hi"] == 0.5
     assert row["reason"].startswith("limits of no width, for it is the same without each case: AUROC")
+    assert row["auroc_case_weighted_lo"] == row["auroc_case_weighted_hi"] and "AUROC, each case once" in row["reason"]
     assert rows.loc[FLOOR, "auroc_lo"] == rows.loc[FLOOR, "auroc_hi"] and rows.loc[FLOOR, "reason"] == ""
     assert rows.loc[GOOD, "reason"] == ""
 

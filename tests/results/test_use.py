@@ -8,11 +8,13 @@ from helpers.runs import FOLDS, GOOD, REPEATS, WEAK, end, make_run, of_arm
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.resampling import jackknife, jackknife_limits
 from glomfeat.results.abstention import KEPT, abstention_table
+from glomfeat.results.calibration import calibration_table
+from glomfeat.results.cases import agreement_table
 from glomfeat.results.conformal import ALL, FEW, OLDER, conformal_table
 from glomfeat.results.decision_curve import THRESHOLDS, decision_curve_table
-from glomfeat.results.parts import UNFINISHED
 from glomfeat.results.predictive_values import bayes, predictive_values_table
 from glomfeat.results.tables import results_table
+from glomfeat.results.unfinished import UNFINISHED
 
 
 def images_of(run, arm, repeat=None):
@@ -83,6 +85,9 @@ def test_figures_of_some_trials_of_an_arm_say_so():
     assert values.groupby("arm")["note"].unique().map(list).to_dict() == {WEAK: [UNFINISHED], GOOD: [""], FLOOR: [""]}
     assert set(curve["arm"][curve["note"].str.contains(UNFINISHED)]) == {WEAK}
     assert curve.loc[curve["arm"] == WEAK, "note"].str.startswith(UNFINISHED).all()
+    for table in (calibration_table, abstention_table, conformal_table, agreement_table):
+        said = table(run).groupby("arm")["note"].apply(lambda notes: notes.str.startswith(UNFINISHED).mean())
+        assert said.to_dict() == {WEAK: 1, GOOD: 0, FLOOR: 0}, table.__name__
 
 
 def test_each_of_more_classes_has_a_decision_curve():

@@ -42,6 +42,7 @@ def fill(content):
         "why": "",
         "rows": [] if table is None else table.to_dict("records"),
         "names": content.names,
+        "unfinished": content.unfinished,
         "two": two,
         "figures": OF_TWO if two else OF_MORE,
         "rule": RULES[rule],

@@ -29,6 +29,7 @@ def fill(content):
     return {
         "rows": table.to_dict("records"),
         "names": content.names,
+        "unfinished": content.unfinished,
         "reference": content.names.get(reference, reference) if isinstance(reference, str) else "",
         "worst": count(worst, "case"),
         "positive": plain_class(manifest.classes[-1]),

@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.table import METRICS, THRESHOLD
-from glomfeat.results.case_level import WEIGHTED
+from glomfeat.results.case_level import OF_WEIGHTED, WEIGHTED
 from glomfeat.results.doubts import on_components
 from glomfeat.results.next_study import next_study_in_words
 from glomfeat.results.procedure import COLUMNS as OF_PROCEDURE
@@ -50,7 +50,7 @@ OTHERS = (
     Column("arm", "arm", "What was compared: a feature, how it was reduced, and the classifier on it; or a network."),
     Column(
         WEIGHTED,
-        "AUROC, each case once",
+        OF_WEIGHTED,
         "AUROC in which every case has the same weight, shared by its images: a patient with 400 images and one with "
         "two then count alike.",
         place=1,

@@ -1,0 +1,57 @@
+"""Values of a column that seem to be one, written in several ways."""
+
+import re
+import unicodedata
+
+from glomfeat.core.words import as_seen
+from glomfeat.data.cases import LOOSELY, written_loosely
+from glomfeat.data.lone_values import hide_lone
+from glomfeat.data.tables.read import listed
+
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)")
+BEFORE_LETTER = re.compile(r"(?<=[^\W_])[-_.]+(?=[^\W\d_])")
+SHOWN = 3
+
+
+def twins_in_words(values, cases, show_names=False):
+    """Say which values of a column differ only in how they are written; empty if none do.
+
+    Parameters
+    ----------
+    values : sequence of str
+        The different values.
+    cases : sequence of int
+        How many cases have each. Values are shown by number if `glomfeat.data.lone_values.hide_lone` says so of all
+        that seem to be the same.
+    show_names : bool
+        Whether to show all values as they are.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> twins_in_words(["Oslo", "oslo", "Rome"], [3, 3, 3])
+    "'Oslo' and 'oslo' differ only in capitals, blanks, separators, zeros or the form of letters"
+    >>> twins_in_words(["Site 1", "Site 10", "1.5", "1.05"], [3, 3, 3, 3])
+    ''
+    """
+    held = {}
+    for value, shown in zip(map(str, values), hide_lone(values, cases, show_names), strict=True):
+        held.setdefault(_key(value), {})[value] = str(shown)
+    alike = [" and ".join(_apart(shown)) for shown in held.values() if len(shown) > 1]
+    return f"{listed(alike, SHOWN)} differ only in {LOOSELY}" if alike else ""
+
+
+def _key(value):
+    """What is the same for values that are written in several ways; a number counts by its size."""
+    return float(value) if NUMBER.fullmatch(value) else BEFORE_LETTER.sub("", written_loosely(value))
+
+
+def _apart(shown):
+    """Quote values so that they can be told apart, also if they look alike, or give their numbers if all are hidden."""
+    if not set(shown) & set(shown.values()):
+        return [*shown.values()]
+    seen = {unicodedata.normalize("NFKC", as_seen(value)) for value in shown}
+    return map(repr if len(seen) == len(shown) else ascii, shown)
