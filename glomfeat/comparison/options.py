@@ -47,7 +47,9 @@ class Study:
     """CSV of labels (name,ground truth), or labels_corrected.csv from errors.html. A CSV inside DATA is found without
     this option."""
     positive: str | None = None
-    """Name of the positive class. Default: globally_sclerotic..., or else 1, or else the last class in order."""
+    """Name of the positive class. Default: one that begins with "globally sclerotic", or GS; of two classes, 1, the one
+    that the other negates (nonGS) or the one beside a name such as normal, benign or other; or else the last class in
+    order, which is 2 for classes 0, 1 and 2."""
     groups: str = "auto"
     """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
     layout: str | None = None

@@ -36,6 +36,11 @@ SURE = {"label", "groundtruth", "class"}
 # texts that programs write where there is no value; some are classes too, and people write "none" for no lesion
 NO_LABEL = {"nan", "-nan", "<na>", "#n/a", "#na", "#ref!", "#value!", "#div/0!", "#name?", "#num!", "#null!"}
 DOUBTED = {"na", "n/a", "none", "null"}
+# of two classes, one of these names is not the positive one
+NEGATIVE = {
+    *("negative", "neg", "normal", "healthy", "benign", "control", "no", "none", "false"),
+    *("other", "others", "rest", "non"),
+}
 
 
 def clean_label(value):
@@ -279,14 +284,62 @@ def class_numbers(labels, classes, notes=None):
     return spelt.map(known | numbers).astype(float)
 
 
+def usual_positive(classes):
+    """The class that is the positive one unless the user names another.
+
+    It is one that begins with "globally sclerotic", or GS; of two classes the one called 1, the one that the other
+    negates, or the one beside a class of `NEGATIVE`; else the last one.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        In order.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> usual_positive(["Globally sclerotic", "Normal"]), usual_positive(["GS", "SS", "none"])
+    ('Globally sclerotic', 'GS')
+    >>> usual_positive(["crescent", "no crescent"]), usual_positive(["C4d", "C4d-negative"])
+    ('crescent', 'C4d')
+    >>> usual_positive(["0_sclerotic", "1_normal"]), usual_positive(["1", "absent"])
+    ('0_sclerotic', '1')
+    >>> usual_positive(["FSGS", "IgAN", "normal"]), usual_positive(["benign", "normal"])
+    ('normal', 'normal')
+    """
+    bare = [_bare(name) for name in classes]
+    for name, text in zip(classes, bare, strict=True):
+        if text == "gs" or text.startswith("globallysclerotic"):
+            return name
+    if len(classes) == 2 and "1" in classes:
+        return "1"
+    if len(classes) == 2:
+        negates = [_negates(one, other) for one, other in zip(bare, bare[::-1], strict=True)]
+        for negative in (negates, [text in NEGATIVE for text in bare]):
+            if sum(negative) == 1:
+                return classes[negative.index(False)]
+    return classes[-1]
+
+
+def _bare(name):
+    """Letters and digits of a class, in one case, without a number in front."""
+    return re.sub(r"[\W_]", "", re.sub(r"^\d+[\W_]+", "", as_seen(name).casefold()))
+
+
+def _negates(bare, other):
+    return other != "" and bare in (*(f"{no}{other}" for no in ("no", "non", "not")), f"{other}negative")
+
+
 def order_classes(names, positive, problems):
     """Sort classes, numbers by value, and put the positive one last."""
     ordered = sorted(names, key=lambda name: (0, int(name), name) if WHOLE.fullmatch(name) else (1, 0, name))
     if len(ordered) < 2:
         problems.append((f"one class only ({ordered[0]}): there is nothing to tell apart", []))
     if positive is None:
-        known = [name for name in ordered if name.lower().startswith("globally_sclerotic")]
-        positive = known[0] if known else "1" if "1" in ordered and len(ordered) == 2 else ordered[-1]
+        positive = usual_positive(ordered)
     elif positive not in ordered and spelling(positive) in map(spelling, ordered):
         positive = next(name for name in ordered if spelling(name) == spelling(positive))
     elif positive not in ordered:
