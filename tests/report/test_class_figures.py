@@ -65,7 +65,7 @@ def test_the_caption_counts_the_cases_between_the_limits_and_chance_has_no_row(t
         gaps = (mine["predicted_percent"] - mine["true_percent"]).to_numpy()
         inside = (np.abs(gaps - gaps.mean()) <= 1.96 * gaps.std(ddof=1)).sum()
         said.append(f"{inside} of 18 cases for {content.names[arm]}")
-    expected = f"dashed: bias ± 1.96 SD; {' and '.join(said)}.".replace("18 cases", "18 cases lie between", 1)
+    expected = f"ones are bias ± 1.96 SD; {' and '.join(said)}.".replace("18 cases", "18 cases lie between", 1)
     assert expected in agreement.draw(content).caption
     found = Page(section_html(by_case, content)).said
     assert "good + logistic regression 18" in found and "weak + logistic regression 18" in found
@@ -161,6 +161,12 @@ def test_a_curve_without_a_band_is_said_to_have_none(of_two, monkeypatch):
     assert ranking.draw(of_two).caption.endswith(
         "A curve has no band if one of the cases holds a whole side, or if most draws of cases lack a side."
     )
+
+
+def test_captions_name_panels_that_phones_show_below_each_other(content, of_two):
+    for picture in (ranking.draw(of_two), ranking.draw(content), agreement.draw(content)):
+        assert picture.figure.get_figwidth() > 5.4
+        assert not re.search(r"\b(Left|Right)\b", picture.caption)
 
 
 def test_a_curve_without_errors_is_said_to_have_a_band_without_width(of_two):
