@@ -168,9 +168,8 @@ def read_manifest(
         A CSV of labels, or of changes to labels (see `glomfeat.data.labels.corrections`); by default the only CSV with
         labels in the folder.
     positive : str, optional
-        Name of the positive class; by default that of `glomfeat.data.labels.classes.usual_positive`: one that begins
-        with "globally sclerotic", or ``GS``; of two classes, ``1``, the one that the other negates (``nonGS``) or the
-        one beside a name such as ``normal``; else the last one in order, which is 2 for classes 0, 1 and 2.
+        Name of the positive class; by default that of `glomfeat.data.labels.positive.usual_positive`, such as ``GS`` of
+        ``GS, nonGS``, ``lesion`` of ``lesion, normal``, ``1`` of ``0, 1`` and ``2`` of ``0, 1, 2``.
     groups : str
         Where the case comes from: ``auto``, ``none``, a column of the CSV, or a regular expression with a named group
         ``case`` (and perhaps ``slide``), which is searched for in each name.

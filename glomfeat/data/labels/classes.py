@@ -12,6 +12,7 @@ import pandas as pd
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.core.words import as_seen, joined, number_of
 from glomfeat.data.embeddings.read import read_asked
+from glomfeat.data.labels.positive import usual_positive
 from glomfeat.data.labels.two_tables import read_two
 from glomfeat.data.problems import SHOWN, ManifestError
 from glomfeat.data.tables.columns import USUAL, fact_of, label_column, words_of_options
@@ -36,11 +37,6 @@ SURE = {"label", "groundtruth", "class"}
 # texts that programs write where there is no value; some are classes too, and people write "none" for no lesion
 NO_LABEL = {"nan", "-nan", "<na>", "#n/a", "#na", "#ref!", "#value!", "#div/0!", "#name?", "#num!", "#null!"}
 DOUBTED = {"na", "n/a", "none", "null"}
-# of two classes, one of these names is not the positive one
-NEGATIVE = {
-    *("negative", "neg", "normal", "healthy", "benign", "control", "no", "none", "false"),
-    *("other", "others", "rest", "non"),
-}
 
 
 def clean_label(value):
@@ -282,55 +278,6 @@ def class_numbers(labels, classes, notes=None):
         meant = joined([f"0 is taken for {first}", *(f"{k} for {name}" for k, name in enumerate(others, 1))])
         notes.append(f"warning: classes are given as numbers: {meant}; write names, if they mean something else")
     return spelt.map(known | numbers).astype(float)
-
-
-def usual_positive(classes):
-    """The class that is the positive one unless the user names another.
-
-    It is one that begins with "globally sclerotic", or GS; of two classes the one called 1, the one that the other
-    negates, or the one beside a class of `NEGATIVE`; else the last one.
-
-    Parameters
-    ----------
-    classes : sequence of str
-        In order.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> usual_positive(["Globally sclerotic", "Normal"]), usual_positive(["GS", "SS", "none"])
-    ('Globally sclerotic', 'GS')
-    >>> usual_positive(["crescent", "no crescent"]), usual_positive(["C4d", "C4d-negative"])
-    ('crescent', 'C4d')
-    >>> usual_positive(["0_sclerotic", "1_normal"]), usual_positive(["1", "absent"])
-    ('0_sclerotic', '1')
-    >>> usual_positive(["FSGS", "IgAN", "normal"]), usual_positive(["benign", "normal"])
-    ('normal', 'normal')
-    """
-    bare = [_bare(name) for name in classes]
-    for name, text in zip(classes, bare, strict=True):
-        if text == "gs" or text.startswith("globallysclerotic"):
-            return name
-    if len(classes) == 2 and "1" in classes:
-        return "1"
-    if len(classes) == 2:
-        negates = [_negates(one, other) for one, other in zip(bare, bare[::-1], strict=True)]
-        for negative in (negates, [text in NEGATIVE for text in bare]):
-            if sum(negative) == 1:
-                return classes[negative.index(False)]
-    return classes[-1]
-
-
-def _bare(name):
-    """Letters and digits of a class, in one case, without a number in front."""
-    return re.sub(r"[\W_]", "", re.sub(r"^\d+[\W_]+", "", as_seen(name).casefold()))
-
-
-def _negates(bare, other):
-    return other != "" and bare in (*(f"{no}{other}" for no in ("no", "non", "not")), f"{other}negative")
 
 
 def order_classes(names, positive, problems):
