@@ -22,6 +22,13 @@ def _by_case(content):
     return content.run.manifest.is_split_by_case
 
 
+APART = _by_case, "images of one case may lie on both sides: say with --groups where the case is"
+GROUPS = _has("subgroups"), "ask with --subgroups COLUMN"
+ELSEWHERE = _has("external"), "ask with --test NAME=PATH"
+READERS = _has("readers"), "give their calls with --readers FILE"
+CHANGED = _has("robustness"), "ask with --perturb, or with --test for other stains, scanners and sites"
+
+
 def _sides(content):
     return f"{'other values of the column' if content.run.left_out else 'same source'}, other cases"
 
@@ -37,11 +44,6 @@ def _explains(content):
     return content.importance is not None or any("maps" in found for found in content.loaded.inside.values())
 
 
-BOTH_SIDES = _by_case, "images of one case may lie on both sides: say with --groups where the case is"
-GROUPS = _has("subgroups"), "ask with --subgroups COLUMN"
-ELSEWHERE = _has("external"), "ask with --test NAME=PATH"
-READERS = _has("readers"), "give their calls with --readers FILE"
-CHANGED = _has("robustness"), "ask with --perturb, or with --test for other stains, scanners and sites"
 CLAIM = (
     ("7", "data sources", YOURS, ""),
     ("8", "inclusion and exclusion criteria", YOURS, ""),
@@ -111,17 +113,11 @@ TRIPOD = (
         *(lambda content: content.run.left_out or content.run.manifest.by_case, "say with --groups where the case is"),
     ),
     ("12e", "measures of discrimination and calibration", HERE, "table, figures"),
-    (
-        "12e",
-        "measures of decisions",
-        HERE,
-        "decision curves",
-        *(_by_case, "left out, as images of one case may lie on both sides: say with --groups where the case is"),
-    ),
+    ("12e", "measures of decisions", HERE, "decision curves", *APART),
     ("13", "class imbalance", HERE, "folds; methods paragraph: class weights of built-in heads and of networks"),
     ("14", "fairness", PARTLY, "subgroups; what is done about differences is yours", *GROUPS),
     ("15", "output of the model, thresholds", HERE, "methods paragraph, confusion matrices"),
-    ("16", "training versus evaluation data", PARTLY, _sides, *BOTH_SIDES),
+    ("16", "training versus evaluation data", PARTLY, _sides, *APART),
     ("17", "ethical approval", YOURS, ""),
     ("18", "open science", PARTLY, "study.yaml, code version; funding, registration and data sharing are yours"),
     ("19", "involvement of patients and public", YOURS, ""),
@@ -224,7 +220,7 @@ PROBAST = (
         "no leak between training and test data",
         HERE,
         "methods paragraph: cases lie on one side of every split",
-        *BOTH_SIDES,
+        *APART,
     ),
     (f"{EVALUATED}, 4", "all steps of development repeated in each resample", HERE, "methods paragraph"),
     (f"{EVALUATED}, 4", "discrimination, calibration, net benefit", PARTLY, "table, figures; see which are there"),

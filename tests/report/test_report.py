@@ -389,7 +389,6 @@ def test_without_cases_the_page_speaks_of_images(tmp_path, monkeypatch):
         "enough cases",
         "images of one case may lie on both sides: say with --groups where the case is",
         "images, cases and positives by fold; their characteristics are yours",
-        "left out, as images of one case may lie on both sides: say with --groups where the case is",
         "say with --groups where the case is",
     }
     assert of_cases <= items_of_checklists
