@@ -51,7 +51,8 @@ def parse_options(cls, arguments, program, as_written=False):
                 raise InputError("--config needs a file: the study.yaml of a run")
             del arguments[k : k + len(taken)]
             break
-    description = (inspect.getdoc(cls) or "") + "\n\n--config FILE reads options from the study.yaml of a run."
+    of_file = "--config FILE reads options from the study.yaml of an earlier run of this command."
+    description = f"{inspect.getdoc(cls) or ''}\n\n{of_file}"
     values = {}
     if config:
         written = _as_arguments(cls, config, as_written)

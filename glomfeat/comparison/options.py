@@ -44,10 +44,10 @@ class Study:
     """Number of sites of the built-in phantom. Each has its own stain, scanner and share of sclerosis; --scheme
     leave-out:site leaves out each once."""
     labels: str | None = None
-    """CSV of labels (name,ground truth), or labels_corrected.csv from errors.html. A CSV inside DATA is found without
-    this option."""
+    """CSV of labels (name,ground truth), or labels_corrected.csv from errors.html. A CSV in DATA is found anyway."""
     positive: str | None = None
-    """Name of the positive class. Default: globally_sclerotic..., or else 1, or else the last class in order."""
+    """Name of the positive class. Default: globally sclerotic..., or GS; of two, 1, the one that the other negates
+    (nonGS) or that is beside normal, benign or the like; or else the last class in order (2 of 0, 1, 2)."""
     groups: str = "auto"
     """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
     layout: str | None = None

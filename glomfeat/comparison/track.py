@@ -154,7 +154,8 @@ def _to_tensorboard(study, finished, out):
     with SummaryWriter(log_dir=str(folder)) as writer:
         rows = "\n".join(f"| {name} | {value} |" for name, value in asked_options(study).items())
         writer.add_text("options", f"| option | value |\n|---|---|\n{rows}")
-        writer.add_text("report", f"{to_markdown(results, finished.title)}\n\nThe page is report.html in {out.name}.")
+        table = to_markdown(results, finished.title, finished.positive)
+        writer.add_text("report", f"{table}\n\nThe page is report.html in {out.name}.")
         for _, row in results.iterrows():
             for name, value in figures_of(row, own).items():
                 writer.add_scalar(f"{name}/{row['arm']}", value)

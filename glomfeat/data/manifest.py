@@ -159,8 +159,8 @@ def read_manifest(
         A CSV of labels, or of changes to labels (see `glomfeat.data.labels.corrections`); by default the only CSV with
         labels in the folder.
     positive : str, optional
-        Name of the positive class; by default the one that begins with ``globally_sclerotic``, else ``1``, else the
-        last one in order.
+        Name of the positive class; by default that of `glomfeat.data.labels.positive.usual_positive`, such as ``GS`` of
+        ``GS, nonGS``, ``lesion`` of ``lesion, normal``, ``1`` of ``0, 1`` and ``2`` of ``0, 1, 2``.
     groups : str
         Where the case comes from: ``auto``, ``none``, a column of the CSV, or a regular expression with a named group
         ``case`` (and perhaps ``slide``), which is searched for in each name.

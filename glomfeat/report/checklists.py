@@ -4,9 +4,12 @@ CLAIM: Tejani et al. 2024, Checklist for Artificial Intelligence in Medical Imag
 6:e240300. TRIPOD+AI: Collins et al. 2024, BMJ 385:e078378. STARD-AI: Sounderajah et al. 2025, Nat Med 31:3283.
 PROBAST+AI: Moons et al. 2025, BMJ 388:e082505. Items are named by their topics, not quoted.
 
-An item is its number, its topic, who answers it and where. If only some runs answer it, two more parts follow: a
-function of `glomfeat.report.content.Content` that says whether this run does, and what the user can do to change that.
+An item is its number, its topic, who answers it and where, as a text or a function of
+`glomfeat.report.content.Content`. If only some runs answer it, two more parts follow: a function of the same that says
+whether this run does, and what the user can do to change that.
 """
+
+from glomfeat.results.case_level import one_class_each
 
 HERE, PARTLY, YOURS, OPEN = "answered here", "in part", "yours to answer", "not answered by this run"
 
@@ -24,12 +27,35 @@ GROUPS = _has("subgroups"), "ask with --subgroups COLUMN"
 ELSEWHERE = _has("external"), "ask with --test NAME=PATH"
 READERS = _has("readers"), "give their calls with --readers FILE"
 CHANGED = _has("robustness"), "ask with --perturb, or with --test for other stains, scanners and sites"
+
+
+def _sides(content):
+    return f"{'other values of the column' if content.run.left_out else 'same source'}, other cases"
+
+
+def _clusters(content):
+    if content.run.left_out:
+        return "section of values that were left out"
+    of_cases = "scores" if one_class_each(content.run.manifest) else "percentages"
+    return f"{of_cases} by case; differences between sites are yours"
+
+
+def _explains(content):
+    return content.importance is not None or any("maps" in found for found in content.loaded.inside.values())
+
+
 CLAIM = (
     ("7", "data sources", YOURS, ""),
     ("8", "inclusion and exclusion criteria", YOURS, ""),
     ("9", "preprocessing", HERE, "methods paragraph"),
-    ("11", "de-identification", PARTLY, "cases are shown by pseudonyms; how the images were de-identified is yours"),
-    ("12", "missing data", HERE, "files set aside"),
+    (
+        "11",
+        "de-identification",
+        PARTLY,
+        "cases are shown by pseudonyms; how the images were de-identified is yours",
+        *(lambda content: not content.show_names, "--show-names shows the names of cases on this page"),
+    ),
+    ("12", "missing data", HERE, "methods paragraph, files set aside"),
     ("13", "image acquisition: scanner, stain, magnification", YOURS, ""),
     ("14-16", "reference standard, its rationale and its annotators", YOURS, ""),
     ("18", "agreement of annotators", PARTLY, "section of readers: kappa", *READERS),
@@ -49,7 +75,13 @@ CLAIM = (
     ("28", "metrics", HERE, "table and what its columns mean"),
     ("29", "uncertainty and tests", HERE, "methods paragraph"),
     ("30", "robustness", PARTLY, "section of changed images; other stains, scanners and sites are yours", *CHANGED),
-    ("31", "explainability", YOURS, ""),
+    (
+        "31",
+        "explainability",
+        PARTLY,
+        "maps of networks, importance of columns; what they mean is yours",
+        *(_explains, "maps are of networks (--nets), importance is of columns that have names"),
+    ),
     ("32", "evaluation on internal data", HERE, "all figures of this page"),
     ("33", "testing on external data", HERE, "section of other places", *ELSEWHERE),
     ("35", "numbers of patients and images in and out", HERE, "methods paragraph, files set aside"),
@@ -70,16 +102,22 @@ TRIPOD = (
     ("8", "outcome, and who assessed it how", YOURS, ""),
     ("9", "predictors", PARTLY, "features by name and version"),
     ("10", "sample size", PARTLY, "differences that may be missed (comparisons.csv)"),
-    ("11", "missing data", HERE, "files set aside"),
+    ("11", "missing data", HERE, "methods paragraph, files set aside"),
     ("12a", "how data were used and divided", HERE, "methods paragraph, folds"),
     ("12b-c", "handling of predictors, model type, tuning, internal validation", HERE, "methods paragraph"),
-    ("12d", "differences between clusters", PARTLY, "percentages by case; differences between sites are yours"),
+    (
+        "12d",
+        "differences between clusters",
+        PARTLY,
+        _clusters,
+        *(lambda content: content.run.left_out or content.run.manifest.by_case, "say with --groups where the case is"),
+    ),
     ("12e", "measures of discrimination and calibration", HERE, "table, figures"),
     ("12e", "measures of decisions", HERE, "decision curves", *APART),
     ("13", "class imbalance", HERE, "folds; methods paragraph: class weights of built-in heads and of networks"),
     ("14", "fairness", PARTLY, "subgroups; what is done about differences is yours", *GROUPS),
     ("15", "output of the model, thresholds", HERE, "methods paragraph, confusion matrices"),
-    ("16", "training versus evaluation data", PARTLY, "same source, other cases"),
+    ("16", "training versus evaluation data", PARTLY, _sides, *APART),
     ("17", "ethical approval", YOURS, ""),
     ("18", "open science", PARTLY, "study.yaml, code version; funding, registration and data sharing are yours"),
     ("19", "involvement of patients and public", YOURS, ""),
@@ -212,4 +250,6 @@ def answered(content):
 
 
 def _item(content, number, topic, who, where, when=None, otherwise=""):
-    return (number, topic, who, where) if when is None or when(content) else (number, topic, OPEN, otherwise)
+    if when is not None and not when(content):
+        return number, topic, OPEN, otherwise
+    return number, topic, who, where(content) if callable(where) else where

@@ -34,7 +34,7 @@ def escape_latex(text):
     return _ANY.sub(lambda found: _SPECIAL[found[0]], printable(text))
 
 
-def to_latex(results, title):
+def to_latex(results, title, positive=""):
     """The table as LaTeX tables with booktabs rules: every metric with its limits, a few metrics per table.
 
     Parameters
@@ -42,6 +42,8 @@ def to_latex(results, title):
     results : pandas.DataFrame
         From `glomfeat.results.tables.results_table`.
     title : str
+    positive : str
+        The positive class of two, to be named in the captions; empty if it is said elsewhere.
 
     Returns
     -------
@@ -51,6 +53,7 @@ def to_latex(results, title):
     lines = [r"% Needs \usepackage{booktabs} in the preamble.", ""]
     largest, (said, (_, *notes)) = decide_by_largest(results), remarks(results)
     said, rows = [*said, *notes], results.to_dict("records")
+    said += [f"The positive class is {positive}"] if positive and not largest else []
     best = next(iter(with_figure(finished_first(results[["arm", "status", "auroc"]]))["arm"]), None)
     for at, of in (GROUPS | ({"0.5": LARGEST} if largest else {})).items():
         known = [metric for metric in METRICS.values() if metric.at == at and results[metric.name].notna().any()]

@@ -47,6 +47,11 @@ class Run:
         return {one.name: getattr(self, one.name) for one in fields(Run) if one.init}
 
     @property
+    def positive(self):
+        """The name of the positive class, which is the last one."""
+        return self.manifest.classes[-1]
+
+    @property
     def ever_tested(self):
         """Whether each row of the manifest is tested in some repeat: all are, except under hold-outs; shape (n,)."""
         held = self.folds.loc[self.folds["fold"].astype(str) == "outer-test", "name"]

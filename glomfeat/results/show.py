@@ -91,7 +91,7 @@ def cells(results, wide=True):
     return [[*columns.values()], *([_cell(row, column) for column in columns] for row in results.to_dict("records"))]
 
 
-def remarks(results, wide=True):
+def remarks(results, wide=True, positive=""):
     """What readers must know before the table, and what its columns mean.
 
     Parameters
@@ -100,6 +100,8 @@ def remarks(results, wide=True):
         From `glomfeat.results.tables.results_table`.
     wide : bool
         As for `headings`; what has no column is not explained.
+    positive : str
+        The positive class of two, to be named in the legend; empty if it is said elsewhere.
 
     Returns
     -------
@@ -120,18 +122,26 @@ def remarks(results, wide=True):
     unit = "image" if (results["split"] == IMAGE_LEVEL).any() else "case"
     largest = decide_by_largest(results)
     calls = [title for name, title in headings(wide, largest).items() if name in METRICS and METRICS[name].at]
-    meaning = f"{', '.join(calls)}: {OF_LARGEST if largest else OF_TWO}; " if calls else ""
-    return said, [f"{meaning}{LEGEND}".format(unit=unit), *on_components(results)]
+    meaning = f"{', '.join(calls)}: {(OF_LARGEST if largest else OF_TWO).format(unit=unit)}; " if calls else ""
+    meaning += f"positive class: {positive}; " if positive and not largest else ""
+    return said, [meaning + LEGEND.format(unit=unit), *on_components(results)]
 
 
-def to_markdown(results, title):
+def to_markdown(results, title, positive=""):
     """The table as Markdown.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+    title : str
+    positive : str
+        As for `remarks`.
 
     Returns
     -------
     str
     """
-    said, notes = remarks(results)
+    said, notes = remarks(results, positive=positive)
     lines = [f"# {title}", ""] + [f"> {line}" for one in said for line in (one, "")]
     return "\n".join([*lines, "", markdown_table(cells(results)), *(line for note in notes for line in ("", note)), ""])
 

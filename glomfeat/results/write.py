@@ -299,12 +299,12 @@ _ROWS = (
     Output(
         "results.md",
         "The table of results, for people.",
-        lambda f, path: path.write_text(to_markdown(f.results, f.title), encoding="utf-8"),
+        lambda f, path: path.write_text(to_markdown(f.results, f.title, f.positive), encoding="utf-8"),
     ),
     Output(
         "results.tex",
         "The same for a paper, in LaTeX: every metric with its limits, the best arm and those tied with it marked.",
-        lambda f, path: path.write_text(to_latex(f.results, f.title), encoding="utf-8"),
+        lambda f, path: path.write_text(to_latex(f.results, f.title, f.positive), encoding="utf-8"),
     ),
 )
 OUTPUTS = {output.name: output for output in _ROWS}

@@ -117,7 +117,7 @@ def test_labels_that_differ_by_a_blank_that_is_never_seen_are_one_class(tmp_path
 
 def test_class_folders_that_differ_by_case_are_one_class(tmp_path):
     put(tmp_path, [f"{('GS', 'no', 'gs', 'no')[k % 4]}/{name}" for k, name in enumerate(NAMES)])
-    assert read_manifest(tmp_path).classes == ("GS", "no")
+    assert read_manifest(tmp_path).classes == ("no", "GS")
 
 
 @pytest.mark.parametrize("usual", ["NFC", "NFD"])
@@ -135,7 +135,7 @@ def test_class_folders_whose_accents_are_stored_in_two_ways_are_one_class(tmp_pa
 def test_two_columns_of_classes_that_disagree_stop_the_run(tmp_path):
     columns = {"name": NAMES, "label": LABELS, "ground truth": ["1", "0"] * 4}
     write(put(tmp_path, NAMES), columns)
-    assert read_manifest(tmp_path).classes == ("GS", "no")  # one tells the other
+    assert read_manifest(tmp_path).classes == ("no", "GS")  # one tells the other
     columns["ground truth"] = ["1", "0"] * 3 + ["1", "1"]
     write(tmp_path, columns)
     said = (
@@ -173,7 +173,7 @@ def test_other_tables_in_the_folder_are_found(tmp_path, suffix):
 def test_a_table_of_something_else_does_not_get_in_the_way(tmp_path):
     put(tmp_path, [f"{kind}/{name}" for kind, name in zip(LABELS, NAMES, strict=True)])
     write(tmp_path, {"id": ["P1", "P2"], "diagnosis": ["IgA", "DM"]}, "patients.csv")
-    assert read_manifest(tmp_path).classes == ("GS", "no")
+    assert read_manifest(tmp_path).classes == ("no", "GS")
 
 
 def test_names_with_drives_and_backslashes(tmp_path):
@@ -250,7 +250,7 @@ def test_the_two_tables_of_stamp(tmp_path, given, images):
     write(where, clini | {"AGE": [61.5, 70.2, 70.2]}, "clini.csv")
     asked = Asked(label="isMSIH")
     manifest = read_manifest(folder, None if given is None else where / given, asked=asked)
-    assert len(manifest) == 6 and manifest.table["case"].nunique() == 3 and manifest.classes == ("MSIH", "nonMSIH")
+    assert len(manifest) == 6 and manifest.table["case"].nunique() == 3 and manifest.classes == ("nonMSIH", "MSIH")
     assert any("2 files of patients without it are left out" in line for line in manifest.said)
 
 
@@ -348,7 +348,7 @@ def test_measurements_of_qupath(tmp_path, object_id, separator, suffix):
     path = tmp_path / f"measurements{suffix}"
     qupath(object_id=object_id).to_csv(path, sep=separator, index=False)
     manifest = read_manifest(path)
-    assert manifest.classes == ("GS", "nonGS") and len(manifest) == 12 and manifest.table["case"].nunique() == 6
+    assert manifest.classes == ("nonGS", "GS") and len(manifest) == 12 and manifest.table["case"].nunique() == 6
     assert open_rows(path).columns == ["Area µm^2", "Circularity"]
     assert {"Centroid X µm", "Centroid Y µm"} <= {c for c, why in open_rows(path).left.items() if why == "a place"} or (
         not object_id

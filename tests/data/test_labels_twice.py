@@ -101,7 +101,7 @@ def test_columns_of_one_header_that_disagree_stop_the_run(tmp_path, header, pref
         path.write_text("\n".join([f"{header},f0", *(f"{','.join(pair)},{k * 1.5}" for k, pair in enumerate(pairs))]))
 
     write(LABELS)
-    assert read_manifest(f"{prefix}{path}").classes == ("GS", "no")
+    assert read_manifest(f"{prefix}{path}").classes == ("no", "GS")
     write([*LABELS[:6], "no", "no"])
     with pytest.raises(ManifestError) as error:
         read_manifest(f"{prefix}{path}")
@@ -120,4 +120,4 @@ def test_rows_are_named_in_which_columns_of_the_same_classes_disagree(tmp_path, 
     with pytest.raises(ManifestError, match=rf"are both classes and disagree in {swapped} rows \({shown}\); say with"):
         read_manifest(tmp_path)
     table(tmp_path / "labels.csv", **{"ground truth": [label.lower() for label in LABELS]})
-    assert read_manifest(tmp_path).classes == ("GS", "no")
+    assert read_manifest(tmp_path).classes == ("no", "GS")

@@ -63,7 +63,8 @@ def study_of(tmp_path, frame, **options):
 def test_only_what_was_chosen_is_called_chosen(tmp_path, without_figures, classes, threshold, what, decided):
     records, methods, shown, said = study_of(tmp_path, table(classes), threshold=threshold)
     assert f". {what} {CHOSEN}" in methods and decided in methods
-    assert ("hreshold" in methods) == (classes == 2)
+    assert ("hreshold" in methods) == ("The positive class was b." in methods) == (classes == 2)
+    assert ("; positive class: b; " in shown) == (classes == 2)
     assert ("at the study's threshold, fixed or chosen within the training cases;" in shown) == (classes == 2)
     assert [record["threshold"] for record in records.values()] == [0.2] or what.endswith("s") or classes == 3
     line = "--threshold 0.2 changes nothing: with 3 classes, the one with the largest score is called"

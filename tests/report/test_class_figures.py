@@ -14,7 +14,18 @@ from sklearn import metrics as sk
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.report import checklists
-from glomfeat.report.checklists import BOTH, CHECKLISTS, DEVELOPED, EVALUATED, HERE, OPEN, PROBAST, STARD, answered
+from glomfeat.report.checklists import (
+    BOTH,
+    CHECKLISTS,
+    DEVELOPED,
+    EVALUATED,
+    HERE,
+    OPEN,
+    PARTLY,
+    PROBAST,
+    STARD,
+    answered,
+)
 from glomfeat.report.content import read_content
 from glomfeat.report.drawing import to_chart
 from glomfeat.report.figures import agreement, case_scores, confusion, decision_curve, elsewhere, ranking
@@ -54,7 +65,7 @@ def test_the_caption_counts_the_cases_between_the_limits_and_chance_has_no_row(t
         gaps = (mine["predicted_percent"] - mine["true_percent"]).to_numpy()
         inside = (np.abs(gaps - gaps.mean()) <= 1.96 * gaps.std(ddof=1)).sum()
         said.append(f"{inside} of 18 cases for {content.names[arm]}")
-    expected = f"dashed: bias ± 1.96 SD; {' and '.join(said)}.".replace("18 cases", "18 cases lie between", 1)
+    expected = f"ones are bias ± 1.96 SD; {' and '.join(said)}.".replace("18 cases", "18 cases lie between", 1)
     assert expected in agreement.draw(content).caption
     found = Page(section_html(by_case, content)).said
     assert "good + logistic regression 18" in found and "weak + logistic regression 18" in found
@@ -152,6 +163,12 @@ def test_a_curve_without_a_band_is_said_to_have_none(of_two, monkeypatch):
     )
 
 
+def test_captions_name_panels_that_phones_show_below_each_other(content, of_two):
+    for picture in (ranking.draw(of_two), ranking.draw(content), agreement.draw(content)):
+        assert picture.figure.get_figwidth() > 5.4
+        assert not re.search(r"\b(Left|Right)\b", picture.caption)
+
+
 def test_a_curve_without_errors_is_said_to_have_a_band_without_width(of_two):
     right = {arm: [replace(part, score=part.y + 0.0) for part in parts] for arm, parts in of_two.scored.items()}
     said = "The band of a curve without errors has no width, since no draw has any; the limits of its AUROC are wider."
@@ -219,6 +236,29 @@ def test_items_that_a_run_may_answer_are_open_where_it_does_not(content):
         of = {row[1]: row for table in answered(at).values() for row in table}
         assert of["no leak between training and test data"][2] == of["measures of decisions"][2] == who
         assert of["measures of discrimination and calibration"][2] == HERE
+
+
+def test_checklists_point_to_what_the_page_holds(content, of_two, tmp_path):
+    def said(at, title, *numbers):
+        rows = {row[0]: row[2:] for row in answered(at)[title]}
+        return [rows[number] for number in numbers]
+
+    both = (OPEN, "images of one case may lie on both sides: say with --groups where the case is")
+    images = read_content(write_folder(tmp_path / "out", make_run(by_case=False)))
+    elsewhere = replace(content.run, folds=content.run.folds.assign(left_out="north"))
+    elsewhere = replace(content, loaded=replace(content.loaded, run=elsewhere))
+    for at, sides, clusters in (
+        (content, (PARTLY, "same source, other cases"), (PARTLY, "percentages by case; differences between sites ")),
+        (of_two, (PARTLY, "same source, other cases"), (PARTLY, "scores by case; differences between sites ")),
+        (images, both, (OPEN, "say with --groups where the case is")),
+        (elsewhere, (PARTLY, "other values of the column, other cases"), (PARTLY, "section of values that were left")),
+    ):
+        (who, of_sides), (who_of, of_clusters) = said(at, "TRIPOD+AI, 2024", "16", "12d")
+        assert (who, of_sides) == sides and who_of == clusters[0] and of_clusters.startswith(clusters[1])
+    named = replace(content, show_names=True, importance=content.results)
+    maps = replace(content, loaded=replace(content.loaded, inside={GOOD: {"maps": []}}))
+    for at, whose, explained in ((content, PARTLY, OPEN), (named, OPEN, PARTLY), (maps, PARTLY, PARTLY)):
+        assert [who for who, _ in said(at, "CLAIM, 2024 update", "11", "31")] == [whose, explained]
 
 
 def test_the_curves_of_a_class_are_those_of_its_own_score(content):

@@ -391,8 +391,7 @@ def test_without_cases_the_page_speaks_of_images(tmp_path, monkeypatch):
         "enough cases",
         "images of one case may lie on both sides: say with --groups where the case is",
         "images, cases and positives by fold; their characteristics are yours",
-        "percentages by case; differences between sites are yours",
-        "same source, other cases",
+        "say with --groups where the case is",
     }
     assert of_cases <= items_of_checklists
     for said in (

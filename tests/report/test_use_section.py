@@ -22,6 +22,11 @@ def content(tmp_path_factory):
     return read_content(write_folder(tmp_path_factory.mktemp("use") / "out", make_run()))
 
 
+def test_predictive_values_of_three_classes_name_their_class(tmp_path):
+    content = read_content(write_folder(tmp_path / "out", make_run(3)))
+    assert "sensitivity and specificity, of c against the rest, at the largest score" in section_html(use, content)
+
+
 def test_the_longest_stretch_of_use_is_named():
     lows = [0.1, -0.1, 0.1, 0.2, np.nan, 0.1]
     table = pd.DataFrame({"arm": "a", "class": "1", "threshold": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], "gain_lo": lows})

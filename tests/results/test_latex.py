@@ -87,6 +87,12 @@ def test_captions_explain_the_columns_that_are_there_and_no_others(results):
     assert "In brackets" not in to_latex(bare, "made up")
 
 
+def test_captions_name_the_positive_class_of_two(results):
+    captions = re.findall(r"\\caption\{(.*)\}", to_latex(results, "made up", "non_GS"))
+    assert len(captions) == 4 and all(r"The positive class is non\_GS." in one for one in captions)
+    assert "positive class" not in to_latex(results_table(make_run(classes=3)), "made up", "c")
+
+
 def test_limits_that_are_not_known_are_left_out(results):
     text = to_latex(results.assign(auroc_lo=np.nan), "made up")
     assert f"{results['auroc'][0]:.3f} &" in text

@@ -387,9 +387,11 @@ def test_tables_of_more_than_two_classes_speak_of_no_threshold(results):
         "| arm | AUROC (95 % limits) | AP | sens. | spec. | Brier | tied | fit s |",
         "sens., spec.: means over",
     )
-    shown = to_markdown(results_table(make_run(classes=3)), "Title")
+    shown = to_markdown(results_table(make_run(classes=3)), "Title", "c")
     assert head in shown and f"{legend} classes, where the class of the largest score is called; limits: " in shown
-    assert "threshold" not in shown
+    assert "threshold" not in shown and "positive class" not in shown
+    line = "within the training cases; positive class: b; limits: "
+    assert line in to_markdown(results_table(make_run()), "Title", "b")
 
 
 @pytest.mark.parametrize(("classes", "width", "shown"), [(2, 200, 4), (2, 100, 2), (3, 200, 2), (3, 100, 0)])

@@ -12,6 +12,7 @@ import pandas as pd
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.core.words import as_seen, joined, number_of
 from glomfeat.data.embeddings.read import read_asked
+from glomfeat.data.labels.positive import usual_positive
 from glomfeat.data.labels.two_tables import read_two
 from glomfeat.data.problems import SHOWN, ManifestError
 from glomfeat.data.tables.columns import USUAL, fact_of, label_column, words_of_options
@@ -285,8 +286,7 @@ def order_classes(names, positive, problems):
     if len(ordered) < 2:
         problems.append((f"one class only ({ordered[0]}): there is nothing to tell apart", []))
     if positive is None:
-        known = [name for name in ordered if name.lower().startswith("globally_sclerotic")]
-        positive = known[0] if known else "1" if "1" in ordered and len(ordered) == 2 else ordered[-1]
+        positive = usual_positive(ordered)
     elif positive not in ordered and spelling(positive) in map(spelling, ordered):
         positive = next(name for name in ordered if spelling(name) == spelling(positive))
     elif positive not in ordered:

@@ -60,9 +60,9 @@ def draw(content):
     return Picture(
         NAME,
         f"The percentage of {positive} in each case",
-        f"Each mark is one of {count(max(map(len, shown.values())), 'case')}; larger marks hold more images. Left: on "
-        "the grey line the percentage is right. Right (Bland & Altman 1986): the error against the size of the "
-        f"percentage; solid: bias; dashed: bias ± 1.96 SD; {_between(shown, limits, names)}. Calls are "
+        f"Each mark is one of {count(max(map(len, shown.values())), 'case')}; larger marks hold more images. "
+        "Predicted against true: on the grey line the percentage is right. Error against size (Bland & Altman 1986): "
+        f"the solid line is the bias, the dashed ones are bias ± 1.96 SD; {_between(shown, limits, names)}. Calls are "
         f"{f'at {at}' if at else 'those of the largest score'}.",
         f"Scatter and Bland-Altman plots per case, in percentage points. {said}.",
         make_figure(9.2, 0.5 + 3.1 * len(shown), make, len(shown), 2),

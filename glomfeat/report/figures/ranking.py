@@ -57,9 +57,9 @@ def _of_arms(content):
     return Picture(
         NAME,
         "How well scores rank images",
-        f"Left: for every share of false alarms, the share of {positive} that is found; a curve nearer the upper left "
-        f"corner is better, and the diagonal is chance. Right: of the images called positive, the share that is; the "
-        f"grey line is what guessing gives. {_averaged(parts)}{_bands(run, bands.values())}{marks}",
+        f"ROC curve: for every share of false alarms, the share of {positive} that is found; a curve nearer the upper "
+        "left corner is better, and the diagonal is chance. Precision and recall: of the images called positive, the "
+        f"share that is; the grey line is what guessing gives. {_averaged(parts)}{_bands(run, bands.values())}{marks}",
         f"ROC and precision-recall curves with bands. {said}.",
         make_figure(9.2, 4.6, make, 1, 2),
     )
@@ -103,9 +103,10 @@ def _of_classes(content):
         NAME,
         "How well scores rank images: each class against the rest",
         f"A curve for each of {', '.join(classes)}, by the score of this class, with all other images as the rest. "
-        "Left: for every share of false alarms among the rest, the share of the class that is found; the diagonal is "
-        "chance. Right: of the images called so, the share that is; the thin lines are what guessing gives. Figures "
-        "are those of the curve beside them; their mean over classes is in the table of results. "
+        "ROC curves: for every share of false alarms among the rest, the share of the class that is found; the "
+        "diagonal is chance. Precision and recall: of the images called so, the share that is; the thin lines are what "
+        "guessing gives. Figures are those of the curve beside them; their mean over classes is in the table of "
+        "results. "
         f"{_averaged({arm: of[0] for arm, of in parts.items()})}{_bands(run, bands.values())}",
         f"ROC and precision-recall curves with bands, one for each class against the rest. AUROC of {said}.",
         make_figure(9.2, height * len(arms), make, len(arms), 2),

@@ -117,6 +117,8 @@ def _data(loaded):
         said += ends if sizes.min() < sizes.max() else f"{count(int(sizes.max()), 'image')} a case"
     out = len(loaded.quarantine)
     said += f"; {count(out, 'image')} could not be read and {'was' if out == 1 else 'were'} left out." if out else "."
+    if len(manifest.classes) == 2:
+        said += f" The positive class was {plain_class(manifest.classes[-1]).removeprefix('class ')}."
     if loaded.about["table"]:
         return f"{said} Features were taken from a table."
     words = {"zero": "black", "edge": "the border's pixels", "reflect": "the mirrored image"}
