@@ -120,6 +120,8 @@ def pretrained_folder(tmp_path_factory):
 @pytest.fixture
 def without_report(monkeypatch):
     """Studies without the seconds that drawing their report takes, for tests that do not read it."""
+    import glomfeat.comparison.result  # noqa: F401 (imported later, it would keep the patched function)
+
     monkeypatch.setattr("glomfeat.report.write.write_report", lambda out, *rest, **more: Path(out) / "report.html")
 
 
