@@ -93,7 +93,7 @@ def _best_of(options, say):
     from studies.coverage.run import best_to_markdown, read_structure, simulate_best, title_of
     from studies.coverage.simulate import SCENARIOS
 
-    structure = read_structure(options)
+    structure = read_structure(options, say)
     frame = simulate_best(options, structure, SCENARIOS, say)
     return "best_of", frame, best_to_markdown(frame, title_of(structure))
 
@@ -102,7 +102,7 @@ def _limits(options, say):
     from studies.coverage.run import read_structure, simulate, title_of, to_markdown
     from studies.coverage.simulate import SCENARIOS
 
-    structure = read_structure(options)
+    structure = read_structure(options, say)
     if options.retrain:
         from studies.coverage.retrain import RETRAINED, simulate_studies
 
