@@ -1,6 +1,7 @@
 """The studies of the original: quick runs, what was published beside ours, growing, padding, layers as a name."""
 
 import csv
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from glomfeat.models.nets import ARCHITECTURES, check_net, find_architecture, ne
 from glomfeat.models.nets.build import build, count
 from glomfeat.models.nets.network import Network
 from studies import _original, baselines, homemade, padding, pretrained
+from studies._cli import parse_options
 from studies._original import QUICK_SAID, OriginalStudy, published, shorten
 from studies._sample import sample
 
@@ -270,17 +272,24 @@ def test_growing_reads_no_outer_test_row(phantom_folder, few_steps):
 
 
 def test_a_quick_growth_writes_its_steps_and_resumes(tmp_path, capsys, monkeypatch, few_steps):
-    assert run_quick(baselines, tmp_path, "--grow", "--epochs", "2") == 0
+    given = "--grow", "--epochs", "2", "--seed", "3", "--threshold", "youden"
+    assert run_quick(baselines, tmp_path, *given) == 0
     said, out = capsys.readouterr().out, tmp_path / "out"
+    assert "--threshold youden changes nothing: --grow compares no arms" in said
     lines = said.strip().splitlines()
     assert lines[0].strip() == lines[-1].strip() == QUICK_SAID
     written = (out / "growth.csv").read_bytes()
     table = pd.read_csv(out / "growth.csv")
     assert len(table) <= 5 and table["reason"].notna().all()
-    assert f"grown: {table.loc[table['kept'], 'candidate'].iloc[-1]}" in said
+    grown = table.loc[table["kept"], "candidate"].iloc[-1]
+    assert f"grown: {grown}" in said
+    _, again = said.split("compare it on all folds: python -m studies.baselines ")
+    study = parse_options(baselines.Baselines, shlex.split(again.splitlines()[0]), "")
+    assert (study.quick, study.seed, study.epochs, study.grow) == (True, 3, 2, False)  # so that its folds are these
+    assert study.nets == (grown, "baseline-12") and study.out == f"{out}-grown"
     monkeypatch.setattr("glomfeat.models.nets.make_net", lambda *a, **b: pytest.fail("trained again"))
     monkeypatch.setattr("glomfeat.models.nets.net_bytes", lambda *a, **b: 0)
-    assert run_quick(baselines, tmp_path, "--grow", "--epochs", "2") == 0
+    assert run_quick(baselines, tmp_path, *given) == 0
     assert (out / "growth.csv").read_bytes() == written
 
 
