@@ -197,7 +197,20 @@ def confusions(run, arm):
     return confusions(parts, k)
 
 
-def beside(run, results, known, arm_of):
+def arm_of(row, prepared):
+    """The arm of a published row's network on images that are padded as theirs were; None if there is none."""
+    from glomfeat.core.arms import Arm
+    from glomfeat.models.nets import find_architecture
+
+    free = len(prepared.study.sizes) == 1 or find_architecture(row["name"])
+    for name, view in prepared.read_by_nets.items():
+        alike = view.padding == row["padding"] and not view.stain and (free or view.size == int(row["size"]))
+        if Arm(net=name).network == row["name"] and alike:
+            return f"net:{name}"
+    return None
+
+
+def beside(run, results, known, prepared):
     """A row of the original and a row of ours for each of its figures.
 
     Parameters
@@ -207,8 +220,7 @@ def beside(run, results, known, arm_of):
         As `glomfeat.results.tables.results_table` returns it.
     known : list of dict
         As `published` returns it.
-    arm_of : callable
-        Returns the name of the arm that a published row belongs to.
+    prepared : glomfeat.comparison.prepare.Prepared
 
     Returns
     -------
@@ -220,7 +232,7 @@ def beside(run, results, known, arm_of):
     rows = []
     of_arm = results.set_index("arm")
     for row in known:
-        arm = arm_of(row)
+        arm = arm_of(row, prepared)
         if arm not in of_arm.index:
             continue
         name = arm.removeprefix("net:")
@@ -256,7 +268,7 @@ def print_beside(frame, prepared, console):
     with written_whole(Path(prepared.study.out).expanduser() / "published.csv") as part:
         frame.to_csv(part, index=False)
     if frame.empty:
-        console.out("the original study published nothing on these networks")
+        console.out("no published figure belongs to these arms")
         return
     empty = [column for column in (*COUNTS, "auroc", "gpu") if not frame[column].any()]
     print_rows(frame.drop(columns=empty), "published beside ours", console)
@@ -264,12 +276,7 @@ def print_beside(frame, prepared, console):
         console.out(said)
 
 
-def arm_of_net(row):
-    """The arm with the name of a published row's network."""
-    return f"net:{row['name']}"
-
-
-def run_original(study, changes, show=None, names=None, arm_of=arm_of_net):
+def run_original(study, changes, show=None, known=None):
     """Run a study of the original: the comparison, its table, and the published figures beside it.
 
     Parameters
@@ -279,10 +286,8 @@ def run_original(study, changes, show=None, names=None, arm_of=arm_of_net):
         Changes that make the study quick, besides `QUICK`.
     show : callable, optional
         Called with the console, the prepared study and the run, after the tables.
-    names : collection of str, optional
-        Names of published figures, see `published`; the study's networks if left out.
-    arm_of : callable
-        As in `beside`.
+    known : list of dict, optional
+        The published figures, as `published` returns them; those of the study's networks if left out.
 
     Returns
     -------
@@ -302,7 +307,7 @@ def run_original(study, changes, show=None, names=None, arm_of=arm_of_net):
             return DONE
         run, results, quarantine = compare(prepared, console.out)
         print_table(results, run.title, console)
-        print_beside(beside(run, results, published(names or prepared.study.nets), arm_of), prepared, console)
+        print_beside(beside(run, results, known or published(study.nets), prepared), prepared, console)
         if show:
             show(console, prepared, run)
         end_with_report(prepared.study, results, console, run)

@@ -6,7 +6,7 @@ from pathlib import Path
 from glomfeat.comparison.options import Paddings
 from glomfeat.core.arms import StudyError
 from studies._cli import parse_options, run_main
-from studies._original import OriginalStudy, print_rows, run_original
+from studies._original import OriginalStudy, print_rows, published, run_original
 
 NETS = ("homemade-128", "homemade-224")
 PADDINGS = ("white", "zero", "edge", "reflect")
@@ -101,10 +101,8 @@ def main(arguments):
         shown = differences.assign(**texts)
         print_rows(shown, "AUROC against white: paired over cases, p adjusted by Holm", console)
 
-    def arm_of(row):
-        return f"net:homemade-{row['size']}@{row['padding']}"
-
-    return run_original(study, {}, show, ["padding-study"], arm_of)
+    known = [row | {"name": f"homemade-{row['size']}"} for row in published(["padding-study"])]
+    return run_original(study, {}, show, known)
 
 
 if __name__ == "__main__":

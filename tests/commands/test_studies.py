@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from glomfeat.comparison.options import Study
+from glomfeat.comparison.prepare import prepare
 from glomfeat.core.plugins import PluginError
 from glomfeat.data.manifest import read_manifest
 from glomfeat.data.splits import fold_rows, make_folds
@@ -108,6 +109,25 @@ def test_homemade_shows_both_matrices_and_writes_roc_points(tmp_path, capsys, wi
     for (arm, fold), points in roc.groupby(["arm", "fold"]):
         area = np.trapezoid(points["tpr"], points["fpr"])
         assert area == pytest.approx(trials.loc[(arm, fold), "auroc"])
+
+
+@pytest.mark.parametrize(
+    ("options", "arm"),
+    [
+        ({}, "net:homemade-128"),
+        ({"padding": ("white", "zero")}, "net:homemade-128@white"),
+        ({"stain": ("macenko", "none")}, "net:homemade-128@none"),
+        ({"size": (64, 224)}, "net:homemade-128"),
+        ({"padding": "zero"}, None),
+        ({"stain": "macenko"}, None),
+        ({"tta": 8}, None),
+    ],
+)
+def test_published_figures_are_beside_arms_that_read_such_images(phantom_folder, tmp_path, options, arm):
+    """The published network read white padding, no normalised stain, and each image once."""
+    prepared = prepare(homemade.Homemade(data=str(phantom_folder), out=str(tmp_path / "out"), **options), [].append)
+    row = published(["homemade-128"])[0]
+    assert row["padding"] == "white" and _original.arm_of(row, prepared) == arm
 
 
 @pytest.mark.slow
