@@ -14,7 +14,10 @@ QUICK_SAID = "quick: this is not the study"
 QUICK_IMAGES, QUICK_CASES, QUICK_PX = 96, 12, (60, 100)
 QUICK = {"epochs": 1, "folds": 2}
 QUICK_SHRINK = 4  # networks with a side of their own read images of a quarter of it
-CAVEAT = "published: image-level, one split of 577 images; ours: {split}, mean over folds"
+CAVEAT = (
+    "published: image-level, one split of 577 images; "
+    "ours: {split}, AUROC as the mean over folds, the rest over all images"
+)
 COUNTS = ("tn", "fp", "fn", "tp")
 
 
@@ -164,6 +167,8 @@ def caveats(prepared):
     """
     study = prepared.study
     said = [CAVEAT.format(split=prepared.manifest.split.replace("split by", "by"))]
+    if (k := len(prepared.manifest.classes)) > 2:
+        said.append(f"published: two classes; ours: {k}, and the AUROC is the mean of each class against the rest")
     if study.data is None or (Path(study.data) / "phantom.json").is_file():
         said.append("ours is of a phantom, generated cartoons: not comparable with the published figures at all")
     if study.quick:
@@ -229,20 +234,20 @@ def beside(run, results, known, prepared):
     """
     import pandas as pd
 
-    rows = []
+    rows, two = [], len(run.manifest.classes) == 2
     of_arm = results.set_index("arm")
     for row in known:
         arm = arm_of(row, prepared)
-        if arm not in of_arm.index:
+        chosen = row["threshold"] not in ("0.5", "argmax")
+        if arm not in of_arm.index or (chosen and not two):
             continue
         name = arm.removeprefix("net:")
-        chosen = row["threshold"] not in ("0.5", "argmax")
         matrix = confusions(run, arm)[int(chosen)]
         ours = of_arm.loc[arm]
         said = {"net": name, "whose": "published", "decision": row["threshold"] + (" (test set)" if chosen else "")}
         rows.append(said | {key: row[key] for key in ("accuracy", "auroc", *COUNTS, "train_s", "gpu")})
-        at = f"{ours['threshold']:.6g} (inner-valid)" if chosen else "0.5"
-        counts = dict(zip(COUNTS, (f"{value:g}" for value in matrix.ravel()), strict=False)) if len(matrix) == 2 else {}
+        at = f"{ours['threshold']:.6g} (inner-valid)" if chosen else "0.5" if two else "argmax"
+        counts = dict(zip(COUNTS, (f"{value:g}" for value in matrix.ravel()), strict=False)) if two else {}
         figures = {"accuracy": f"{matrix.trace() / matrix.sum():.5f}", "auroc": f"{ours['auroc']:.3f}"}
         train = {"train_s": f"{ours['fit_s']:.2f}"}
         rows.append({"net": name, "whose": "ours", "decision": at, **figures, **counts, **train})

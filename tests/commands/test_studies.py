@@ -5,12 +5,14 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
+from helpers.runs import GOOD, make_run, of_arm
 
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
@@ -20,6 +22,7 @@ from glomfeat.data.splits import fold_rows, make_folds
 from glomfeat.models.nets import ARCHITECTURES, check_net, find_architecture, net_side
 from glomfeat.models.nets.build import build, count
 from glomfeat.models.nets.network import Network
+from glomfeat.results.tables import results_table
 from studies import _original, baselines, homemade, padding, pretrained
 from studies._cli import parse_options
 from studies._original import QUICK_SAID, OriginalStudy, published, shorten
@@ -74,7 +77,7 @@ def test_a_quick_study_prints_the_published_beside_ours(tmp_path, capsys, study,
     lines = said.strip().splitlines()
     assert lines[0].strip() == lines[-1].strip() == QUICK_SAID
     assert QUICK_SAID in (out / "results.md").read_text()
-    assert "published: image-level, one split of 577 images; ours: by case, mean over folds" in said
+    assert "published: image-level, one split of 577 images; ours: by case, AUROC as the mean over folds, " in said
     assert "not comparable with the published figures at all" in said
     left_out = set() if "--nets" in more else set(study.NETS) - set(nets)  # what is asked for leaves nothing out
     assert all(name in said.split("left out: ")[1].splitlines()[0] for name in left_out)
@@ -128,6 +131,18 @@ def test_published_figures_are_beside_arms_that_read_such_images(phantom_folder,
     prepared = prepare(homemade.Homemade(data=str(phantom_folder), out=str(tmp_path / "out"), **options), [].append)
     row = published(["homemade-128"])[0]
     assert row["padding"] == "white" and _original.arm_of(row, prepared) == arm
+
+
+def test_three_classes_are_called_by_the_largest_score_and_say_so_beside_two(monkeypatch):
+    run = make_run(classes=3)
+    monkeypatch.setattr(_original, "arm_of", lambda row, prepared: GOOD)
+    table = _original.beside(run, results_table(run), published(["homemade-128"]), None)
+    assert table["decision"].tolist() == ["0.5", "argmax"]
+    found = of_arm(run, GOOD)
+    right = np.concatenate([score.argmax(axis=1) == label for label, score, _ in found])
+    assert table["accuracy"].tolist() == ["0.97574", f"{right.mean():.5f}"]
+    said = _original.caveats(SimpleNamespace(study=homemade.Homemade(data="images"), manifest=run.manifest))
+    assert said[1] == "published: two classes; ours: 3, and the AUROC is the mean of each class against the rest"
 
 
 @pytest.mark.slow
