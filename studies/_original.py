@@ -8,7 +8,7 @@ from pathlib import Path
 
 from glomfeat.comparison.options import Study
 from glomfeat.core.atomic import written_whole
-from studies._cli import DONE, INCOMPLETE, end_with_report, open_console
+from studies._cli import DONE, INCOMPLETE, end_with_report, open_console, print_tables
 
 QUICK_SAID = "quick: this is not the study"
 QUICK_IMAGES, QUICK_CASES, QUICK_PX = 96, 12, (60, 100)
@@ -297,10 +297,9 @@ def run_original(study, changes, show=None, known=None):
     Returns
     -------
     int
-        Exit status: 0 done, 1 some trials failed or images were set aside.
+        Exit status: 0 done, 1 some trials failed, images were set aside, or a metric gave no number.
     """
     from glomfeat.comparison.compare import compare
-    from glomfeat.results.show import print_table
 
     console = open_console()
     with saying_so(study, console):
@@ -311,9 +310,9 @@ def run_original(study, changes, show=None, known=None):
             print_plan(prepared, console)
             return DONE
         run, results, quarantine = compare(prepared, console.out)
-        print_table(results, run.title, console)
+        *_, whole = print_tables(prepared, run, results, quarantine, console)
         print_beside(beside(run, results, known or published(study.nets), prepared), prepared, console)
         if show:
             show(console, prepared, run)
         end_with_report(prepared.study, results, console, run)
-    return DONE if (results["status"] == "done").all() and not quarantine else INCOMPLETE
+    return DONE if whole else INCOMPLETE

@@ -18,6 +18,7 @@ from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.core.plugins import PluginError
 from glomfeat.data.manifest import read_manifest
+from glomfeat.data.phantom import Phantom, make_phantom
 from glomfeat.data.splits import fold_rows, make_folds
 from glomfeat.models.nets import ARCHITECTURES, check_net, find_architecture, net_side
 from glomfeat.models.nets.build import build, count
@@ -193,6 +194,15 @@ def test_a_quick_study_of_own_images_samples_them(phantom_folder, tmp_path, caps
     assert 24 <= len(folds) < 48
     assert len(folds) == manifest["case"].isin(set(folds["case"])).sum()
     assert "drawn from 48 images" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_cohort_is_shown_and_its_unread_images_make_the_run_incomplete(tmp_path, capsys, without_report):
+    there = make_phantom(tmp_path / "there", Phantom(images=16, cases=4, seed=9, min_px=60, max_px=90), 1)
+    next(there.rglob("*.png")).write_bytes(b"no image")
+    assert run_quick(baselines, tmp_path, "--nets", "baseline-1", "--epochs", "1", "--test", f"north={there}") == 1
+    said = capsys.readouterr().out
+    assert "elsewhere: north, 15 images" in said and "1 of 16 images cannot be read" in said
 
 
 @pytest.mark.slow
