@@ -30,8 +30,8 @@ class OriginalStudy(Study):
     size: int | tuple[int, ...] | None = 224
     """Side in pixels of the square to which all images are resized, with a Lanczos filter."""
     quick: bool = False
-    """One epoch, two folds, few and small images, for a laptop. The output says that it is not the study. Other
-    options that you give are kept."""
+    """One epoch, two folds, few and small images, for a laptop. The output says that it is not the study. Options that
+    differ from their defaults are kept."""
 
 
 def published(names):
@@ -75,9 +75,14 @@ def shorten(study, changes):
     >>> quick.epochs, quick.folds, quick.size
     (1, 3, 64)
     """
-    usual = type(study)()
-    changes = {**QUICK, **changes}
+    usual, changes = type(study)(), _changing(study, changes)
     return replace(study, **{k: v for k, v in changes.items() if getattr(study, k) == getattr(usual, k)})
+
+
+def _changing(study, changes):
+    """What makes this study quick, without what would change nothing in it."""
+    idle = (*(() if study.scheme == "cv" else ("folds",)), *(() if study.nets else ("epochs", "batch", "lr")))
+    return {name: value for name, value in {**QUICK, **changes}.items() if name not in idle}
 
 
 @contextmanager
@@ -138,7 +143,7 @@ def _prepare_quick(study, say, changes):
     for line in [*manifest.said, *(line for line in lines if line not in prepared.manifest.said)]:
         say(line)
     left_out = [name for name in (*study.nets, *study.features) if name not in (*short.nets, *short.features)]
-    set_by = [k for k in {**QUICK, **changes} if k not in ("nets", "features") and getattr(short, k) is not None]
+    set_by = [k for k in _changing(study, changes) if k not in ("nets", "features") and getattr(short, k) is not None]
     what = [f"{k} {getattr(short, k)}" for k in set_by] + [f"{len(manifest)} images", "small pictures"]
     say(f"quick: {', '.join(what)}; left out: {', '.join(left_out) or 'no network or feature'}")
     manifest = replace(manifest, said=(f"{QUICK_SAID}: {manifest.said[0]}", *manifest.said[1:]))

@@ -4,6 +4,7 @@ import csv
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -171,6 +172,20 @@ def test_quick_keeps_what_is_given():
     study = shorten(pretrained.Pretrained(folds=3, nets=("compact",)), pretrained.QUICK)
     assert (study.folds, study.epochs, study.size, study.nets) == (3, 1, 64, ("compact",))
     assert study.features == pretrained.QUICK["features"]
+    assert shorten(pretrained.Pretrained(scheme="given:split"), {}).folds == 5  # which folds would not change
+    assert shorten(pretrained.Pretrained(nets=()), {}).epochs is None
+
+
+def test_a_sample_holds_each_class_in_each_part_of_a_given_split(phantom_folder):
+    manifest = read_manifest(phantom_folder)
+    cases = sorted(set(manifest.table["case"]))
+    part = manifest.table["case"].map(lambda case: "test" if case in cases[:2] else "train")
+    split = replace(manifest, table=manifest.table.assign(given=part))
+    for seed in range(8):
+        drawn = sample(split, 12, seed, holders=1).table
+        assert set(zip(drawn["given"], drawn["label"], strict=True)) == {
+            (p, c) for p in ("train", "test") for c in (0, 1)
+        }
 
 
 def test_a_sample_keeps_whole_cases(phantom_folder):
