@@ -10,6 +10,7 @@ from helpers.running import refusal
 from scipy.stats import t as student
 from sklearn import metrics as sk
 
+from glomfeat.comparison.no_effect import lines_on_no_effect
 from glomfeat.core.errors import InputError, UserError
 from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.scores import ece
@@ -254,6 +255,26 @@ def test_classes_and_images_are_those_of_a_study(tmp_path):
     assert structure.labels.tolist() == [1, 0, 0] * 8 and np.bincount(structure.cases).tolist() == [4] * 6
     assert title_of(structure) == "6 cases of 4 to 4 images, 33 % positive (globally_sclerotic)"
     assert said == ["5 rows of labels.csv repeat an image: left out"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"few": True, "labels": "a.csv", "cases": 30}, ["--labels a.csv and --cases 30 change nothing: --few makes"]),
+        ({"retrain": True, "head": "svm", "replicates": 20}, ["--replicates 20 changes nothing: no bootstrap"]),
+        ({"head": "svm", "replicates": 20}, ["--head svm changes nothing: it is for --retrain"]),
+        ({"labels": "a.csv", "groups": "case", "cases": 30}, ["--cases 30 changes nothing: --labels gives the cases"]),
+    ],
+)
+def test_a_line_names_options_that_a_simulation_does_not_read(options, said):
+    found = lines_on_no_effect(None, Coverage(**options), coverage.NEEDS)
+    assert [line[: len(start)] for line, start in zip(found, said, strict=True)] == said
+
+
+@pytest.mark.parametrize("option", ["simulations", "replicates", "folds", "cases", "jobs"])
+def test_numbers_that_nothing_can_be_drawn_with_are_refused(tmp_path, capsys, option):
+    said = refusal(coverage.main, capsys, f"--{option}", "0", "--out", tmp_path / "out")
+    assert f"--{option} is 0: at least" in said and not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
