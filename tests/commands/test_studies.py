@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from helpers.runs import GOOD, make_run, of_arm
+from PIL import Image
 
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
@@ -247,6 +248,18 @@ def test_paddings_share_folds_and_one_table(tmp_path, capsys):
     # each padding changes the pictures, so it changes the scores
     scores = pd.read_parquet(out / "predictions.parquet").groupby("arm")["score"].apply(tuple)
     assert len({scores[f"net:homemade-128@{way}"] for way in padding.PADDINGS}) == 4
+
+
+@pytest.mark.parametrize("wide", [20, 24])
+def test_paddings_of_square_images_are_told_to_be_one(tmp_path, wide):
+    for k in range(16):
+        folder = tmp_path / "images" / ("GS" if k % 2 else "nonGS")
+        folder.mkdir(parents=True, exist_ok=True)
+        size = 20, wide if k == 15 else 20
+        Image.fromarray(np.full((*size, 3), 9 * k, np.uint8)).save(folder / f"P{k // 2}_PAS_1of1_{k:024x}.png")
+    study = padding.Padding(data=str(tmp_path / "images"), cache=str(tmp_path / "cache"), out=str(tmp_path / "out"))
+    prepared = prepare(study, [].append)
+    assert padding.same_pixels(prepared, prepared.manifest) == (wide == 20)
 
 
 def test_padding_refuses_what_it_would_not_do(tmp_path):
