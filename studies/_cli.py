@@ -110,6 +110,9 @@ def _as_arguments(cls, path, as_written):
     texts = names_of_texts(cls)
     for name, value in options.items():
         name = str(name).replace("-", "_")
+        if name == "quick" and name not in known:
+            of = "homemade, baselines, pretrained or padding"
+            raise InputError(f"--config {path} is of {of}, not of compare: repeat it with the command that wrote it")
         if name not in known:
             raise InputError(f"--config {path}: no option {name!r}, {did_you_mean(name, known)}; correct the file")
         if value is None:
@@ -157,6 +160,52 @@ def open_console():
             super().out(*(printable(one, lines=True) for one in objects), **settings)
 
     return Lines() if sys.stdout.isatty() else Lines(width=160)
+
+
+def print_tables(prepared, finished, results, quarantine, console):
+    """Print the tables of a run: its arms, and what else was asked for.
+
+    Parameters
+    ----------
+    prepared : glomfeat.comparison.prepare.Prepared
+    finished, results, quarantine
+        As `glomfeat.comparison.compare.compare` returns them.
+    console : rich.console.Console
+
+    Returns
+    -------
+    prices, cohorts : pandas.DataFrame or None
+        The tables of the leak price and of cohorts, if there are any.
+    whole : bool
+        Whether all trials are done, no image was set aside, and each metric gave numbers.
+    """
+    from glomfeat.results.leak_price import print_leak_price, read_leak_price
+    from glomfeat.results.learning_curve import lines_on_gaps, read_learning_curve
+    from glomfeat.results.show import print_table
+    from glomfeat.results.sites import print_sites
+    from glomfeat.results.user_metrics import lacks_numbers
+
+    study, prices, cohorts = prepared.study, None, None
+    print_table(results, finished.title, console)
+    if finished.left_out:
+        print_sites(finished.sites, console, study.show_names)
+    whole = (results["status"] == "done").all() and not quarantine and not lacks_numbers(results, prepared.metrics)
+    if study.leak_price:
+        prices = read_leak_price(study.out)
+        print_leak_price(prices, console)
+        whole &= (prices["status"] == "done").all()
+    if study.learning_curve:
+        gaps = lines_on_gaps(read_learning_curve(study.out))
+        for line in gaps:
+            console.out(line)
+        whole &= not gaps
+    if finished.cohorts:
+        from glomfeat.results.external import print_external
+
+        cohorts = finished.external.results
+        print_external(cohorts, results, console)
+        whole &= (cohorts["status"] == "done").all() and finished.external.aside.empty
+    return prices, cohorts, whole
 
 
 def end_with_report(study, results, console, finished=None):

@@ -8,13 +8,16 @@ from pathlib import Path
 
 from glomfeat.comparison.options import Study
 from glomfeat.core.atomic import written_whole
-from studies._cli import DONE, INCOMPLETE, end_with_report, open_console
+from studies._cli import DONE, INCOMPLETE, end_with_report, open_console, print_tables
 
 QUICK_SAID = "quick: this is not the study"
 QUICK_IMAGES, QUICK_CASES, QUICK_PX = 96, 12, (60, 100)
 QUICK = {"epochs": 1, "folds": 2}
 QUICK_SHRINK = 4  # networks with a side of their own read images of a quarter of it
-CAVEAT = "published: image-level, one split of 577 images; ours: {split}, mean over folds"
+CAVEAT = (
+    "published: image-level, one split of 577 images; "
+    "ours: {split}, AUROC as the mean over folds, the rest over all images"
+)
 COUNTS = ("tn", "fp", "fn", "tp")
 
 
@@ -27,8 +30,8 @@ class OriginalStudy(Study):
     size: int | tuple[int, ...] | None = 224
     """Side in pixels of the square to which all images are resized, with a Lanczos filter."""
     quick: bool = False
-    """One epoch, two folds, few and small images, for a laptop. The output says that it is not the study. Other
-    options that you give are kept."""
+    """One epoch, two folds, few and small images, for a laptop. The output says that it is not the study. Options that
+    differ from their defaults are kept."""
 
 
 def published(names):
@@ -72,9 +75,14 @@ def shorten(study, changes):
     >>> quick.epochs, quick.folds, quick.size
     (1, 3, 64)
     """
-    usual = type(study)()
-    changes = {**QUICK, **changes}
+    usual, changes = type(study)(), _changing(study, changes)
     return replace(study, **{k: v for k, v in changes.items() if getattr(study, k) == getattr(usual, k)})
+
+
+def _changing(study, changes):
+    """What makes this study quick, without what would change nothing in it."""
+    idle = (*(() if study.scheme == "cv" else ("folds",)), *(() if study.nets else ("epochs", "batch", "lr")))
+    return {name: value for name, value in {**QUICK, **changes}.items() if name not in idle}
 
 
 @contextmanager
@@ -135,7 +143,7 @@ def _prepare_quick(study, say, changes):
     for line in [*manifest.said, *(line for line in lines if line not in prepared.manifest.said)]:
         say(line)
     left_out = [name for name in (*study.nets, *study.features) if name not in (*short.nets, *short.features)]
-    set_by = [k for k in {**QUICK, **changes} if k not in ("nets", "features") and getattr(short, k) is not None]
+    set_by = [k for k in _changing(study, changes) if k not in ("nets", "features") and getattr(short, k) is not None]
     what = [f"{k} {getattr(short, k)}" for k in set_by] + [f"{len(manifest)} images", "small pictures"]
     say(f"quick: {', '.join(what)}; left out: {', '.join(left_out) or 'no network or feature'}")
     manifest = replace(manifest, said=(f"{QUICK_SAID}: {manifest.said[0]}", *manifest.said[1:]))
@@ -164,6 +172,8 @@ def caveats(prepared):
     """
     study = prepared.study
     said = [CAVEAT.format(split=prepared.manifest.split.replace("split by", "by"))]
+    if (k := len(prepared.manifest.classes)) > 2:
+        said.append(f"published: two classes; ours: {k}, and the AUROC is the mean of each class against the rest")
     if study.data is None or (Path(study.data) / "phantom.json").is_file():
         said.append("ours is of a phantom, generated cartoons: not comparable with the published figures at all")
     if study.quick:
@@ -197,7 +207,20 @@ def confusions(run, arm):
     return confusions(parts, k)
 
 
-def beside(run, results, known, arm_of):
+def arm_of(row, prepared):
+    """The arm of a published row's network on images that are padded as theirs were; None if there is none."""
+    from glomfeat.core.arms import Arm
+    from glomfeat.models.nets import find_architecture
+
+    free = len(prepared.study.sizes) == 1 or find_architecture(row["name"])
+    for name, view in prepared.read_by_nets.items():
+        alike = view.padding == row["padding"] and not view.stain and (free or view.size == int(row["size"]))
+        if Arm(net=name).network == row["name"] and alike:
+            return f"net:{name}"
+    return None
+
+
+def beside(run, results, known, prepared):
     """A row of the original and a row of ours for each of its figures.
 
     Parameters
@@ -207,8 +230,7 @@ def beside(run, results, known, arm_of):
         As `glomfeat.results.tables.results_table` returns it.
     known : list of dict
         As `published` returns it.
-    arm_of : callable
-        Returns the name of the arm that a published row belongs to.
+    prepared : glomfeat.comparison.prepare.Prepared
 
     Returns
     -------
@@ -217,20 +239,20 @@ def beside(run, results, known, arm_of):
     """
     import pandas as pd
 
-    rows = []
+    rows, two = [], len(run.manifest.classes) == 2
     of_arm = results.set_index("arm")
     for row in known:
-        arm = arm_of(row)
-        if arm not in of_arm.index:
+        arm = arm_of(row, prepared)
+        chosen = row["threshold"] not in ("0.5", "argmax")
+        if arm not in of_arm.index or (chosen and not two):
             continue
         name = arm.removeprefix("net:")
-        chosen = row["threshold"] not in ("0.5", "argmax")
         matrix = confusions(run, arm)[int(chosen)]
         ours = of_arm.loc[arm]
         said = {"net": name, "whose": "published", "decision": row["threshold"] + (" (test set)" if chosen else "")}
         rows.append(said | {key: row[key] for key in ("accuracy", "auroc", *COUNTS, "train_s", "gpu")})
-        at = f"{ours['threshold']:.6g} (inner-valid)" if chosen else "0.5"
-        counts = dict(zip(COUNTS, (f"{value:g}" for value in matrix.ravel()), strict=False)) if len(matrix) == 2 else {}
+        at = f"{ours['threshold']:.6g} (inner-valid)" if chosen else "0.5" if two else "argmax"
+        counts = dict(zip(COUNTS, (f"{value:g}" for value in matrix.ravel()), strict=False)) if two else {}
         figures = {"accuracy": f"{matrix.trace() / matrix.sum():.5f}", "auroc": f"{ours['auroc']:.3f}"}
         train = {"train_s": f"{ours['fit_s']:.2f}"}
         rows.append({"net": name, "whose": "ours", "decision": at, **figures, **counts, **train})
@@ -256,7 +278,7 @@ def print_beside(frame, prepared, console):
     with written_whole(Path(prepared.study.out).expanduser() / "published.csv") as part:
         frame.to_csv(part, index=False)
     if frame.empty:
-        console.out("the original study published nothing on these networks")
+        console.out("no published figure belongs to these arms")
         return
     empty = [column for column in (*COUNTS, "auroc", "gpu") if not frame[column].any()]
     print_rows(frame.drop(columns=empty), "published beside ours", console)
@@ -264,12 +286,7 @@ def print_beside(frame, prepared, console):
         console.out(said)
 
 
-def arm_of_net(row):
-    """The arm with the name of a published row's network."""
-    return f"net:{row['name']}"
-
-
-def run_original(study, changes, show=None, names=None, arm_of=arm_of_net):
+def run_original(study, changes, show=None, known=None):
     """Run a study of the original: the comparison, its table, and the published figures beside it.
 
     Parameters
@@ -279,18 +296,15 @@ def run_original(study, changes, show=None, names=None, arm_of=arm_of_net):
         Changes that make the study quick, besides `QUICK`.
     show : callable, optional
         Called with the console, the prepared study and the run, after the tables.
-    names : collection of str, optional
-        Names of published figures, see `published`; the study's networks if left out.
-    arm_of : callable
-        As in `beside`.
+    known : list of dict, optional
+        The published figures, as `published` returns them; those of the study's networks if left out.
 
     Returns
     -------
     int
-        Exit status: 0 done, 1 some trials failed or images were set aside.
+        Exit status: 0 done, 1 some trials failed, images were set aside, or a metric gave no number.
     """
     from glomfeat.comparison.compare import compare
-    from glomfeat.results.show import print_table
 
     console = open_console()
     with saying_so(study, console):
@@ -301,9 +315,9 @@ def run_original(study, changes, show=None, names=None, arm_of=arm_of_net):
             print_plan(prepared, console)
             return DONE
         run, results, quarantine = compare(prepared, console.out)
-        print_table(results, run.title, console)
-        print_beside(beside(run, results, published(names or prepared.study.nets), arm_of), prepared, console)
+        *_, whole = print_tables(prepared, run, results, quarantine, console)
+        print_beside(beside(run, results, known or published(study.nets), prepared), prepared, console)
         if show:
             show(console, prepared, run)
         end_with_report(prepared.study, results, console, run)
-    return DONE if (results["status"] == "done").all() and not quarantine else INCOMPLETE
+    return DONE if whole else INCOMPLETE

@@ -16,7 +16,8 @@ def sample(manifest, images, seed, holders=4):
         How many images are wanted; there can be more, because the last case is kept whole.
     seed : int
     holders : int
-        Least number of kept cases that hold each class, as far as there are so many.
+        Least number of kept cases that hold each class, as far as there are so many; in each part, if a column of the
+        data splits them.
 
     Returns
     -------
@@ -32,12 +33,15 @@ def sample(manifest, images, seed, holders=4):
     """
     if len(manifest) <= images:
         return manifest
-    held = pd.crosstab(manifest.table["case"], manifest.table["label"])
+    kinds = manifest.table["label"]
+    if "given" in manifest.table:
+        kinds = manifest.table.groupby(["given", "label"], dropna=False).ngroup()
+    held = pd.crosstab(manifest.table["case"], kinds)
     order = held.index[np.random.default_rng(seed).permutation(len(held))]
     kept = []
-    for label in manifest.table["label"].value_counts().index[::-1]:  # the rarest class first
-        having = [case for case in kept if held.loc[case, label]]
-        kept += [case for case in order if held.loc[case, label] and case not in kept][: max(0, holders - len(having))]
+    for kind in kinds.value_counts().index[::-1]:  # the rarest first
+        having = [case for case in kept if held.loc[case, kind]]
+        kept += [case for case in order if held.loc[case, kind] and case not in kept][: max(0, holders - len(having))]
     count = held.sum(axis=1)
     for case in order.difference(kept, sort=False):
         if count[kept].sum() >= images:

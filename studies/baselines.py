@@ -1,5 +1,6 @@
 """The twelve baselines of the original study, and an automatic version of the procedure that led to them."""
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +30,10 @@ CHOSEN = (
 CAPTION = (
     "inner valid: cases of the first fold's training part, never its test rows; "
     "figures are of the last epoch, the training loss is of augmented images"
+)
+COMPARED = (  # options of a comparison that growing does not read
+    *("nets", "features", "reducers", "heads", "ensembles", "repeats", "threshold", "calibration", "leak_price"),
+    *("learning_curve", "perturb", "subgroups", "reference", "margin", "test", "save_models"),
 )
 PARTS = ("inner_valid_auroc", "inner_valid_loss", "train_loss")
 
@@ -305,7 +310,10 @@ def run_growth(study):
 
     from glomfeat.comparison.fold_stains import is_drawn
     from glomfeat.comparison.folder import open_out
+    from glomfeat.comparison.no_effect import lines_on_no_effect
+    from glomfeat.comparison.own_table import written
     from glomfeat.core.errors import InputError
+    from glomfeat.core.settings import write_settings
     from glomfeat.data.splits import make_folds
     from glomfeat.features.extract import extract
     from glomfeat.results.journal import Journal
@@ -314,15 +322,18 @@ def run_growth(study):
     console = open_console()
     with saying_so(study, console):
         prepared = prepare_original(study, console.out, QUICK)
-        study, out = prepared.study, Path(prepared.study.out).expanduser()
+        given, study, out = study, prepared.study, Path(prepared.study.out).expanduser()
         if is_drawn(prepared.preprocess):
             raise InputError("--grow judges on a single fold: give pas, he or an image file as --stain-reference")
+        for line in lines_on_no_effect(prepared, given, dict.fromkeys(COMPARED, lambda *_: "--grow compares no arms")):
+            console.out(line)
         if study.dry_run:
             console.out(f"growing trains at most {MAX_STEPS} networks, one after the other")
             return DONE
         settings = prepared.net_settings(RECIPE) | {"classes": len(prepared.manifest.classes)}
         view = replace(prepared.preprocess, size=settings["side"])
         open_out(prepared)
+        write_settings(written(replace(prepared, study=replace(study, grow=False))), out / "study.yaml")
         extracted = extract(prepared.manifest, [], view, prepared.store, study.jobs, study.on_error, [view])
         pixels, manifest = extracted.pixels[view], extracted.manifest
         folds = make_folds(manifest, study.scheme, study.folds, study.repeats, study.seed)
@@ -336,9 +347,9 @@ def run_growth(study):
         title = replace(prepared, manifest=manifest).title
         print_rows(shorter(table), f"growing a network; {title}", console, CAPTION)
         grown = table.loc[table["kept"], "candidate"].iloc[-1]
-        data = f" {study.data}" if study.data else ""
+        again = "--config", str(out / "study.yaml"), "--nets", grown, RECIPE, "--out", f"{out}-grown"
         console.out(f"grown: {grown}")
-        console.out(f"compare it on all folds: python -m studies.baselines{data} --nets {grown} {RECIPE} --out OUT")
+        console.out(f"compare it on all folds: {shlex.join(['python', '-m', 'studies.baselines', *again])}")
         console.out(CHOSEN)
         console.out(f"table: {out / 'growth.csv'}")
     return INCOMPLETE if extracted.quarantine else DONE

@@ -39,6 +39,8 @@ def main(arguments):
     options = parse_options(Options, arguments, "python -m studies.check")
     if not options.parts and not options.names:
         raise InputError("name a part to check, such as mylab:lda; --names prints what the library has")
+    if not options.timeout > 0:
+        raise InputError(f"--timeout is {options.timeout:g}: a number of seconds above 0")
 
     from glomfeat.checks.parts import check_part, find_part, names_of
     from glomfeat.core.installed import missing_for_networks

@@ -1,7 +1,7 @@
 """The main job: compare every feature, reducer and head on one set of folds, and print the table of results."""
 
 from glomfeat.comparison.options import Study
-from studies._cli import DONE, INCOMPLETE, end_with_report, open_console, parse_options, run_main
+from studies._cli import DONE, INCOMPLETE, end_with_report, open_console, parse_options, print_tables, run_main
 
 
 def main(arguments):
@@ -17,11 +17,6 @@ def main(arguments):
     from glomfeat.comparison.compare import compare
     from glomfeat.comparison.folder import journal_of
     from glomfeat.comparison.prepare import prepare
-    from glomfeat.results.leak_price import print_leak_price, read_leak_price
-    from glomfeat.results.learning_curve import lines_on_gaps, read_learning_curve
-    from glomfeat.results.show import print_table
-    from glomfeat.results.sites import print_sites
-    from glomfeat.results.user_metrics import lacks_numbers
 
     console = open_console()
     journal = None if study.dry_run else journal_of(study)
@@ -33,26 +28,7 @@ def main(arguments):
         _say_phantom(study, console)
         return DONE
     finished, results, quarantine = compare(prepared, console.out, journal)
-    print_table(results, finished.title, console)
-    if finished.left_out:
-        print_sites(finished.sites, console, study.show_names)
-    whole = (results["status"] == "done").all() and not quarantine and not lacks_numbers(results, prepared.metrics)
-    prices = cohorts = None
-    if study.leak_price:
-        prices = read_leak_price(prepared.study.out)
-        print_leak_price(prices, console)
-        whole &= (prices["status"] == "done").all()
-    if study.learning_curve:
-        gaps = lines_on_gaps(read_learning_curve(prepared.study.out))
-        for line in gaps:
-            console.out(line)
-        whole &= not gaps
-    if finished.cohorts:
-        from glomfeat.results.external import print_external
-
-        cohorts = finished.external.results
-        print_external(cohorts, results, console)
-        whole &= (cohorts["status"] == "done").all() and finished.external.aside.empty
+    prices, cohorts, whole = print_tables(prepared, finished, results, quarantine, console)
     for sentence in _answer(study, finished, prices, cohorts):
         console.out(sentence)
     end_with_report(prepared.study, results, console, finished)

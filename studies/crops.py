@@ -65,6 +65,8 @@ def main(arguments):
 
     from pathlib import Path
 
+    import pandas as pd
+
     from glomfeat.core.locks import alone_in
     from glomfeat.core.settings import write_settings
     from glomfeat.data.slides.crops import cases_of, make_crops, pair_up
@@ -78,6 +80,9 @@ def main(arguments):
         write_settings(asdict(options), out / "study.yaml")
         made, bad = make_crops(pairs, alone, cases, cut, options.classes, out, options.unclassified)
     console.out(f"{out / 'manifest.csv'}: {made} crops of {len(pairs)} slides of {len(set(cases.values()))} cases")
+    named = {*pd.read_csv(out / "manifest.csv", dtype=str)["path"]}
+    if others := sum(path.relative_to(out).as_posix() not in named for path in out.glob("*/*.png")):
+        console.out(f"other PNGs in {out}: {others}; name {out / 'manifest.csv'} as DATA, to leave them out")
     if bad:
         console.out(f"{out / 'quarantine.csv'}: {bad} annotations without a crop, with the reasons")
     return INCOMPLETE if bad or not made else DONE

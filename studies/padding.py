@@ -6,7 +6,7 @@ from pathlib import Path
 from glomfeat.comparison.options import Paddings
 from glomfeat.core.arms import StudyError
 from studies._cli import parse_options, run_main
-from studies._original import OriginalStudy, print_rows, run_original
+from studies._original import OriginalStudy, print_rows, published, run_original
 
 NETS = ("homemade-128", "homemade-224")
 PADDINGS = ("white", "zero", "edge", "reflect")
@@ -71,6 +71,29 @@ def paired(run, reference=REFERENCE):
     return frame.assign(p=holm(frame["p"]))
 
 
+def same_pixels(prepared, manifest):
+    """Whether all paddings show the same pixels, because every image is opaque and square.
+
+    Parameters
+    ----------
+    prepared : glomfeat.comparison.prepare.Prepared
+    manifest : Manifest
+
+    Returns
+    -------
+    bool
+    """
+    from sklearn.utils import gen_batches
+
+    from glomfeat.comparison.extraction import extract_for
+
+    side = min(view.size for view in prepared.views_of_nets)
+    views = [view for view in dict.fromkeys(prepared.views_of_nets) if view.size == side]
+    first, *others = (extract_for(prepared, manifest, [], views).pixels[view] for view in views)
+    rows = [*gen_batches(len(manifest), 64)]
+    return all((first[part] == other[part]).all() for part in rows for other in others)
+
+
 def _check(study):
     if REFERENCE not in study.paddings or len(study.paddings) < 2:
         asked = " ".join(study.paddings)
@@ -100,11 +123,11 @@ def main(arguments):
         texts = {column: differences[column].map("{:.3f}".format) for column in COLUMNS[3:7]}
         shown = differences.assign(**texts)
         print_rows(shown, "AUROC against white: paired over cases, p adjusted by Holm", console)
+        if len(differences) and same_pixels(prepared, run.manifest):
+            console.out("all images are opaque and square: paddings show the same pixels, and differ by chance alone")
 
-    def arm_of(row):
-        return f"net:homemade-{row['size']}@{row['padding']}"
-
-    return run_original(study, {}, show, ["padding-study"], arm_of)
+    known = [row | {"name": f"homemade-{row['size']}"} for row in published(["padding-study"])]
+    return run_original(study, {}, show, known)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ def _ranked(y, score, weights):
 
 def _in_blocks(metric, y, score, weights):
     """Apply a metric to rows of weights block by block, so that memory does not grow with the replicates."""
+    if not len(y):
+        return np.full(len(weights), np.nan)
     step = max(1, BLOCK // len(y))
     with np.errstate(invalid="ignore", divide="ignore"):
         blocks = [metric(y, score, weights[k : k + step]) for k in range(0, len(weights), step)]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from glomfeat.core.errors import InputError
-from studies._cli import DONE, open_console, parse_options
+from studies._cli import DONE, at_least, open_console, parse_options
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ def main(arguments):
     from dataclasses import asdict
     from pathlib import Path
 
+    from glomfeat.comparison.no_effect import lines_on_no_effect
     from glomfeat.core.atomic import write_text
     from glomfeat.core.locks import alone_in
     from glomfeat.core.settings import write_settings
@@ -70,8 +71,11 @@ def main(arguments):
         raise InputError(f"{both} are simulations of their own: ask for one of them")
     if options.retrain and not 4 <= options.folds <= 10:
         raise InputError(f"--folds is {options.folds}: --retrain takes 4 to 10, which serve each other as inner folds")
+    at_least(options, simulations=1, replicates=2, folds=2, cases=2, jobs=1)
     simulate = _few if options.few else _best_of if options.best_of else _limits
     console, out = open_console(), Path(options.out).expanduser()
+    for line in lines_on_no_effect(None, options, NEEDS):
+        console.out(line)
     with alone_in(out, "--out"):
         name, frame, shown = simulate(options, console.out)
         save_table(frame, out / f"{name}.csv")
@@ -80,6 +84,24 @@ def main(arguments):
     console.out(shown)
     console.out(f"tables: {out}")
     return DONE
+
+
+def _own_cases(_, options):
+    return "--few makes cases and folds of its own" if options.few else ""
+
+
+def _no_bootstrap(_, options):
+    return "no bootstrap is judged" if options.few or options.retrain else ""
+
+
+NEEDS = {  # why an option has no effect; empty if it has one
+    "labels": _own_cases,
+    "folds": _own_cases,
+    "groups": lambda _, options: _own_cases(_, options) or ("" if options.labels else "it is for --labels"),
+    "cases": lambda _, options: _own_cases(_, options) or ("--labels gives the cases" if options.labels else ""),
+    "replicates": _no_bootstrap,
+    "head": lambda _, options: "" if options.retrain else "it is for --retrain",
+}
 
 
 def _few(options, say):
@@ -93,7 +115,7 @@ def _best_of(options, say):
     from studies.coverage.run import best_to_markdown, read_structure, simulate_best, title_of
     from studies.coverage.simulate import SCENARIOS
 
-    structure = read_structure(options)
+    structure = read_structure(options, say)
     frame = simulate_best(options, structure, SCENARIOS, say)
     return "best_of", frame, best_to_markdown(frame, title_of(structure))
 
@@ -102,7 +124,7 @@ def _limits(options, say):
     from studies.coverage.run import read_structure, simulate, title_of, to_markdown
     from studies.coverage.simulate import SCENARIOS
 
-    structure = read_structure(options)
+    structure = read_structure(options, say)
     if options.retrain:
         from studies.coverage.retrain import RETRAINED, simulate_studies
 

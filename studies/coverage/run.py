@@ -2,6 +2,7 @@
 
 from functools import partial
 from itertools import product
+from pathlib import Path
 from time import perf_counter
 
 import joblib
@@ -14,7 +15,10 @@ from glomfeat.core.seeds import seed_for
 from glomfeat.core.words import markdown_table
 from glomfeat.core.workers import Call, side_by_side
 from glomfeat.data.cases import find_cases
+from glomfeat.data.labels.classes import labelled, one_row_each, one_spelling, order_classes
+from glomfeat.data.problems import complain
 from glomfeat.data.splits import deal
+from glomfeat.data.tables.columns import USUAL
 from glomfeat.data.tables.read import LABEL_COLUMNS, NAME_COLUMNS, find_column, read_frame
 from studies.coverage.best_of import HOLM, MAX_T, UNCHOSEN, judge_best
 from studies.coverage.simulate import ALPHA, Structure, judge, make_twin, true_values
@@ -25,8 +29,14 @@ COVERAGE, ALARMS = "coverage", "false alarms"
 COPIES = 6  # copies of the replicates by image, in float64, that a simulation holds
 
 
-def read_structure(options):
+def read_structure(options, say=None):
     """Labels, cases and folds of the data set or of its generated twin; the images themselves are not needed.
+
+    Parameters
+    ----------
+    options : Coverage
+    say : callable, optional
+        Called with each line on how the table was read.
 
     Returns
     -------
@@ -34,31 +44,42 @@ def read_structure(options):
 
     Raises
     ------
-    InputError
+    InputError, ManifestError
         The CSV cannot be read, has no cases or not exactly two classes, or its cases cannot be dealt to folds.
     """
+    positive = ""
     if options.labels is None:
         labels, cases = make_twin(options.cases, options.seed)
     else:
-        frame = read_frame(options.labels)
-        name, label = find_column(frame, NAME_COLUMNS), find_column(frame, LABEL_COLUMNS)
-        if name is None or label is None:
-            raise InputError(f"{options.labels} must name images in a column name and their classes in a column label")
-        found = find_cases(frame.rename(columns={name: "name"}), options.groups)
-        if found.problems:
-            raise InputError(f"{options.labels}: " + "; ".join(what for what, _ in found.problems))
-        classes, labels = np.unique(frame[label].to_numpy(str), return_inverse=True)
-        if len(classes) != 2:
-            raise InputError(f"{options.labels} holds {len(classes)} classes: scores are drawn for two")
-        cases = np.unique(found.cases["case"].to_numpy(str), return_inverse=True)[1]
+        labels, cases, positive = _read_labels(Path(options.labels).expanduser(), options.groups, say)
     shares = [1 / options.folds] * options.folds
-    return Structure(labels, cases, deal(labels, cases, shares, seed_for(options.seed, "folds", 0)))
+    return Structure(labels, cases, deal(labels, cases, shares, seed_for(options.seed, "folds", 0)), positive)
+
+
+def _read_labels(path, groups, say):
+    """The labels and cases that a table gives, read as a study reads it, and the name of the positive class."""
+    frame, notes, problems = read_frame(path), [], []
+    if find_column(frame, NAME_COLUMNS) is None or find_column(frame, LABEL_COLUMNS) is None:
+        raise InputError(f"{path} must name images in a column name and their classes in a column label")
+    frame = one_row_each(labelled(path, notes=notes, frame=frame), problems, USUAL, notes, path.name)
+    if (blank := frame["raw"] == "").any():
+        problems.append(("images without a label", frame["name"][blank].tolist()))
+    found, classes = find_cases(frame, groups), one_spelling(frame["raw"], notes)
+    ordered = order_classes(set(classes), None, problems)
+    complain(path, problems + found.problems)
+    if len(ordered) != 2:
+        raise InputError(f"{path} holds {len(ordered)} classes: scores are drawn for two")
+    for line in notes if say else []:
+        say(line)
+    cases = np.unique(found.cases["case"].to_numpy(str), return_inverse=True)[1]
+    return (classes == ordered[-1]).to_numpy(np.int64), cases, ordered[-1]
 
 
 def title_of(structure):
     """The number of cases, how many images they have, and the share of positives, in words."""
-    sizes, positive = np.bincount(structure.cases), 100 * structure.labels.mean()
-    return f"{len(sizes)} cases of {sizes.min()} to {sizes.max()} images, {positive:.0f} % positive"
+    sizes, share = np.bincount(structure.cases), 100 * structure.labels.mean()
+    named = f" ({structure.positive})" if structure.positive else ""
+    return f"{len(sizes)} cases of {sizes.min()} to {sizes.max()} images, {share:.0f} % positive{named}"
 
 
 def simulate(options, structure, scenarios, say=None):

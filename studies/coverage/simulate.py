@@ -59,11 +59,12 @@ SCENARIOS = (
 
 @dataclass(frozen=True)
 class Structure:
-    """The label, case and fold of each image."""
+    """The label, case and fold of each image, and the name of the positive class, if it has one."""
 
     labels: np.ndarray
     cases: np.ndarray
     folds: np.ndarray
+    positive: str = ""
 
 
 def make_twin(cases=215, seed=0):

@@ -399,6 +399,12 @@ def test_sizes_that_tell_the_class_are_a_warning():
     assert dict(finding.figures)["auroc longer side"] == 1
 
 
+def test_sizes_of_a_single_case_have_no_limits():
+    sizes = np.array([[50, 50], [60, 50], [90, 80], [99, 98]])
+    (finding,) = check_sizes(manifest_of([0, 0, 1, 1], list("aaaa")), sizes)
+    assert finding.severity == "warning" and "longer side alone 1.00 (nan to nan)" in finding.what
+
+
 def test_a_file_of_several_frames_and_one_with_a_wrong_suffix_are_odd(tmp_path):
     frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "two.tif", save_all=True, append_images=frames[1:])

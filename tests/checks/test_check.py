@@ -280,6 +280,9 @@ def test_the_command_says_it_and_ends_so(capsys):
         ([], "name a part to check, such as mylab:lda"),
         (["logrg"], "no part is called 'logrg': did you mean 'logreg', '"),
         (["logreg", "--kind", "net"], "no net is called 'logreg': "),
+        (["dice", "--kind", "metric"], "no metric is called 'dice': your own: module:function"),
+        (["logreg", "--timeout", "0"], "--timeout is 0: a number of seconds above 0"),
+        (["logreg", "--timeout", "nan"], "--timeout is nan: a number of seconds above 0"),
         (["helpers.badparts:lda"], "part 'helpers.badparts:lda': helpers.badparts has no function 'lda'; "),
         (
             ["nowhere:lda"],

@@ -83,6 +83,7 @@ def test_texts_of_a_file_may_begin_with_a_dash(tmp_path):
     ("content", "said"),
     [
         ("fold: 5", "no option 'fold', did you mean 'folds'?"),
+        ("folds: 5\nquick: false", "is of homemade, baselines, pretrained or padding, not of compare: repeat it with"),
         ("", "is empty: give the study.yaml that a run wrote"),
         ("- 5", "must hold names and values, such as folds: 5"),
         ("a: [", "cannot be read"),

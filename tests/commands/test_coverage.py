@@ -10,7 +10,8 @@ from helpers.running import refusal
 from scipy.stats import t as student
 from sklearn import metrics as sk
 
-from glomfeat.core.errors import InputError
+from glomfeat.comparison.no_effect import lines_on_no_effect
+from glomfeat.core.errors import InputError, UserError
 from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.scores import ece
 from glomfeat.models.heads.built_in import make_head
@@ -38,6 +39,7 @@ from studies.coverage.run import (
     read_structure,
     simulate,
     simulate_best,
+    title_of,
     to_markdown,
 )
 from studies.coverage.simulate import (
@@ -228,17 +230,51 @@ def test_the_table_shows_rates_in_per_cent(small):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name,label\na_1.png,0\n", "names that hold no case"),
+        ("name,label\na_1.png,0\n", "name that hold no case"),
         ("name,size\nP1.png,3\n", "must name images in a column name and their classes in a column label"),
         ("name,label,case\na,0,A\nb,1,B\nc,2,C\n", "holds 3 classes: scores are drawn for two"),
         ("name,label,case\na,0,A\nb,1,B\n", "is in 1 case, 5 parts need 5"),
+        ("name,label,case\na,1,A\nb,,B\n", "1 image without a label: b"),
+        ("name,label,case\na,0,A\na,1,A\n", "1 row of images under two labels: a"),
     ],
 )
-def test_what_cannot_be_read_is_said(tmp_path, capsys, text, message):
+def test_what_cannot_be_read_is_said(tmp_path, text, message):
     path = tmp_path / "labels.csv"
     path.write_text(text)
-    assert message in refusal(coverage.main, capsys, "--labels", path, "--out", tmp_path / "out")
+    with pytest.raises(UserError, match=message):
+        coverage.main(["--labels", str(path), "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
+
+
+def test_classes_and_images_are_those_of_a_study(tmp_path):
+    path, said = tmp_path / "labels.csv", []
+    table = pd.DataFrame({"name": [f"{k}.png" for k in range(24)], "case": [f"P{k % 6}" for k in range(24)]})
+    table["label"] = np.where(np.arange(24) % 3 == 0, "globally_sclerotic", "non_globally_sclerotic")
+    pd.concat([table, table[:5]]).to_csv(path, index=False)
+    structure = read_structure(Coverage(labels=str(path), folds=2), said.append)
+    assert structure.labels.tolist() == [1, 0, 0] * 8 and np.bincount(structure.cases).tolist() == [4] * 6
+    assert title_of(structure) == "6 cases of 4 to 4 images, 33 % positive (globally_sclerotic)"
+    assert said == ["5 rows of labels.csv repeat an image: left out"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"few": True, "labels": "a.csv", "cases": 30}, ["--labels a.csv and --cases 30 change nothing: --few makes"]),
+        ({"retrain": True, "head": "svm", "replicates": 20}, ["--replicates 20 changes nothing: no bootstrap"]),
+        ({"head": "svm", "replicates": 20}, ["--head svm changes nothing: it is for --retrain"]),
+        ({"labels": "a.csv", "groups": "case", "cases": 30}, ["--cases 30 changes nothing: --labels gives the cases"]),
+    ],
+)
+def test_a_line_names_options_that_a_simulation_does_not_read(options, said):
+    found = lines_on_no_effect(None, Coverage(**options), coverage.NEEDS)
+    assert [line[: len(start)] for line, start in zip(found, said, strict=True)] == said
+
+
+@pytest.mark.parametrize("option", ["simulations", "replicates", "folds", "cases", "jobs"])
+def test_numbers_that_nothing_can_be_drawn_with_are_refused(tmp_path, capsys, option):
+    said = refusal(coverage.main, capsys, f"--{option}", "0", "--out", tmp_path / "out")
+    assert f"--{option} is 0: at least" in said and not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

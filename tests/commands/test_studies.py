@@ -1,24 +1,33 @@
 """The studies of the original: quick runs, what was published beside ours, growing, padding, layers as a name."""
 
 import csv
+import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
+from helpers.runs import GOOD, make_run, of_arm
+from PIL import Image
 
 from glomfeat.comparison.options import Study
+from glomfeat.comparison.prepare import prepare
 from glomfeat.core.plugins import PluginError
 from glomfeat.data.manifest import read_manifest
+from glomfeat.data.phantom import Phantom, make_phantom
 from glomfeat.data.splits import fold_rows, make_folds
 from glomfeat.models.nets import ARCHITECTURES, check_net, find_architecture, net_side
 from glomfeat.models.nets.build import build, count
 from glomfeat.models.nets.network import Network
+from glomfeat.results.tables import results_table
 from studies import _original, baselines, homemade, padding, pretrained
+from studies._cli import parse_options
 from studies._original import QUICK_SAID, OriginalStudy, published, shorten
 from studies._sample import sample
 
@@ -71,7 +80,7 @@ def test_a_quick_study_prints_the_published_beside_ours(tmp_path, capsys, study,
     lines = said.strip().splitlines()
     assert lines[0].strip() == lines[-1].strip() == QUICK_SAID
     assert QUICK_SAID in (out / "results.md").read_text()
-    assert "published: image-level, one split of 577 images; ours: by case, mean over folds" in said
+    assert "published: image-level, one split of 577 images; ours: by case, AUROC as the mean over folds, " in said
     assert "not comparable with the published figures at all" in said
     left_out = set() if "--nets" in more else set(study.NETS) - set(nets)  # what is asked for leaves nothing out
     assert all(name in said.split("left out: ")[1].splitlines()[0] for name in left_out)
@@ -108,6 +117,37 @@ def test_homemade_shows_both_matrices_and_writes_roc_points(tmp_path, capsys, wi
         assert area == pytest.approx(trials.loc[(arm, fold), "auroc"])
 
 
+@pytest.mark.parametrize(
+    ("options", "arm"),
+    [
+        ({}, "net:homemade-128"),
+        ({"padding": ("white", "zero")}, "net:homemade-128@white"),
+        ({"stain": ("macenko", "none")}, "net:homemade-128@none"),
+        ({"size": (64, 224)}, "net:homemade-128"),
+        ({"padding": "zero"}, None),
+        ({"stain": "macenko"}, None),
+        ({"tta": 8}, None),
+    ],
+)
+def test_published_figures_are_beside_arms_that_read_such_images(phantom_folder, tmp_path, options, arm):
+    """The published network read white padding, no normalised stain, and each image once."""
+    prepared = prepare(homemade.Homemade(data=str(phantom_folder), out=str(tmp_path / "out"), **options), [].append)
+    row = published(["homemade-128"])[0]
+    assert row["padding"] == "white" and _original.arm_of(row, prepared) == arm
+
+
+def test_three_classes_are_called_by_the_largest_score_and_say_so_beside_two(monkeypatch):
+    run = make_run(classes=3)
+    monkeypatch.setattr(_original, "arm_of", lambda row, prepared: GOOD)
+    table = _original.beside(run, results_table(run), published(["homemade-128"]), None)
+    assert table["decision"].tolist() == ["0.5", "argmax"]
+    found = of_arm(run, GOOD)
+    right = np.concatenate([score.argmax(axis=1) == label for label, score, _ in found])
+    assert table["accuracy"].tolist() == ["0.97574", f"{right.mean():.5f}"]
+    said = _original.caveats(SimpleNamespace(study=homemade.Homemade(data="images"), manifest=run.manifest))
+    assert said[1] == "published: two classes; ours: 3, and the AUROC is the mean of each class against the rest"
+
+
 @pytest.mark.slow
 def test_a_quick_study_is_repeated_from_its_yaml(tmp_path, capsys, without_report):
     assert run_quick(baselines, tmp_path, "--nets", "baseline-1", "--epochs", "2") == 0
@@ -133,6 +173,20 @@ def test_quick_keeps_what_is_given():
     study = shorten(pretrained.Pretrained(folds=3, nets=("compact",)), pretrained.QUICK)
     assert (study.folds, study.epochs, study.size, study.nets) == (3, 1, 64, ("compact",))
     assert study.features == pretrained.QUICK["features"]
+    assert shorten(pretrained.Pretrained(scheme="given:split"), {}).folds == 5  # which folds would not change
+    assert shorten(pretrained.Pretrained(nets=()), {}).epochs is None
+
+
+def test_a_sample_holds_each_class_in_each_part_of_a_given_split(phantom_folder):
+    manifest = read_manifest(phantom_folder)
+    cases = sorted(set(manifest.table["case"]))
+    part = manifest.table["case"].map(lambda case: "test" if case in cases[:2] else "train")
+    split = replace(manifest, table=manifest.table.assign(given=part))
+    for seed in range(8):
+        drawn = sample(split, 12, seed, holders=1).table
+        assert set(zip(drawn["given"], drawn["label"], strict=True)) == {
+            (p, c) for p in ("train", "test") for c in (0, 1)
+        }
 
 
 def test_a_sample_keeps_whole_cases(phantom_folder):
@@ -156,6 +210,15 @@ def test_a_quick_study_of_own_images_samples_them(phantom_folder, tmp_path, caps
     assert 24 <= len(folds) < 48
     assert len(folds) == manifest["case"].isin(set(folds["case"])).sum()
     assert "drawn from 48 images" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_cohort_is_shown_and_its_unread_images_make_the_run_incomplete(tmp_path, capsys, without_report):
+    there = make_phantom(tmp_path / "there", Phantom(images=16, cases=4, seed=9, min_px=60, max_px=90), 1)
+    next(there.rglob("*.png")).write_bytes(b"no image")
+    assert run_quick(baselines, tmp_path, "--nets", "baseline-1", "--epochs", "1", "--test", f"north={there}") == 1
+    said = capsys.readouterr().out
+    assert "elsewhere: north, 15 images" in said and "1 of 16 images cannot be read" in said
 
 
 @pytest.mark.slow
@@ -185,6 +248,18 @@ def test_paddings_share_folds_and_one_table(tmp_path, capsys):
     # each padding changes the pictures, so it changes the scores
     scores = pd.read_parquet(out / "predictions.parquet").groupby("arm")["score"].apply(tuple)
     assert len({scores[f"net:homemade-128@{way}"] for way in padding.PADDINGS}) == 4
+
+
+@pytest.mark.parametrize("wide", [20, 24])
+def test_paddings_of_square_images_are_told_to_be_one(tmp_path, wide):
+    for k in range(16):
+        folder = tmp_path / "images" / ("GS" if k % 2 else "nonGS")
+        folder.mkdir(parents=True, exist_ok=True)
+        size = 20, wide if k == 15 else 20
+        Image.fromarray(np.full((*size, 3), 9 * k, np.uint8)).save(folder / f"P{k // 2}_PAS_1of1_{k:024x}.png")
+    study = padding.Padding(data=str(tmp_path / "images"), cache=str(tmp_path / "cache"), out=str(tmp_path / "out"))
+    prepared = prepare(study, [].append)
+    assert padding.same_pixels(prepared, prepared.manifest) == (wide == 20)
 
 
 def test_padding_refuses_what_it_would_not_do(tmp_path):
@@ -270,17 +345,24 @@ def test_growing_reads_no_outer_test_row(phantom_folder, few_steps):
 
 
 def test_a_quick_growth_writes_its_steps_and_resumes(tmp_path, capsys, monkeypatch, few_steps):
-    assert run_quick(baselines, tmp_path, "--grow", "--epochs", "2") == 0
+    given = "--grow", "--epochs", "2", "--seed", "3", "--threshold", "youden"
+    assert run_quick(baselines, tmp_path, *given) == 0
     said, out = capsys.readouterr().out, tmp_path / "out"
+    assert "--threshold youden changes nothing: --grow compares no arms" in said
     lines = said.strip().splitlines()
     assert lines[0].strip() == lines[-1].strip() == QUICK_SAID
     written = (out / "growth.csv").read_bytes()
     table = pd.read_csv(out / "growth.csv")
     assert len(table) <= 5 and table["reason"].notna().all()
-    assert f"grown: {table.loc[table['kept'], 'candidate'].iloc[-1]}" in said
+    grown = table.loc[table["kept"], "candidate"].iloc[-1]
+    assert f"grown: {grown}" in said
+    _, again = said.split("compare it on all folds: python -m studies.baselines ")
+    study = parse_options(baselines.Baselines, shlex.split(again.splitlines()[0]), "")
+    assert (study.quick, study.seed, study.epochs, study.grow) == (True, 3, 2, False)  # so that its folds are these
+    assert study.nets == (grown, "baseline-12") and study.out == f"{out}-grown"
     monkeypatch.setattr("glomfeat.models.nets.make_net", lambda *a, **b: pytest.fail("trained again"))
     monkeypatch.setattr("glomfeat.models.nets.net_bytes", lambda *a, **b: 0)
-    assert run_quick(baselines, tmp_path, "--grow", "--epochs", "2") == 0
+    assert run_quick(baselines, tmp_path, *given) == 0
     assert (out / "growth.csv").read_bytes() == written
 
 

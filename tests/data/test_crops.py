@@ -110,12 +110,14 @@ def test_crops_that_are_there_are_kept_and_torn_runs_gone_on_with(data, monkeypa
     assert sorted(path.name for path in found if path.is_file()) == ["manifest.csv", "quarantine.csv", "study.yaml"]
 
 
-def test_other_settings_are_other_crops(data):
+def test_other_settings_are_other_crops(data, capsys):
     path, outline = next((data / "slides").iterdir()), box(0, 0, 20, 20)
     cuts = [Cut(), Cut(0.5), Cut(margin=0.2), Cut(mask="white")]
     names = {name_of(path, "s", outline, cut) for cut in cuts} | {name_of(path, "s", box(0, 0, 20, 21), Cut())}
     assert len(names) == 5 and name_of(path, "s", outline, Cut()) in names
-    assert run(data) == 0 and run(data, "--mpp", "0.5", "--mask", "white") == 0
+    assert run(data) == 0 and "other PNGs" not in capsys.readouterr().out
+    assert run(data, "--mpp", "0.5", "--mask", "white") == 0
+    assert f"other PNGs in {data / 'crops'}: 8; name {data / 'crops' / 'manifest.csv'} as" in capsys.readouterr().out
     table = pd.read_csv(data / "crops" / "manifest.csv")
     assert len(files(data)) == 16 and len(table) == 8
     with Image.open(data / "crops" / table["path"][0]) as crop:

@@ -61,6 +61,7 @@ def test_missing_class_is_nan_without_a_warning():
     assert np.isnan(auroc([1, 1], [0.2, 0.3])) and np.isnan(auroc([0, 0], [0.2, 0.3]))
     assert np.isnan(average_precision([0, 0], [0.2, 0.3])) and np.isnan(average_precision([1, 1], [0.2, 0.3]))
     assert np.isnan(auroc([0, 1], np.eye(3)[:2]))  # class 2 is nowhere
+    assert np.isnan(auroc([], [])) and np.isnan(auroc([], np.zeros((0, 3)), np.zeros((2, 0)))).all()
 
 
 def test_more_classes_are_a_mean_over_one_against_the_rest():

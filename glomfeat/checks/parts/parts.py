@@ -135,8 +135,9 @@ def _registered(name, kind):
     if ":" in name and kind in (None, "net"):
         return Part("net", check_net(name), None)
     lists = LISTS.format(kind) if kind else LISTS.partition(" --kind")[0]
-    known = did_you_mean(name, [name for of in names_of(kind).values() for name in of], lists)
-    raise PluginError(f"no {kind or 'part'} is called {name!r}: {known}; your own: module:function")
+    names = [name for of in names_of(kind).values() for name in of]  # a metric is always the user's own
+    known = f"{did_you_mean(name, names, lists)}; " if names else ""
+    raise PluginError(f"no {kind or 'part'} is called {name!r}: {known}your own: module:function")
 
 
 def _backbone(name):
