@@ -178,7 +178,7 @@ def banners(evaluation):
             (
                 "bad",
                 f"Limits count single {of}.",
-                "Cases are not known, and images of one patient are alike: limits are too narrow.",
+                "Images of one patient are alike: limits that leave out no whole case are too narrow.",
             )
         )
     if judged is not None and judged.beside["reason"]:

@@ -481,6 +481,32 @@ def test_cases_that_only_the_data_tell_give_the_limits_as_if_the_labels_told_the
     assert judge(table, halves[1], "auto", ABOUT, facts=halves[0]).figures.equals(expected.figures)
 
 
+def test_an_image_of_no_known_case_is_left_out_and_the_others_keep_limits_by_case():
+    rng, cases = np.random.default_rng(1), np.repeat(["P1", "P2", "P3", "P4"], 5)
+    names = np.array([f"r{k:02d}" for k in range(20)])
+    labels = pd.DataFrame({"name": names, "label": np.tile([0, 1, 1, 0, 1], 4), "patient": cases})
+    table = predicted(rng.random(20)).assign(name=names)
+    holed = labels.assign(patient=np.where(np.isin(names, ["r03", "r17"]), "", cases))
+    found = judge(table, holed, "auto", ABOUT)
+    whole = labels[~labels["name"].isin(["r03", "r17"])]
+    assert found.figures.equals(judge(table, whole, "auto", ABOUT).figures)
+    assert found.by_case and found.cases == 4 and found.images == found.confusion.sum() == 18
+    assert "2 files of no known case are not counted: --groups none counts all, without cases" in found.notes
+    few = judge(table, labels.assign(patient=np.where(names < "r10", cases, "")), "auto", ABOUT)
+    assert not few.by_case and few.images == 20
+    assert few.notes[0].startswith(
+        "limits are of single images, because only 10 of 20 have a case with --groups 'auto'"
+    )
+
+
+def test_limits_do_not_depend_on_the_order_of_labels():
+    """Very many images without cases are left out in groups, dealt at random."""
+    table = predicted(np.random.default_rng(2).random(501))
+    labels = pd.DataFrame({"name": table["name"], "label": np.arange(501) % 3 % 2})
+    shuffled = labels.sample(frac=1, random_state=0)
+    assert judge(table, labels, "none", ABOUT).figures.equals(judge(table, shuffled, "none", ABOUT).figures)
+
+
 def test_labels_are_names_of_classes_or_their_numbers(tmp_path):
     path, names = tmp_path / "labels.csv", ["a/1.png", "b/2.png", "3.png"]
     path.write_text("name,ground truth\n1.png,well\nb/2.png,ill\n3.png,\n4.png,ill\n")
