@@ -312,11 +312,17 @@ def _read(out, bundle):
 def _report(options, bundle, given, facts, labels, notes, predicted, out, console):
     """Write the report and the tables of percentages, and print what they say."""
     from glomfeat.bundle.against_labels import LabelsError, judge
+    from glomfeat.bundle.images_given import facts_of_folders
     from glomfeat.bundle.in_cases import cases_apart, in_cases
     from glomfeat.report.evaluation import Evaluation, answer, banners
     from glomfeat.report.evaluation_page import write_evaluation
 
     groups, judged, notes = options.groups or bundle.about["trained_on"]["groups"], None, list(notes)
+    if facts is None:
+        said = len(notes)
+        facts = facts_of_folders(given, labels, bundle.about["classes"], groups, notes, options.show_names)
+        for line in notes[said:]:
+            console.out(line)
     if labels is not None:
         try:
             judged = judge(predicted, labels, groups, bundle.about, unit=given.unit, facts=facts)

@@ -27,7 +27,8 @@ from sklearn.metrics import roc_auc_score
 import glomfeat
 from glomfeat.bundle.against_labels import LabelsError, corrected, judge, read_labels
 from glomfeat.bundle.evaluate import OutputError, list_files, open_output
-from glomfeat.bundle.images_given import files_in, labels_beside
+from glomfeat.bundle.images_given import facts_of_folders, files_in, labels_beside
+from glomfeat.bundle.in_cases import in_cases
 from glomfeat.bundle.inputs import Files
 from glomfeat.core.csvs import read_csv
 from glomfeat.data.labels.corrections import digest_of_name, read_corrections
@@ -144,6 +145,49 @@ def test_class_folders_are_labels_and_an_output_among_the_images_is_none(models,
     scores = scores[~scores["name"].str.startswith("unsure/")]
     truth = scores["name"].str.startswith(classes[1])
     assert f">AUROC</th><td>{roc_auc_score(truth, scores['score']):.3f} " in report
+
+
+@pytest.mark.parametrize("called", [pytest.param("patient", marks=pytest.mark.slow), "P00"])
+def test_folders_give_cases_wherever_the_labels_are(models, tmp_path, capsys, called):
+    table, place, rows = models.extracted.manifest.table, tmp_path / "place", []
+    for k, (path, label) in enumerate(zip(table["path"][:24], table["label"], strict=False)):
+        name = f"{called}{k % 6 + 1}/{k:02d}.png"
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place / name)
+        rows.append({"name": name, "label": models.extracted.manifest.classes[label]})
+    labels, lines, cases = tmp_path / "labels.csv", [], []
+    pd.DataFrame(rows).to_csv(labels, index=False)
+    groups = ["--groups", "folder"] if called == "P00" else []
+    for k, asked in enumerate(([], ["--labels", labels], [])):
+        if k == 2:
+            shutil.copy(labels, place)
+        out = tmp_path / f"e{k}.csv"
+        assert run(models.folders["logreg"], place, "--out", out, *groups, *asked) == 0
+        lines.append([line for line in capsys.readouterr().out.splitlines() if line.startswith("On ")])
+        cases.append(read_csv(tmp_path / f"e{k}_cases.csv")[["case", "images", "percent"]])
+    assert lines[0] == [] and lines[1] == lines[2] and lines[1][0].startswith("On 24 images of six cases")
+    assert cases[0].equals(cases[1]) and cases[1].equals(cases[2]) and (cases[0]["images"] == 4).all()
+
+
+def test_a_table_of_cases_takes_precedence_over_folders(tmp_path):
+    for name in ("patient1/a.png", "patient1/b.png", "patient2/c.png", "patient2/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    files, labels = files_in(tmp_path, True, [], []), pd.DataFrame({"label": [0, 1, 0, 1], "case": list("xxyz")})
+    labels["name"] = files.names
+    for told, expected in ((labels.drop(columns="case"), ["patient1"] * 2 + ["patient2"] * 2), (labels, list("xxyz"))):
+        facts = facts_of_folders(files, told, ["ill", "well"], "auto", [])
+        table = predicted([0.1, 0.2, 0.6, 0.7]).assign(name=files.names)
+        assert in_cases(table, facts, told, "auto")[0]["case"].tolist() == expected
+
+
+def test_class_folders_are_read_if_names_are_not_utf_8(models, tmp_path, capsys):
+    table, classes = models.extracted.manifest.table, models.extracted.manifest.classes
+    for k, (path, label) in enumerate(zip(table["path"][:12], table["label"], strict=False)):
+        (tmp_path / "place" / classes[label]).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tmp_path / "place" / classes[label] / os.fsdecode(b"case%d_\xf6%d.png" % (k % 4, k)))
+    assert run(models.folders["logreg"], tmp_path / "place", "--out", tmp_path / "e.csv") == 0
+    assert "\nOn 12 images of four cases" in capsys.readouterr().out
 
 
 def test_a_table_that_names_images_is_a_list_of_them(models, tmp_path, capsys, monkeypatch):
