@@ -179,8 +179,8 @@ def _images(options, bundle, data, out, say):
     from glomfeat.data.tables.read import SHEETS, row_names
     from glomfeat.report.evaluation_page import beside
 
-    asked, classes, notes = _asked(options), bundle.about["classes"], []
-    path = path_of(data)
+    path, classes, notes = path_of(data), bundle.about["classes"], []
+    asked = _asked_of(path, options)
     if holds_rows(path, asked, is_forced(data)):
         raise InputError(
             f"{data} is a feature table, and the bundle reads images: give the folder of images, or a bundle of an arm "
@@ -212,9 +212,10 @@ def _rows(options, bundle, data, out, say):
     """The rows of the table that is DATA, facts about them, and a function that finds their classes."""
     from glomfeat.bundle.inputs import facts_of, labels_of, open_rows
     from glomfeat.core.memory import budget_bytes
+    from glomfeat.data.locate import path_of
 
     notes = []
-    rows = open_rows(bundle.table, str(data), _asked(options), budget_bytes(options.memory), notes)
+    rows = open_rows(bundle.table, str(data), _asked_of(path_of(data), options), budget_bytes(options.memory), notes)
     if not len(rows.order):
         raise InputError(f"{data} holds a header but no rows: save it again with its rows")
     for note in notes:
@@ -228,6 +229,22 @@ def _asked(options):
     from glomfeat.data.tables.columns import Asked
 
     return Asked(options.name_column or "", options.label_column or "")
+
+
+def _asked_of(path, options):
+    """The columns of DATA that options name; beside a table of labels, which they are for, DATA may lack them."""
+    import pandas as pd
+
+    from glomfeat.data.embeddings.read import header_of
+    from glomfeat.data.labels.corrections import read_corrections
+    from glomfeat.data.tables.columns import Asked
+    from glomfeat.data.tables.read import as_spelt
+
+    corrections = read_corrections(options.labels)
+    own = not options.labels or (corrections is not None and not corrections.base)
+    header = [] if own else header_of(path)
+    asked = _asked(options)
+    return Asked(as_spelt(pd.DataFrame(columns=header), asked.name)) if header else asked
 
 
 def _telling(find, notes, options, say, needed=None):

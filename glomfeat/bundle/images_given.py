@@ -63,7 +63,8 @@ def files_in(data, recursive, but, notes, asked=USUAL):
 def _of_one(folder, recursive, but, notes, asked):
     """The files in a folder or archive."""
     names = list_files(folder, but, notes)
-    tables = {path.name for path in tables_of_labels(heads_in(folder, [folder]), names, asked)} & {*names}
+    heads = heads_in(folder, [folder])  # options may name columns of another table
+    tables = {path.name for one in {asked, USUAL} for path in tables_of_labels(heads, names, one)} & {*names}
     if tables:
         kind = "a table of labels" if len(tables) == 1 else "tables of labels"
         notes.append(f"left out: {listed(sorted(tables), SHOWN)}, {kind}")

@@ -751,6 +751,14 @@ def test_options_name_the_column_of_a_table_among_the_images(models, tmp_path, c
     assert not (tmp_path / "f.csv").exists()
 
 
+def test_a_table_of_labels_is_no_image_whatever_columns_options_name(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    (tmp_path / "labels.csv").write_text("name,label\na,ill\n")
+    (tmp_path / "second.csv").write_text("who,verdict\na,well\n")
+    files = files_in(tmp_path, False, [], notes := [], Asked("who", "verdict"))
+    assert files.names == ["a.png"] and notes == ["left out: labels.csv, second.csv, tables of labels"]
+
+
 def test_a_changed_file_makes_another_evaluation(tmp_path):
     (tmp_path / "a.png").write_bytes(b"1")
     files = Files(tmp_path, ["a.png"], [tmp_path / "a.png"])

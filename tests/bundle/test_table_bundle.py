@@ -459,6 +459,22 @@ def test_columns_of_names_and_classes_are_those_that_the_study_was_told(tmp_path
     assert "What 48 rows with a label are called" in (tmp_path / "e.html").read_text()
 
 
+@pytest.mark.parametrize("called", ["name", "who"])
+def test_options_name_columns_of_labels_that_the_table_may_lack(texture, tmp_path, capsys, called):
+    table, answers = table_of(seed=1), []
+    rows, labels = tmp_path / "rows.csv", tmp_path / "labels.csv"
+    table[["name", "label"]].set_axis(["who", "verdict"], axis=1).to_csv(labels, index=False)
+    for given, *more in (
+        (table,),
+        (table.drop(columns="label").rename(columns={"name": called}), "--labels", labels, "--label-column", "verdict"),
+    ):
+        given.to_csv(rows, index=False)
+        out = tmp_path / f"e{len(more)}.csv"
+        assert run(texture.folders[0], rows, "--out", out, *more, *(["--name-column", "who"] if more else [])) == 0
+        answers.append([line for line in capsys.readouterr().out.splitlines() if line.startswith("On ")])
+    assert answers[0] == answers[1] and answers[0][0].startswith("On 48 rows of eight cases")
+
+
 def test_an_ensemble_of_several_tables_has_no_bundle(tmp_path):
     table = table_of()
     table.to_csv(tmp_path / "one.csv", index=False)
