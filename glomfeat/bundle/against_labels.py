@@ -188,7 +188,33 @@ def labels_within(frame, place, names, asked, classes, notes):
     """
     if label_column(frame, Path(place).name, asked.label) is None:
         return None
-    return by_class(labelled(place, asked, notes, frame), {name: name for name in names}, classes, place, notes)
+    frame = of_known_classes(labelled(place, asked, notes, frame), classes, notes)
+    return by_class(frame, {name: name for name in names}, classes, place, notes)
+
+
+def of_known_classes(frame, classes, notes):
+    """Leave out labels of classes that the bundle does not have, with a line, unless there are no others.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        From `glomfeat.data.labels.classes.labelled`.
+    classes : list of str
+    notes : list of str
+        A line is added on how many labels are left out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Its rows that have a label.
+    """
+    frame = frame[frame["raw"] != ""]
+    other = class_numbers(frame["raw"], classes).isna()
+    if not other.any() or other.all():
+        return frame
+    left, which = number_of(int(other.sum()), "is", "are"), listed(sorted(set(frame["raw"][other])), 3)
+    notes.append(f"labels: {left} left out of the report, because the model has no such class: {which}")
+    return frame[~other]
 
 
 def by_class(frame, files, classes, where, notes=None):

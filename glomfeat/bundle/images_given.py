@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from glomfeat.bundle.against_labels import LabelsError, by_class
+from glomfeat.bundle.against_labels import LabelsError, by_class, of_known_classes
 from glomfeat.bundle.evaluate import list_files
 from glomfeat.bundle.in_cases import told_of
 from glomfeat.bundle.inputs import Files
 from glomfeat.bundle.model import as_text
-from glomfeat.core.words import number_of
+from glomfeat.core.words import joined, number_of
 from glomfeat.data.cases import BY_FOLDER
 from glomfeat.data.containers import is_container
 from glomfeat.data.embeddings.read import read_asked
@@ -172,24 +172,25 @@ def labels_beside(files, asked, classes, notes, said=(), show_names=False):
         return None
     except LayoutError as error:
         raise LabelsError(f"{place}: {str(error).rpartition(': ')[0]}: give --labels") from None
+    names = {str(path): as_text(name) for path, name in zip(files.paths, files.names, strict=True)}
+    frame = frame.assign(name=[names.get(path) for path in frame["path"]])  # pandas' own texts hold no odd bytes
+    frame = frame[frame["name"].notna() & (frame["raw"] != "")]
+    if (held := sorted(set(frame["raw"]))) and class_numbers(pd.Series(held), classes).isna().all():
+        lacks = f"no class called {listed(held)}" if len(held) <= SHOWN else f"none of the {len(held)} classes found"
+        notes.append(
+            f"labels: none are taken, because the model has {joined(classes)} and {lacks}: rename what means the same, "
+            "or give --labels FILE"
+        )
+        return None
     notes += [line.removesuffix(CORRECTED) for line in lines if line not in said]
     _refuse_contradictions(place, problems, show_names)
     held = {*map(last_part, files.names)}
     gaps = [(what, [row for row in rows if last_part(row) not in held]) for what, rows in problems]
     notes += [f"labels: {count_of(what, rows)}" for what, rows in gaps if rows]
-    names = {str(path): as_text(name) for path, name in zip(files.paths, files.names, strict=True)}
-    frame = frame.assign(name=[names.get(path) for path in frame["path"]])  # pandas' own texts hold no odd bytes
-    frame = frame[frame["name"].notna() & (frame["raw"] != "")]
-    other = class_numbers(frame["raw"], classes).isna()
-    if other.all():
-        return None
-    found = by_class(frame[~other], {name: name for name in names.values()}, classes, files.place, notes)
+    found = of_known_classes(frame, classes, left := [])
+    found = by_class(found, {name: name for name in names.values()}, classes, files.place, notes)
     notes.append(f"labels: {len(found)} of {len(files.names)} files have one, by their folders or a table beside them")
-    notes += changes_beside(place)
-    if other.any():
-        which = listed(sorted(set(frame["raw"][other])), SHOWN)
-        left = number_of(int(other.sum()), "file is", "files are")
-        notes.append(f"labels: {left} left out of the report, because the model has no such class: {which}")
+    notes += changes_beside(place) + left
     return found
 
 

@@ -129,7 +129,7 @@ def test_class_folders_are_labels_and_an_output_among_the_images_is_none(models,
         assert run(models.folders["logreg"], place, "--out", out) == 0
         said, report = capsys.readouterr().out, out.with_suffix(".html").read_text()
         assert "labels: 20 of 21 files have one, by their folders or a table beside them" in said
-        assert "labels: 1 file is left out of the report, because the model has no such class: unsure" in said
+        assert "labels: 1 is left out of the report, because the model has no such class: unsure" in said
         assert "What 20 images with a label are called" in report and "21 files: " in report, again
         assert "21 of the images are images that the model was trained on:</strong> the figures are too good." in report
     scores = pd.read_csv(out)
@@ -700,7 +700,8 @@ def test_folders_called_like_the_classes_of_a_bundle_are_classes(tmp_path, folde
     files = files_in(tmp_path, False, [], [])
     assert labels_beside(files, USUAL, [*folders], [])["label"].tolist() == sorted((0, 1), key=folders.__getitem__)
     assert labels_beside(files, USUAL, ["ill", "well"], notes := []) is None
-    assert notes or folders[0].startswith("lab"), "folders that give no classes are told"
+    lacks = "none are taken, because the model has ill and well and no class called lab_abnormal, lab_normal: "
+    assert notes[0].startswith(f"labels: {lacks if folders[0] == 'lab_normal' else 'neither folders nor a table'}")
 
 
 def beside(place, text, asked=USUAL, **more):

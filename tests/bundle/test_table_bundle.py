@@ -558,6 +558,12 @@ def test_labels_that_do_not_fit_stop_no_prediction(texture, tmp_path, capsys):
     pd.read_csv(texture.path).assign(tone="n/a").to_csv(tmp_path / "bad.csv", index=False)
     assert run(texture.folders[0], tmp_path / "bad.csv", "--out", tmp_path / "i.csv") == 1
     assert "no figures: no row has both a prediction and a label: names of" in capsys.readouterr().out
+    some = pd.read_csv(texture.path)
+    some.assign(label=some["label"].where(some.index > 4, "unsure")).to_csv(tmp_path / "some.csv", index=False)
+    assert run(texture.folders[0], tmp_path / "some.csv", "--out", tmp_path / "j.csv") == 0
+    said = capsys.readouterr().out
+    assert "labels: 5 are left out of the report, because the model has no such class: unsure" in said
+    assert "\nOn 43 rows of eight cases" in said
     table.drop(columns="label").to_csv(tmp_path / "none.csv", index=False)
     assert run(texture.folders[0], tmp_path / "none.csv", "--out", tmp_path / "h.csv") == 0
     assert "No labels say whether these calls are right." in capsys.readouterr().out
