@@ -206,6 +206,13 @@ def test_images_unlike_the_training_images_are_marked(models):
         assert (usual == "ok").mean() > 0.85, kind
 
 
+def test_a_batch_below_one_is_refused(models):
+    for predict in (models.made["svm"].predict, models.made["svm"].predict_proba):
+        with pytest.raises(ValueError, match="batch is -1: at least 1"):
+            predict(paths_of(models)[:2], batch=-1)
+    assert models.made["svm"].predict([]).empty
+
+
 def test_a_card_has_no_limits_with_nothing_between_them(models):
     about = models.made["svm"].about
     for high, shown in ((0.9, "| 0.900 |  |"), (0.95, "| 0.900 | 0.900 to 0.950 |")):

@@ -275,6 +275,15 @@ def test_images_and_tables_are_told_apart(texture, models, capsys):
         texture.made[0].predict_proba(None)
 
 
+def test_a_batch_below_one_is_refused_and_others_change_no_score(texture):
+    made = texture.made[0]
+    assert made.predict(texture.path, batch=5).equals(made.predict(texture.path))
+    assert np.array_equal(made.predict_proba(texture.path, batch=5), made.predict_proba(texture.path))
+    for predict in (made.predict, made.predict_proba):
+        with pytest.raises(ValueError, match="batch is -1: at least 1"):
+            predict(texture.path, batch=-1)
+
+
 def test_arrays_and_frames_are_read_like_files(texture):
     table = pd.read_csv(texture.path)
     own, made = texture.made[0].predict(texture.path), texture.made[0]
