@@ -179,8 +179,8 @@ def _images(options, bundle, data, out, say):
     from glomfeat.data.tables.read import SHEETS, row_names
     from glomfeat.report.evaluation_page import beside
 
-    asked, classes, notes = _asked(options), bundle.about["classes"], []
-    path = path_of(data)
+    path, classes, notes = path_of(data), bundle.about["classes"], []
+    asked = _asked_of(path, options)
     if holds_rows(path, asked, is_forced(data)):
         raise InputError(
             f"{data} is a feature table, and the bundle reads images: give the folder of images, or a bundle of an arm "
@@ -212,9 +212,10 @@ def _rows(options, bundle, data, out, say):
     """The rows of the table that is DATA, facts about them, and a function that finds their classes."""
     from glomfeat.bundle.inputs import facts_of, labels_of, open_rows
     from glomfeat.core.memory import budget_bytes
+    from glomfeat.data.locate import path_of
 
     notes = []
-    rows = open_rows(bundle.table, str(data), _asked(options), budget_bytes(options.memory), notes)
+    rows = open_rows(bundle.table, str(data), _asked_of(path_of(data), options), budget_bytes(options.memory), notes)
     if not len(rows.order):
         raise InputError(f"{data} holds a header but no rows: save it again with its rows")
     for note in notes:
@@ -228,6 +229,22 @@ def _asked(options):
     from glomfeat.data.tables.columns import Asked
 
     return Asked(options.name_column or "", options.label_column or "")
+
+
+def _asked_of(path, options):
+    """The columns of DATA that options name; beside a table of labels, which they are for, DATA may lack them."""
+    import pandas as pd
+
+    from glomfeat.data.embeddings.read import header_of
+    from glomfeat.data.labels.corrections import read_corrections
+    from glomfeat.data.tables.columns import Asked
+    from glomfeat.data.tables.read import as_spelt
+
+    corrections = read_corrections(options.labels)
+    own = not options.labels or (corrections is not None and not corrections.base)
+    header = [] if own else header_of(path)
+    asked = _asked(options)
+    return Asked(as_spelt(pd.DataFrame(columns=header), asked.name)) if header else asked
 
 
 def _telling(find, notes, options, say, needed=None):
@@ -312,11 +329,17 @@ def _read(out, bundle):
 def _report(options, bundle, given, facts, labels, notes, predicted, out, console):
     """Write the report and the tables of percentages, and print what they say."""
     from glomfeat.bundle.against_labels import LabelsError, judge
+    from glomfeat.bundle.images_given import facts_of_folders
     from glomfeat.bundle.in_cases import cases_apart, in_cases
     from glomfeat.report.evaluation import Evaluation, answer, banners
     from glomfeat.report.evaluation_page import write_evaluation
 
     groups, judged, notes = options.groups or bundle.about["trained_on"]["groups"], None, list(notes)
+    if facts is None:
+        said = len(notes)
+        facts = facts_of_folders(given, labels, bundle.about["classes"], groups, notes, options.show_names)
+        for line in notes[said:]:
+            console.out(line)
     if labels is not None:
         try:
             judged = judge(predicted, labels, groups, bundle.about, unit=given.unit, facts=facts)

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from glomfeat.bundle.in_cases import told_of
+from glomfeat.bundle.in_cases import told_of, why_no_cases
 from glomfeat.core.arms import Arm, Trial
 from glomfeat.core.errors import UserError
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.core.words import number_of
-from glomfeat.data.cases import IMAGE_LEVEL, find_cases, why_by_image
+from glomfeat.data.cases import IMAGE_LEVEL, find_cases
 from glomfeat.data.labels.classes import class_numbers, labelled
 from glomfeat.data.labels.corrections import BASE, digest_of_name
 from glomfeat.data.manifest import Manifest
@@ -188,7 +188,33 @@ def labels_within(frame, place, names, asked, classes, notes):
     """
     if label_column(frame, Path(place).name, asked.label) is None:
         return None
-    return by_class(labelled(place, asked, notes, frame), {name: name for name in names}, classes, place, notes)
+    frame = of_known_classes(labelled(place, asked, notes, frame), classes, notes)
+    return by_class(frame, {name: name for name in names}, classes, place, notes)
+
+
+def of_known_classes(frame, classes, notes):
+    """Leave out labels of classes that the bundle does not have, with a line, unless there are no others.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        From `glomfeat.data.labels.classes.labelled`.
+    classes : list of str
+    notes : list of str
+        A line is added on how many labels are left out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Its rows that have a label.
+    """
+    frame = frame[frame["raw"] != ""]
+    other = class_numbers(frame["raw"], classes).isna()
+    if not other.any() or other.all():
+        return frame
+    left, which = number_of(int(other.sum()), "is", "are"), listed(sorted(set(frame["raw"][other])), 3)
+    notes.append(f"labels: {left} left out of the report, because the model has no such class: {which}")
+    return frame[~other]
 
 
 def by_class(frame, files, classes, where, notes=None):
@@ -229,34 +255,6 @@ def by_class(frame, files, classes, where, notes=None):
     return frame.astype({"label": np.int64}).reset_index(drop=True)
 
 
-def cases_of(frame, groups):
-    """The case of each row as a code, and whether cases were found.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        From `glomfeat.bundle.in_cases.told_of`.
-    groups : str
-        As ``--groups`` of a study.
-
-    Returns
-    -------
-    codes : ndarray of int64, shape (n,)
-    by_case : bool
-        If false, every image is a case of its own.
-    said : str
-    """
-    found = find_cases(frame, groups)
-    if not found.by_case or found.problems:
-        return (
-            np.arange(len(frame)),
-            False,
-            f"limits are of single images, because {why_by_image(groups)}: {IMAGE_LEVEL.split(': ')[1]}",
-        )
-    codes = np.unique(found.cases["case"].to_numpy(str), return_inverse=True)[1]
-    return codes.astype(np.int64), True, f"cases: {found.how}"
-
-
 def judge(predicted, labels, groups, about, seed=0, unit="files", facts=None):
     """Compare predictions with labels.
 
@@ -288,14 +286,15 @@ def judge(predicted, labels, groups, about, seed=0, unit="files", facts=None):
     classes = about["classes"]
     each = [f"score_{name}" for name in classes] if len(classes) > 2 else ["score"]
     both = labels.merge(predicted[["name", "prediction", *each, "status"]], on="name", suffixes=("_", ""))
-    both = both[both["prediction"].notna()].reset_index(drop=True)
+    both = both[both["prediction"].notna()].sort_values("name", ignore_index=True)
+    lost = len(labels) - len(both)
     if both.empty:
         raise LabelsError(
             f"no {unit[:-1]} has both a prediction and a label: names of labels must be those of the {unit}"
         )
+    both, cases, notes = _in_cases(both, told_of(both["name"], (facts, labels), groups), groups, unit)
     y, called = both["label"].to_numpy(np.int64), both["prediction"].to_numpy(np.int64)
-    told = told_of(both["name"], (facts, labels), groups)
-    codes, by_case, said = cases_of(told, groups)
+    codes = np.arange(len(both)) if cases is None else np.unique(cases["case"].to_numpy(str), return_inverse=True)[1]
     units = resampling_units(codes, seed=seed)[codes]
     number = len(classes)
     score = both[each].to_numpy(float)
@@ -308,18 +307,28 @@ def judge(predicted, labels, groups, about, seed=0, unit="files", facts=None):
         own, holders = own_cases(METRICS[name].made_of, y, units, units.max() + 1, number, called == 1)
         ends = jackknife_limits(float(value), without[name][own], *METRICS[name].bounds(number), holders)
         rows.append((name, value, *ends))
-    notes = [said]
     without = int((predicted["prediction"].notna() & ~predicted["name"].isin(labels["name"])).sum())
     if without:
         one, more = f"{unit[:-1]} has no label and is not counted", f"{unit} have no label and are not counted"
         notes.append(number_of(without, one, more))
-    lost = int(len(labels) - len(both))
     if lost:
         notes.append(f"{lost} labelled {unit} have no prediction and are not counted")
     figures = pd.DataFrame(rows, columns=["figure", "value", "low", "high"])
     counts = confusion(y, called, number).astype(int)
-    found = _as_run(both, score, find_cases(told, groups).cases if by_case else None, codes, about)
-    return Judged(figures, counts, len(both), len(np.unique(codes)), by_case, notes, *found)
+    found = _as_run(both, score, cases, codes, about)
+    return Judged(figures, counts, len(both), len(np.unique(codes)), cases is not None, notes, *found)
+
+
+def _in_cases(both, told, groups, unit):
+    """The rows of a known case, their cases, and notes on them; all rows and None if cases are of no use."""
+    found = find_cases(told, groups)
+    known, notes = found.cases["case"].notna(), [f"cases: {found.how}"]
+    if why := why_no_cases(found, known, groups):
+        return both, None, [f"limits are of single images, because {why}: {IMAGE_LEVEL.split(': ')[1]}"]
+    if lost := int((~known).sum()):
+        one, more = f"{unit[:-1]} of no known case is", f"{unit} of no known case are"
+        notes.append(f"{number_of(lost, one, more)} not counted: --groups none counts all, without cases")
+    return both[known].reset_index(drop=True), found.cases[known].reset_index(drop=True), notes
 
 
 def _as_run(both, score, cases, codes, about):

@@ -297,7 +297,8 @@ def _row(expected, metric, largest):
     if value is None:
         return ""
     title = as_decided(metric.card.title or metric.title, largest)
-    return f"| {title} | {value:.3f} | {'' if low is None or high is None else f'{low:.3f} to {high:.3f}'} |"
+    unlimited = low is None or high is None or low == high  # equal limits do not mean certainty
+    return f"| {title} | {value:.3f} | {'' if unlimited else f'{low:.3f} to {high:.3f}'} |"
 
 
 def _warning(by_case, of):

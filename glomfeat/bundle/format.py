@@ -18,7 +18,7 @@ from glomfeat.core.atomic import sync, write_text
 from glomfeat.core.disk import TO, writing
 from glomfeat.core.errors import UserError
 from glomfeat.core.locks import alone_in
-from glomfeat.data.files import sha256_of
+from glomfeat.data.files import is_of_system, sha256_of
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.images.stain import Stain
 
@@ -152,7 +152,7 @@ def _is_plain(name):
 def _check_entries(folder):
     """The files in a folder, and its sub-folders that are named like members of an ensemble.
 
-    None of them may lead elsewhere or be of a kind that bundles do not hold.
+    None of them may lead elsewhere or be of a kind that bundles do not hold. Files that systems write are passed over.
     """
     there, folders = set(), set()
     for path in folder.iterdir():
@@ -164,6 +164,8 @@ def _check_entries(folder):
             continue
         if not stat.S_ISREG(mode):
             raise BundleError(f"{folder} holds {path.name!r}, which is not a plain file: remove it, or {COPY}")
+        if is_of_system(path.name):
+            continue
         if not (_is_plain(path.name) or path.name == ABOUT):
             kinds = ", ".join(MOST_BYTES)
             raise BundleError(f"{folder} holds {path.name!r}, and bundles hold only {kinds}: remove it, or {COPY}")

@@ -5,15 +5,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from glomfeat.bundle.against_labels import LabelsError, by_class
+from glomfeat.bundle.against_labels import LabelsError, by_class, of_known_classes
 from glomfeat.bundle.evaluate import list_files
+from glomfeat.bundle.in_cases import told_of
 from glomfeat.bundle.inputs import Files
-from glomfeat.core.words import number_of
+from glomfeat.bundle.model import as_text
+from glomfeat.core.words import joined, number_of
+from glomfeat.data.cases import BY_FOLDER
 from glomfeat.data.containers import is_container
 from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.files import is_there, split
-from glomfeat.data.folders.facts import CORRECTED
-from glomfeat.data.folders.layout import IMAGE, LayoutError, OutlinesError, read_tree, refuse_outlines
+from glomfeat.data.folders.facts import CORRECTED, add_facts, lines_on_folders
+from glomfeat.data.folders.layout import IMAGE, LayoutError, OutlinesError, folder_of, read_tree, refuse_outlines
 from glomfeat.data.labels.classes import class_numbers
 from glomfeat.data.labels.corrections import changes_beside
 from glomfeat.data.labels.find import heads_in, tables_of_labels
@@ -60,7 +63,8 @@ def files_in(data, recursive, but, notes, asked=USUAL):
 def _of_one(folder, recursive, but, notes, asked):
     """The files in a folder or archive."""
     names = list_files(folder, but, notes)
-    tables = {path.name for path in tables_of_labels(heads_in(folder, [folder]), names, asked)} & {*names}
+    heads = heads_in(folder, [folder])  # options may name columns of another table
+    tables = {path.name for one in {asked, USUAL} for path in tables_of_labels(heads, names, one)} & {*names}
     if tables:
         kind = "a table of labels" if len(tables) == 1 else "tables of labels"
         notes.append(f"left out: {listed(sorted(tables), SHOWN)}, {kind}")
@@ -168,25 +172,67 @@ def labels_beside(files, asked, classes, notes, said=(), show_names=False):
         return None
     except LayoutError as error:
         raise LabelsError(f"{place}: {str(error).rpartition(': ')[0]}: give --labels") from None
+    names = {str(path): as_text(name) for path, name in zip(files.paths, files.names, strict=True)}
+    frame = frame.assign(name=[names.get(path) for path in frame["path"]])  # pandas' own texts hold no odd bytes
+    frame = frame[frame["name"].notna() & (frame["raw"] != "")]
+    if (held := sorted(set(frame["raw"]))) and class_numbers(pd.Series(held), classes).isna().all():
+        lacks = f"no class called {listed(held)}" if len(held) <= SHOWN else f"none of the {len(held)} classes found"
+        notes.append(
+            f"labels: none are taken, because the model has {joined(classes)} and {lacks}: rename what means the same, "
+            "or give --labels FILE"
+        )
+        return None
     notes += [line.removesuffix(CORRECTED) for line in lines if line not in said]
     _refuse_contradictions(place, problems, show_names)
     held = {*map(last_part, files.names)}
     gaps = [(what, [row for row in rows if last_part(row) not in held]) for what, rows in problems]
     notes += [f"labels: {count_of(what, rows)}" for what, rows in gaps if rows]
-    names = {str(path): name for path, name in zip(files.paths, files.names, strict=True)}
-    frame = frame.assign(name=frame["path"].map(names))
-    frame = frame[frame["name"].notna() & (frame["raw"] != "")]
-    other = class_numbers(frame["raw"], classes).isna()
-    if other.all():
-        return None
-    found = by_class(frame[~other], {name: name for name in files.names}, classes, files.place, notes)
+    found = of_known_classes(frame, classes, left := [])
+    found = by_class(found, {name: name for name in names.values()}, classes, files.place, notes)
     notes.append(f"labels: {len(found)} of {len(files.names)} files have one, by their folders or a table beside them")
-    notes += changes_beside(place)
-    if other.any():
-        which = listed(sorted(set(frame["raw"][other])), SHOWN)
-        left = number_of(int(other.sum()), "file is", "files are")
-        notes.append(f"labels: {left} left out of the report, because the model has no such class: {which}")
+    notes += changes_beside(place) + left
     return found
+
+
+def facts_of_folders(files, labels, classes, groups, notes, show_names=False):
+    """Collect what folders say about cases, slides and sites, wherever the labels of the images are.
+
+    Parameters
+    ----------
+    files : Files
+    labels : pandas.DataFrame or None
+        From `labels_beside` or `glomfeat.bundle.against_labels.read_labels`; columns of theirs take precedence.
+    classes : list of str
+        The bundle's classes.
+    groups : str
+        As ``--groups`` of a study.
+    notes : list of str
+        Lines are added if folders give cases and no line says so.
+    show_names : bool
+        Whether to name images that lie in a folder of another case.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        ``name`` and the columns that `glomfeat.bundle.in_cases.told_of` finds and `add_facts` gives; None if folders
+        cannot be understood.
+    """
+    if len(places_of(files.place)) > 1:  # levels of folders may mean something else in each archive
+        return None
+    names, lines = [*map(as_text, files.names)], []
+    facts, folders = told_of(pd.Series(names, dtype=object), (labels,), groups), [*map(folder_of, names)]
+    try:
+        tree = read_tree(names, _layout(names, classes))
+        if class_numbers(pd.Series([tree.of("class", one) for one in folders], dtype=object), classes).isna().all():
+            tree = read_tree(names, labelled=True)
+            first = next((kind for kind in tree.levels if kind not in ("split", "case")), "")
+            facts = facts.assign(folder=[tree.of(first, one) for one in folders])
+    except LayoutError:
+        return None
+    facts = add_facts(facts, folders, tree, lines)
+    if BY_FOLDER in facts and not any(note.startswith("folders: ") for note in notes):
+        notes += [line.removesuffix(CORRECTED) for line in lines] + lines_on_folders(facts, show_names)
+    return facts
 
 
 def _layout(names, classes):

@@ -48,6 +48,27 @@ def told_of(names, tables, groups):
     return frame
 
 
+def why_no_cases(found, known, groups):
+    """Say why cases are of no use; empty if more than half of the rows that count have one.
+
+    Parameters
+    ----------
+    found : glomfeat.data.cases.Found
+    known : pandas.Series or ndarray of bool
+        Whether the case is known, for the rows that count.
+    groups : str
+        As ``--groups`` of a study.
+
+    Returns
+    -------
+    str
+    """
+    if not (found.by_case and known.any()):
+        return why_by_image(groups)
+    few = known.sum() <= LEAST * len(known)
+    return f"only {known.sum()} of {len(known)} have a case with --groups {groups!r}" if few else ""
+
+
 def in_cases(predicted, facts, labels, groups, unit="files"):
     """Add the case, the slide and the label to each prediction.
 
@@ -75,8 +96,8 @@ def in_cases(predicted, facts, labels, groups, unit="files"):
     found = find_cases(told_of(predicted["name"], (facts, labels), groups), groups)
     cases, told = found.cases, predicted["prediction"].notna()
     known = cases["case"].notna().to_numpy()
-    if not found.by_case or known[told].sum() <= LEAST * told.sum():
-        return None, f"no percentages by case, because {why_by_image(groups)}"
+    if why := why_no_cases(found, known[told], groups):
+        return None, f"no percentages by case, because {why}"
     truth = pd.Series(dtype=float) if labels is None else labels.set_index("name")["label"].astype(float)
     frame = predicted[["name", "prediction"]].assign(
         truth=predicted["name"].map(truth), case=cases["case"].to_numpy(), slide=cases["slide"].to_numpy()

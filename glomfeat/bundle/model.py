@@ -11,6 +11,7 @@ import pandas as pd
 
 from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.reference import Reference
+from glomfeat.core.errors import InputError
 from glomfeat.core.threads import limited_threads
 from glomfeat.data.files import read_bytes, stamp_of
 from glomfeat.data.images.decode import ImageError, Preprocess, encode_png
@@ -37,6 +38,24 @@ def as_text(path):
     'a/�.png'
     """
     return os.fsencode(path).decode("utf-8", "replace")
+
+
+def parts_of(count, batch):
+    """Slices of some rows, at most `batch` each.
+
+    Raises
+    ------
+    InputError
+        `batch` is less than 1.
+
+    Examples
+    --------
+    >>> parts_of(3, 2)
+    [slice(0, 2, None), slice(2, 3, None)]
+    """
+    if batch < 1:
+        raise InputError(f"batch is {batch}: at least 1")
+    return [slice(start, min(start + batch, count)) for start in range(0, count, batch)]
 
 
 def stacked(decoded):
@@ -218,8 +237,7 @@ class Bundle:
         images = _as_images(images)
         names = [str(k) if isinstance(image, np.ndarray) else as_text(image) for k, image in enumerate(images)]
         rows = []
-        for start in range(0, len(images), batch):
-            part = slice(start, start + batch)
+        for part in parts_of(len(images), batch):
             rows += self.rows(names[part], [self.decode(image) for image in images[part]])
         return self.as_frame(rows)
 
@@ -247,9 +265,9 @@ class Bundle:
             An image cannot be read; `predict` has a row with the reason instead.
         """
         images, parts = _as_images(images), [np.empty((0, len(self.classes_)))]
-        for start in range(0, len(images), batch):
-            decoded = [self.decode(image) for image in images[start : start + batch]]
-            bad = [(k, found) for k, found in enumerate(decoded, start) if isinstance(found, str)]
+        for part in parts_of(len(images), batch):
+            decoded = [self.decode(image) for image in images[part]]
+            bad = [(k, found) for k, found in enumerate(decoded, part.start) if isinstance(found, str)]
             if bad:
                 raise ImageError(f"image {bad[0][0]} cannot be read: {bad[0][1]}; predict gives such images a row")
             parts.append(self.as_columns(self._scores(decoded)[0]))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from glomfeat.bundle.ensemble import Ensemble
 from glomfeat.bundle.format import BundleError
-from glomfeat.bundle.model import Bundle
+from glomfeat.bundle.model import Bundle, parts_of
 from glomfeat.data.embeddings.named import AT_ONCE, Named
 from glomfeat.data.embeddings.read import header_of
 from glomfeat.data.locate import is_feature_table, path_of
@@ -210,9 +210,9 @@ class _OfTable:
         >>> glomfeat.load_bundle("models/mine").predict("new_rows.csv")  # doctest: +SKIP
         """
         opened, rows = open_table(self.table, images), []
-        for start in range(0, len(opened.names), batch):
-            names = list(map(str, opened.names[start : start + batch]))
-            rows += self.rows(names, self.decode_rows(opened, np.arange(start, start + len(names))))
+        for part in parts_of(len(opened.names), batch):
+            names = list(map(str, opened.names[part]))
+            rows += self.rows(names, self.decode_rows(opened, np.arange(part.start, part.stop)))
         return self.as_frame(rows)
 
     def predict_proba(self, images, batch=AT_ONCE):
@@ -224,12 +224,12 @@ class _OfTable:
             A row cannot be scored; `predict` has a row with the reason instead.
         """
         opened, parts = open_table(self.table, images), [np.empty((0, len(self.classes_)))]
-        for start in range(0, len(opened.names), batch):
-            rows = self.decode_rows(opened, np.arange(start, min(start + batch, len(opened.names))))
+        for part in parts_of(len(opened.names), batch):
+            rows = self.decode_rows(opened, np.arange(part.start, part.stop))
             bad = next((k for k, found in enumerate(rows) if isinstance(found, str)), None)
             if bad is not None:
                 raise BundleError(
-                    f"row {start + bad + 1} cannot be scored: {rows[bad]}; predict gives such rows the reason"
+                    f"row {part.start + bad + 1} cannot be scored: {rows[bad]}; predict gives such rows the reason"
                 )
             parts.append(self.as_columns(self._scores(rows)[0]))
         return np.concatenate(parts)

@@ -211,6 +211,17 @@ def is_hidden(name):
     return any(part.startswith(".") or part in NOISE for part in name.split("/"))
 
 
+def is_of_system(name):
+    """Whether a file is hidden, or of those that Windows writes into folders.
+
+    Examples
+    --------
+    >>> [is_of_system(name) for name in (".DS_Store", "._a.json", "Thumbs.db", "Desktop.ini", "a.json")]
+    [True, True, True, True, False]
+    """
+    return is_hidden(name) or name.lower() in ("thumbs.db", "desktop.ini")
+
+
 def walk_files(place, hidden=False, outputs=True):
     """Yield the files of a folder and of all folders below it, including linked ones.
 

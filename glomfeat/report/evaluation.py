@@ -178,12 +178,12 @@ def banners(evaluation):
             (
                 "bad",
                 f"Limits count single {of}.",
-                "Cases are not known, and images of one patient are alike: limits are too narrow.",
+                "Images of one patient are alike: limits that leave out no whole case are too narrow.",
             )
         )
-    if judged is not None and judged.beside["reason"]:
-        reason = judged.beside["reason"].replace("the cohort holds", f"these {of} hold")
-        said.append(("", "Some figures are missing.", f"{_capital(reason)}."))
+    # what else the reason says is of figures at a threshold of 0.5, which the page does not have
+    if judged is not None and (lacking := judged.beside["reason"].partition("the cohort holds")[2]):
+        said.append(("", "Some figures are missing.", f"These {of} hold{lacking}."))
     bad = len(evaluation.predicted) - len(evaluation.told)
     if bad:
         said.append(

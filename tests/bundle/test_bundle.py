@@ -23,6 +23,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import glomfeat
 from glomfeat.bundle import format as bundle_format
+from glomfeat.bundle.card import make_card
 from glomfeat.bundle.codecs import dump_skops, load_skops
 from glomfeat.bundle.evaluate import paced
 from glomfeat.bundle.format import BundleError
@@ -203,6 +204,20 @@ def test_images_unlike_the_training_images_are_marked(models):
         assert table["status"].tolist() == ["ok (unlike training data)"] * 3, kind
         usual = models.made[kind].predict(paths_of(models))["status"]
         assert (usual == "ok").mean() > 0.85, kind
+
+
+def test_a_batch_below_one_is_refused(models):
+    for predict in (models.made["svm"].predict, models.made["svm"].predict_proba):
+        with pytest.raises(ValueError, match="batch is -1: at least 1"):
+            predict(paths_of(models)[:2], batch=-1)
+    assert models.made["svm"].predict([]).empty
+
+
+def test_a_card_has_no_limits_with_nothing_between_them(models):
+    about = models.made["svm"].about
+    for high, shown in ((0.9, "| 0.900 |  |"), (0.95, "| 0.900 | 0.900 to 0.950 |")):
+        expected = about["expected"] | {"auroc": 0.9, "auroc_lo": 0.9, "auroc_hi": high}
+        assert shown in make_card(about | {"expected": expected})
 
 
 def test_a_bundle_says_what_it_is_and_names_no_case(models):

@@ -144,6 +144,16 @@ def test_folders_and_pipes_are_refused(copy):
     refused(folder, r"'pipe\.json', which is not a plain file")
 
 
+def test_files_that_systems_write_are_passed_over_and_links_of_their_names_are_not(copy):
+    folder = copy()
+    for name in (".DS_Store", "._bundle.json", "Thumbs.db", "desktop.ini"):
+        (folder / name).write_bytes(b"written by a system")
+    assert glomfeat.load_bundle(folder, device="cpu").about["format"] == "glomfeat-bundle"
+    (folder / ".DS_Store").unlink()
+    (folder / ".DS_Store").symlink_to(folder / "bundle.json")
+    refused(folder, r"holds the link '\.DS_Store'")
+
+
 def test_changed_missing_and_added_files_are_refused(copy):
     folder = copy()
     good = (folder / "head.skops").read_bytes()

@@ -27,7 +27,8 @@ from sklearn.metrics import roc_auc_score
 import glomfeat
 from glomfeat.bundle.against_labels import LabelsError, corrected, judge, read_labels
 from glomfeat.bundle.evaluate import OutputError, list_files, open_output
-from glomfeat.bundle.images_given import files_in, labels_beside
+from glomfeat.bundle.images_given import facts_of_folders, files_in, labels_beside
+from glomfeat.bundle.in_cases import in_cases
 from glomfeat.bundle.inputs import Files
 from glomfeat.core.csvs import read_csv
 from glomfeat.data.labels.corrections import digest_of_name, read_corrections
@@ -128,7 +129,7 @@ def test_class_folders_are_labels_and_an_output_among_the_images_is_none(models,
         assert run(models.folders["logreg"], place, "--out", out) == 0
         said, report = capsys.readouterr().out, out.with_suffix(".html").read_text()
         assert "labels: 20 of 21 files have one, by their folders or a table beside them" in said
-        assert "labels: 1 file is left out of the report, because the model has no such class: unsure" in said
+        assert "labels: 1 is left out of the report, because the model has no such class: unsure" in said
         assert "What 20 images with a label are called" in report and "21 files: " in report, again
         assert "21 of the images are images that the model was trained on:</strong> the figures are too good." in report
     scores = pd.read_csv(out)
@@ -144,6 +145,49 @@ def test_class_folders_are_labels_and_an_output_among_the_images_is_none(models,
     scores = scores[~scores["name"].str.startswith("unsure/")]
     truth = scores["name"].str.startswith(classes[1])
     assert f">AUROC</th><td>{roc_auc_score(truth, scores['score']):.3f} " in report
+
+
+@pytest.mark.parametrize("called", [pytest.param("patient", marks=pytest.mark.slow), "P00"])
+def test_folders_give_cases_wherever_the_labels_are(models, tmp_path, capsys, called):
+    table, place, rows = models.extracted.manifest.table, tmp_path / "place", []
+    for k, (path, label) in enumerate(zip(table["path"][:24], table["label"], strict=False)):
+        name = f"{called}{k % 6 + 1}/{k:02d}.png"
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place / name)
+        rows.append({"name": name, "label": models.extracted.manifest.classes[label]})
+    labels, lines, cases = tmp_path / "labels.csv", [], []
+    pd.DataFrame(rows).to_csv(labels, index=False)
+    groups = ["--groups", "folder"] if called == "P00" else []
+    for k, asked in enumerate(([], ["--labels", labels], [])):
+        if k == 2:
+            shutil.copy(labels, place)
+        out = tmp_path / f"e{k}.csv"
+        assert run(models.folders["logreg"], place, "--out", out, *groups, *asked) == 0
+        lines.append([line for line in capsys.readouterr().out.splitlines() if line.startswith("On ")])
+        cases.append(read_csv(tmp_path / f"e{k}_cases.csv")[["case", "images", "percent"]])
+    assert lines[0] == [] and lines[1] == lines[2] and lines[1][0].startswith("On 24 images of six cases")
+    assert cases[0].equals(cases[1]) and cases[1].equals(cases[2]) and (cases[0]["images"] == 4).all()
+
+
+def test_a_table_of_cases_takes_precedence_over_folders(tmp_path):
+    for name in ("patient1/a.png", "patient1/b.png", "patient2/c.png", "patient2/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    files, labels = files_in(tmp_path, True, [], []), pd.DataFrame({"label": [0, 1, 0, 1], "case": list("xxyz")})
+    labels["name"] = files.names
+    for told, expected in ((labels.drop(columns="case"), ["patient1"] * 2 + ["patient2"] * 2), (labels, list("xxyz"))):
+        facts = facts_of_folders(files, told, ["ill", "well"], "auto", [])
+        table = predicted([0.1, 0.2, 0.6, 0.7]).assign(name=files.names)
+        assert in_cases(table, facts, told, "auto")[0]["case"].tolist() == expected
+
+
+def test_class_folders_are_read_if_names_are_not_utf_8(models, tmp_path, capsys):
+    table, classes = models.extracted.manifest.table, models.extracted.manifest.classes
+    for k, (path, label) in enumerate(zip(table["path"][:12], table["label"], strict=False)):
+        (tmp_path / "place" / classes[label]).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tmp_path / "place" / classes[label] / os.fsdecode(b"case%d_\xf6%d.png" % (k % 4, k)))
+    assert run(models.folders["logreg"], tmp_path / "place", "--out", tmp_path / "e.csv") == 0
+    assert "\nOn 12 images of four cases" in capsys.readouterr().out
 
 
 def test_a_table_that_names_images_is_a_list_of_them(models, tmp_path, capsys, monkeypatch):
@@ -481,6 +525,32 @@ def test_cases_that_only_the_data_tell_give_the_limits_as_if_the_labels_told_the
     assert judge(table, halves[1], "auto", ABOUT, facts=halves[0]).figures.equals(expected.figures)
 
 
+def test_an_image_of_no_known_case_is_left_out_and_the_others_keep_limits_by_case():
+    rng, cases = np.random.default_rng(1), np.repeat(["P1", "P2", "P3", "P4"], 5)
+    names = np.array([f"r{k:02d}" for k in range(20)])
+    labels = pd.DataFrame({"name": names, "label": np.tile([0, 1, 1, 0, 1], 4), "patient": cases})
+    table = predicted(rng.random(20)).assign(name=names)
+    holed = labels.assign(patient=np.where(np.isin(names, ["r03", "r17"]), "", cases))
+    found = judge(table, holed, "auto", ABOUT)
+    whole = labels[~labels["name"].isin(["r03", "r17"])]
+    assert found.figures.equals(judge(table, whole, "auto", ABOUT).figures)
+    assert found.by_case and found.cases == 4 and found.images == found.confusion.sum() == 18
+    assert "2 files of no known case are not counted: --groups none counts all, without cases" in found.notes
+    few = judge(table, labels.assign(patient=np.where(names < "r10", cases, "")), "auto", ABOUT)
+    assert not few.by_case and few.images == 20
+    assert few.notes[0].startswith(
+        "limits are of single images, because only 10 of 20 have a case with --groups 'auto'"
+    )
+
+
+def test_limits_do_not_depend_on_the_order_of_labels():
+    """Very many images without cases are left out in groups, dealt at random."""
+    table = predicted(np.random.default_rng(2).random(501))
+    labels = pd.DataFrame({"name": table["name"], "label": np.arange(501) % 3 % 2})
+    shuffled = labels.sample(frac=1, random_state=0)
+    assert judge(table, labels, "none", ABOUT).figures.equals(judge(table, shuffled, "none", ABOUT).figures)
+
+
 def test_labels_are_names_of_classes_or_their_numbers(tmp_path):
     path, names = tmp_path / "labels.csv", ["a/1.png", "b/2.png", "3.png"]
     path.write_text("name,ground truth\n1.png,well\nb/2.png,ill\n3.png,\n4.png,ill\n")
@@ -630,7 +700,8 @@ def test_folders_called_like_the_classes_of_a_bundle_are_classes(tmp_path, folde
     files = files_in(tmp_path, False, [], [])
     assert labels_beside(files, USUAL, [*folders], [])["label"].tolist() == sorted((0, 1), key=folders.__getitem__)
     assert labels_beside(files, USUAL, ["ill", "well"], notes := []) is None
-    assert notes or folders[0].startswith("lab"), "folders that give no classes are told"
+    lacks = "none are taken, because the model has ill and well and no class called lab_abnormal, lab_normal: "
+    assert notes[0].startswith(f"labels: {lacks if folders[0] == 'lab_normal' else 'neither folders nor a table'}")
 
 
 def beside(place, text, asked=USUAL, **more):
@@ -679,6 +750,14 @@ def test_options_name_the_column_of_a_table_among_the_images(models, tmp_path, c
         said = failed(capsys, models.folders["logreg"], place, "--out", tmp_path / "f.csv", option, "nonsense")
         assert f"fits {option} 'nonsense': labels.csv has the columns name, label, consensus" in said
     assert not (tmp_path / "f.csv").exists()
+
+
+def test_a_table_of_labels_is_no_image_whatever_columns_options_name(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    (tmp_path / "labels.csv").write_text("name,label\na,ill\n")
+    (tmp_path / "second.csv").write_text("who,verdict\na,well\n")
+    files = files_in(tmp_path, False, [], notes := [], Asked("who", "verdict"))
+    assert files.names == ["a.png"] and notes == ["left out: labels.csv, second.csv, tables of labels"]
 
 
 def test_a_changed_file_makes_another_evaluation(tmp_path):

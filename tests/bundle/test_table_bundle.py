@@ -276,6 +276,15 @@ def test_images_and_tables_are_told_apart(texture, models, capsys):
         texture.made[0].predict_proba(None)
 
 
+def test_a_batch_below_one_is_refused_and_others_change_no_score(texture):
+    made = texture.made[0]
+    assert made.predict(texture.path, batch=5).equals(made.predict(texture.path))
+    assert np.array_equal(made.predict_proba(texture.path, batch=5), made.predict_proba(texture.path))
+    for predict in (made.predict, made.predict_proba):
+        with pytest.raises(ValueError, match="batch is -1: at least 1"):
+            predict(texture.path, batch=-1)
+
+
 def test_arrays_and_frames_are_read_like_files(texture):
     table = pd.read_csv(texture.path)
     own, made = texture.made[0].predict(texture.path), texture.made[0]
@@ -460,6 +469,22 @@ def test_columns_of_names_and_classes_are_those_that_the_study_was_told(tmp_path
     assert "What 48 rows with a label are called" in (tmp_path / "e.html").read_text()
 
 
+@pytest.mark.parametrize("called", ["name", "who"])
+def test_options_name_columns_of_labels_that_the_table_may_lack(texture, tmp_path, capsys, called):
+    table, answers = table_of(seed=1), []
+    rows, labels = tmp_path / "rows.csv", tmp_path / "labels.csv"
+    table[["name", "label"]].set_axis(["who", "verdict"], axis=1).to_csv(labels, index=False)
+    for given, *more in (
+        (table,),
+        (table.drop(columns="label").rename(columns={"name": called}), "--labels", labels, "--label-column", "verdict"),
+    ):
+        given.to_csv(rows, index=False)
+        out = tmp_path / f"e{len(more)}.csv"
+        assert run(texture.folders[0], rows, "--out", out, *more, *(["--name-column", "who"] if more else [])) == 0
+        answers.append([line for line in capsys.readouterr().out.splitlines() if line.startswith("On ")])
+    assert answers[0] == answers[1] and answers[0][0].startswith("On 48 rows of eight cases")
+
+
 def test_an_ensemble_of_several_tables_has_no_bundle(tmp_path):
     table = table_of()
     table.to_csv(tmp_path / "one.csv", index=False)
@@ -543,6 +568,12 @@ def test_labels_that_do_not_fit_stop_no_prediction(texture, tmp_path, capsys):
     pd.read_csv(texture.path).assign(tone="n/a").to_csv(tmp_path / "bad.csv", index=False)
     assert run(texture.folders[0], tmp_path / "bad.csv", "--out", tmp_path / "i.csv") == 1
     assert "no figures: no row has both a prediction and a label: names of" in capsys.readouterr().out
+    some = pd.read_csv(texture.path)
+    some.assign(label=some["label"].where(some.index > 4, "unsure")).to_csv(tmp_path / "some.csv", index=False)
+    assert run(texture.folders[0], tmp_path / "some.csv", "--out", tmp_path / "j.csv") == 0
+    said = capsys.readouterr().out
+    assert "labels: 5 are left out of the report, because the model has no such class: unsure" in said
+    assert "\nOn 43 rows of eight cases" in said
     table.drop(columns="label").to_csv(tmp_path / "none.csv", index=False)
     assert run(texture.folders[0], tmp_path / "none.csv", "--out", tmp_path / "h.csv") == 0
     assert "No labels say whether these calls are right." in capsys.readouterr().out

@@ -92,11 +92,14 @@ def test_a_study_of_networks_says_of_a_table_that_it_needs_images(feature_table)
 
 
 def test_a_study_of_a_table_is_refitted_where_the_table_is_now(feature_table, noise, tmp_path, capsys, without_report):
-    _, results, _, _ = run_study(tmp_path, data=str(feature_table), heads=("logreg",), reducers=("none",), folds=2)
+    one, other = (f"file:{feature_table}/{reducer}/logreg" for reducer in ("none", "pca2"))
+    options = {"ensembles": (f"{one},{other}",), "reference": one, "heads": ("logreg",), "reducers": ("none", "pca2")}
+    _, results, _, _ = run_study(tmp_path, data=str(feature_table), folds=2, **options)
     assert yaml.safe_load((tmp_path / "out" / "study.yaml").read_text())["features"] is None
-    arguments = [str(tmp_path / "out"), "--arm", results["arm"][0], "--to", str(tmp_path / "bundle"), "--jobs", "1"]
     (tmp_path / "moved").mkdir()
     moved = feature_table.rename(tmp_path / "moved" / feature_table.name)
+    mean = next(arm for arm in results["arm"] if arm.startswith("mean:"))
+    arguments = [str(tmp_path / "out"), "--arm", mean, "--to", str(tmp_path / "bundle"), "--jobs", "1"]
     assert refit.main([*arguments, "--data", str(moved)]) == 0 and (tmp_path / "bundle").is_dir()
     noise.rename(feature_table)
     assert "holds another study (features: ['table." in refusal(refit.main, capsys, *arguments)

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import pytest
 from glomfeat.bundle.against_labels import judge
 from glomfeat.bundle.in_cases import in_cases
 from glomfeat.data.cases import IMAGE_LEVEL
-from glomfeat.report.evaluation import Evaluation, answer, in_short
+from glomfeat.report.evaluation import Evaluation, answer, banners, in_short
 from glomfeat.report.evaluation_page import evaluation_html, tables_of, write_evaluation
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -119,6 +120,16 @@ def test_labels_of_one_class_have_no_curve_and_say_so():
     first, second = answer(evaluation)
     assert "all are of one class, so that nothing says how well scores tell classes apart." in first
     assert "it finds" in second and "falsely" not in second
+
+
+def test_figures_that_the_page_does_not_have_are_not_said_to_be_missing():
+    """With scores below 0.5 all decisions at 0.5 are alike, and the bundle decides at another threshold."""
+    evaluation, truth = made(["open", "sclerotic"]), np.arange(60) % 2
+    low = evaluation.predicted.assign(score=evaluation.predicted["score"] * 0.4)
+    labels = pd.DataFrame({"name": low["name"][:60], "label": truth})
+    judged = judge(low, labels, "auto", evaluation.about | {"threshold": {"value": 0.2, "rule": "youden"}})
+    assert "balanced accuracy at 0.5, MCC" in judged.beside["reason"]
+    assert not any("missing" in head for _, head, _ in banners(replace(evaluation, judged=judged)))
 
 
 def test_without_labels_or_cases_the_page_says_what_was_called():
