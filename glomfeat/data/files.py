@@ -212,14 +212,14 @@ def is_hidden(name):
 
 
 def is_of_system(name):
-    """Whether a file is hidden, or of those that Windows writes into folders.
+    """Whether a file is of those that macOS and Windows write into folders.
 
     Examples
     --------
-    >>> [is_of_system(name) for name in (".DS_Store", "._a.json", "Thumbs.db", "Desktop.ini", "a.json")]
+    >>> [is_of_system(name) for name in (".DS_Store", "._a.json", "Thumbs.db", "Desktop.ini", ".a.json")]
     [True, True, True, True, False]
     """
-    return is_hidden(name) or name.lower() in ("thumbs.db", "desktop.ini")
+    return name.startswith("._") or name.lower() in (".ds_store", "thumbs.db", "desktop.ini")
 
 
 def walk_files(place, hidden=False, outputs=True):
