@@ -203,7 +203,7 @@ def _images(options, bundle, data, out, say):
         say(note)
     notes.clear()
     if not files.names:
-        raise InputError(f"{data} holds no files: give a folder of images, or --recursive for its sub-folders")
+        raise InputError(f"{data} holds no images: give a folder of them, or --recursive for its sub-folders")
     given = files, asked, classes, notes, said, options.show_names
     return files, None, _telling(lambda: labels_beside(*given), notes, options, say, options.name_column)
 

@@ -131,7 +131,7 @@ def open_output(out, identity, names, columns=COLUMNS):
             raise OutputError(f"{out} already exists and belongs to something else: {other}") from None
         changed = sorted(name for name in identity if not isinstance(there, dict) or there.get(name) != identity[name])
         if changed:
-            raise OutputError(f"{out} belongs to another evaluation, with another {' and '.join(changed)}: {other}")
+            raise OutputError(f"{out} belongs to another evaluation, and differs in {' and '.join(changed)}: {other}")
     else:
         write_text(about, json.dumps(identity, indent=1) + "\n")
     if not out.exists():

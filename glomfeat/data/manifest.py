@@ -25,7 +25,7 @@ from glomfeat.data.schemes import Given, find_scheme
 from glomfeat.data.subgroups import keep_columns, kept_columns
 from glomfeat.data.table_rows import from_table
 from glomfeat.data.tables.columns import USUAL, Asked
-from glomfeat.data.tables.read import named_by_user
+from glomfeat.data.tables.read import named_by_user, plain
 
 AT_ONCE = 1024
 LEAST_FOLDS = 2  # that a scheme in words is checked for
@@ -229,7 +229,7 @@ def check_split(manifest, scheme, show_names=False):
     if scheme.column and "given" not in manifest.table:
         missing = f"there is no column {scheme.column!r} to split by: give a table, or leave out --scheme"
         complain("manifest", [(missing, [])])
-    if scheme.column and scheme.column != manifest.split_by:
+    if plain(scheme.column) != plain(manifest.split_by) and scheme.column:
         read = f"it was read with {f'column {manifest.split_by!r}' if manifest.split_by else 'no column'} to split by"
         again = scheme.written.replace("COLUMN", scheme.column)
         other = f"{read}, not {scheme.column!r}: read it again with read_manifest(..., scheme={again!r})"

@@ -2,14 +2,17 @@
 
 import re
 import unicodedata
+from decimal import Decimal
 
 from glomfeat.core.words import as_seen
-from glomfeat.data.cases import LOOSELY, written_loosely
+from glomfeat.data.cases import LOOSELY
 from glomfeat.data.lone_values import hide_lone
 from glomfeat.data.tables.read import listed
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)")
-BEFORE_LETTER = re.compile(r"(?<=[^\W_])[-_.]+(?=[^\W\d_])")
+BEFORE_NUMBER = re.compile(r"(?<=[^\W\d_])(\s+|[-_.])(?=\d)")
+BETWEEN = re.compile(r"[\s_-]+")
+ZEROS = re.compile(r"(?<!\d)(?<!\d[.,])0+(?=\d)")  # not those of a fraction
 SHOWN = 3
 
 
@@ -34,7 +37,7 @@ def twins_in_words(values, cases, show_names=False):
     --------
     >>> twins_in_words(["Oslo", "oslo", "Rome"], [3, 3, 3])
     "'Oslo' and 'oslo' differ only in capitals, blanks, separators, zeros or the form of letters"
-    >>> twins_in_words(["Site 1", "Site 10", "1.5", "1.05"], [3, 3, 3, 3])
+    >>> twins_in_words(["Site 1", "Site 10", "1.5", "1.05", "0.5 mg", "0.05 mg", "I-II", "III"], [3] * 8)
     ''
     """
     held = {}
@@ -46,7 +49,8 @@ def twins_in_words(values, cases, show_names=False):
 
 def _key(value):
     """What is the same for values that are written in several ways; a number counts by its size."""
-    return float(value) if NUMBER.fullmatch(value) else BEFORE_LETTER.sub("", written_loosely(value))
+    text = as_seen(unicodedata.normalize("NFKC", value)).casefold().strip()
+    return Decimal(text) if NUMBER.fullmatch(text) else ZEROS.sub("", BETWEEN.sub(" ", BEFORE_NUMBER.sub("", text)))
 
 
 def _apart(shown):

@@ -136,6 +136,7 @@ def _content(evaluation):
         results=pd.DataFrame([evaluation.judged.beside]),
         names={arm: evaluation.name},
         shown=[arm],
+        unfinished={},
         first=lambda most: [arm],
         scored={arm: scored(run, arm)},
         readers=None,

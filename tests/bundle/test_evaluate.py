@@ -300,7 +300,7 @@ def test_an_output_of_something_else_is_refused_and_kept(models, folder, tmp_pat
     capsys.readouterr()
     before = out.read_bytes()
     said = failed(capsys, models.folders["logreg"], folder, "--out", out)
-    assert "belongs to another evaluation, with another bundle and device: choose another file" in said
+    assert "belongs to another evaluation, and differs in bundle and device: choose another file" in said
     (folder / "new.png").write_bytes(b"")
     assert "with another files and listing" in failed(capsys, place, folder, "--out", out, "--device", "cpu")
     assert out.read_bytes() == before
@@ -318,7 +318,10 @@ def test_wrong_use_is_told_in_a_line(models, folder, tmp_path, monkeypatch, caps
     said = failed(capsys, place, folder, "--memory", "1MB", "--out", "never.csv")
     assert "of the budget are free: raise --memory, or pass a smaller --batch" in said
     (tmp_path / "void").mkdir()
-    assert "void holds no files" in failed(capsys, place, tmp_path / "void")
+    (tmp_path / "void" / "plan.pdf").touch()
+    assert "void holds no images: give a folder of them, or --recursive for its sub-folders" in failed(
+        capsys, place, tmp_path / "void"
+    )
     assert "there is no labels.csv" in failed(capsys, place, folder, "--labels", "labels.csv")
 
 
@@ -767,7 +770,7 @@ def test_a_changed_file_makes_another_evaluation(tmp_path):
     (tmp_path / "a.png").write_bytes(b"22")
     out = tmp_path / "e.csv"
     open_output(out, one, ["a.png"])
-    with pytest.raises(OutputError, match="with another listing"):
+    with pytest.raises(OutputError, match="and differs in listing"):
         open_output(out, files.identity(), ["a.png"])
     out.write_text("name,prediction,label,score,threshold,status\nb.png,,,,,empty file\n")
     with pytest.raises(OutputError, match="holds rows of something else"):

@@ -217,6 +217,7 @@ def test_a_manifest_is_split_only_by_the_column_that_it_was_read_for(tmp_path):
     rows = frame.set_index("name").loc[manifest.table["name"]]
     assert manifest.table["given"].astype(int).tolist() == rows["part"].tolist()
     check_split(manifest, find_scheme("given:part", 1))
+    check_split(manifest, find_scheme("given:Part", 1))
     for scheme in ("given:other", "leave-out:other", "given:nosuch"):
         with pytest.raises(ManifestError) as refused:
             glomfeat.compare(manifest, scheme=scheme, heads="logreg", reducers="none", cache=tmp_path / "cache")

@@ -200,6 +200,7 @@ def test_a_value_of_one_case_is_named_only_if_asked(tmp_path):
         (["Site 1", "Site\xa01"] * 12, r"in column 'site', 'Site 1' and 'Site\xa01' differ only in"),
         (["Site A", "Site_A"] * 12, "in column 'site', 'Site A' and 'Site_A' differ only in"),
         (["1", "1.0"] * 12, "in column 'site', '1' and '1.0' differ only in"),
+        (["1", "1\u200b"] * 12, r"in column 'site', '1' and '1\u200b' differ only in"),
         (["1", "01", "2"] * 8, "in column 'site', '01' and '1' differ only in"),
         (["Koch", "Wolf", "koch", *["Rome"] * 9] * 2, "in column 'site', value 1 and value 4 differ only in"),
         (list(range(12)) * 2, "column 'site' has a value of its own for each case: --scheme cv splits by case"),
@@ -217,7 +218,18 @@ def test_columns_that_nothing_can_be_left_out_by(values, said):
 
 
 @pytest.mark.parametrize(
-    "values", [("1.5", "1.05"), ("year<2015", "year>=2015"), ("A1", "A10"), ("-1", "1"), ("HER2-", "HER2+")]
+    "values",
+    [
+        *(
+            ("1.5", "1.05"),
+            ("0.05 mg", "0.5 mg"),
+            ("<0,05", "<0,5"),
+            ("v2.01", "v2.1"),
+            ("(0.001, 0.01]", "(0.01, 0.1]"),
+        ),
+        *(("12345678901234567890", "12345678901234567891"), ("A1", "A10"), ("-1", "1"), ("SD -1", "SD 1")),
+        *(("year<2015", "year>=2015"), ("HER2-", "HER2+"), ("I-II", "III"), ("A-B", "AB")),
+    ],
 )
 def test_values_that_differ_in_more_than_writing_are_left_out_one_by_one(values):
     cases = np.repeat(np.arange(12), 2)

@@ -86,6 +86,20 @@ def test_a_map_of_an_image_does_not_depend_on_its_neighbours(trained):
     assert np.abs(together - alone).max() <= 1
 
 
+def test_a_network_whose_image_passes_beside_every_layer_has_no_map():
+    class Towers(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.other = (torch.nn.Conv2d(3, 2, 3) for _ in range(2))
+
+        def forward(self, images):
+            return (self.one(images) + self.other(images.flip(3))).mean((2, 3))
+
+    module, images = Towers(), torch.zeros(1, 3, 8, 8)
+    with pytest.raises(InsideError, match="the image also passes beside every layer that keeps a picture: there is"):
+        saliency._last_picture(module, lambda given: module(given)[:, 1], images)
+
+
 def test_a_network_of_dense_layers_has_no_picture():
     net = make_net("F-D4-out", side=16, epochs=1, device="cpu")
     net.fit(RANDOM.integers(0, 255, (8, 16, 16, 3), np.uint8), np.arange(8) % 2)

@@ -25,7 +25,8 @@ LABEL_COLUMNS = (
     *("label", "ground truth", "ground_truth", "class"),
     *("labels", "class name", "classification", "diagnosis", "target", "category"),
 )
-WHAT = ("", "id", "number", "no", "nr", "num", "name", "code", "key")
+NUMBER = ("number", "no", "nr", "num")
+WHAT = ("", "id", *NUMBER, "name", "code", "key")
 CASE_COLUMNS = (
     *("case", "case_id", "patient", "patient_id", "subject", "subject_id"),
     *(
@@ -37,7 +38,13 @@ CASE_COLUMNS = (
 SLIDE_COLUMNS = ("slide", "slide_id", "slide name", "slide file", "wsi")
 FOLD_COLUMNS = ("fold", "split", "repeat")
 SITE_WORDS = ("site", "center", "centre", "hospital", "institution")
-SITE_COLUMNS = tuple(f"{of}{site} {what}" for what in WHAT for of in ("", "study ") for site in SITE_WORDS)
+SITE_COLUMNS = tuple(
+    f"{of}{site} {what}"
+    for what in WHAT
+    for of in ("", "study ")
+    for site in SITE_WORDS
+    if site != "hospital" or what not in NUMBER  # in many places a patient has a hospital number
+)
 SCANNER_COLUMNS = tuple(f"scanner {what}" for what in (*WHAT, "model"))
 OF_PERSONS = frozenset(  # what a column says of any patient
     ("age", "sex", "gender", "geschlecht", "sexe", "sexo", "male", "female", "race", "ethnicity", "laterality")

@@ -192,7 +192,8 @@ def _last_picture(module, scored, images):
     for layer in reversed(kept):  # the last one may be a branch, if small images become a pixel behind it
         if not _is_bypassed(layer, calls[layer], scored, images):
             return layer
-    raise InsideError("no layer keeps a picture: there is nothing to draw over the image")
+    lacks = "the image also passes beside every layer that keeps a picture" if kept else "no layer keeps a picture"
+    raise InsideError(f"{lacks}: there is nothing to draw over the image")
 
 
 def _is_bypassed(layer, calls, scored, images):
