@@ -111,8 +111,8 @@ def _as_arguments(cls, path, as_written):
     for name, value in options.items():
         name = str(name).replace("-", "_")
         if name == "quick" and name not in known:
-            of = "homemade, baselines, pretrained or padding"
-            raise InputError(f"--config {path} is of {of}, not of compare: repeat it with the command that wrote it")
+            of = f"{path} is of homemade, baselines, pretrained or padding, not of compare"
+            raise InputError(of + ("" if as_written else ": repeat it with the command that wrote it"))
         if name not in known:
             raise InputError(f"--config {path}: no option {name!r}, {did_you_mean(name, known)}; correct the file")
         if value is None:

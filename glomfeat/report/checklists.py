@@ -22,7 +22,10 @@ def _by_case(content):
     return content.run.manifest.is_split_by_case
 
 
-APART = _by_case, "images of one case may lie on both sides: say with --groups where the case is"
+APART = (
+    _by_case,
+    ("images of one case may lie on both sides: say with --groups where the case is, or leave out --allow-split-cases"),
+)
 GROUPS = _has("subgroups"), "ask with --subgroups COLUMN"
 ELSEWHERE = _has("external"), "ask with --test NAME=PATH"
 READERS = _has("readers"), "give their calls with --readers FILE"
@@ -41,7 +44,8 @@ def _clusters(content):
 
 
 def _explains(content):
-    return content.importance is not None or any("maps" in found for found in content.loaded.inside.values())
+    known = set() if content.importance is None else {*content.importance["arm"]} & {*content.results["arm"]}
+    return bool(known) or any("maps" in found for found in content.loaded.inside.values())
 
 
 CLAIM = (

@@ -302,7 +302,7 @@ def test_an_output_of_something_else_is_refused_and_kept(models, folder, tmp_pat
     said = failed(capsys, models.folders["logreg"], folder, "--out", out)
     assert "belongs to another evaluation, and differs in bundle and device: choose another file" in said
     (folder / "new.png").write_bytes(b"")
-    assert "with another files and listing" in failed(capsys, place, folder, "--out", out, "--device", "cpu")
+    assert "and differs in files and listing: choose" in failed(capsys, place, folder, "--out", out, "--device", "cpu")
     assert out.read_bytes() == before
 
 

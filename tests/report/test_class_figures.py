@@ -243,14 +243,15 @@ def test_checklists_point_to_what_the_page_holds(content, of_two, tmp_path):
         rows = {row[0]: row[2:] for row in answered(at)[title]}
         return [rows[number] for number in numbers]
 
-    both = (OPEN, "images of one case may lie on both sides: say with --groups where the case is")
+    where = "say with --groups where the case is"
+    both = OPEN, f"images of one case may lie on both sides: {where}, or leave out --allow-split-cases"
     images = read_content(write_folder(tmp_path / "out", make_run(by_case=False)))
     elsewhere = replace(content.run, folds=content.run.folds.assign(left_out="north"))
     elsewhere = replace(content, loaded=replace(content.loaded, run=elsewhere))
     for at, sides, clusters in (
         (content, (PARTLY, "same source, other cases"), (PARTLY, "percentages by case; differences between sites ")),
         (of_two, (PARTLY, "same source, other cases"), (PARTLY, "scores by case; differences between sites ")),
-        (images, both, (OPEN, "say with --groups where the case is")),
+        (images, both, (OPEN, where)),
         (elsewhere, (PARTLY, "other values of the column, other cases"), (PARTLY, "section of values that were left")),
     ):
         (who, of_sides), (who_of, of_clusters) = said(at, "TRIPOD+AI, 2024", "16", "12d")

@@ -24,6 +24,7 @@ from glomfeat.comparison.options import Study
 from glomfeat.core.arms import FLOOR
 from glomfeat.data.cases import pseudonyms
 from glomfeat.report import drawing
+from glomfeat.report.checklists import APART
 from glomfeat.report.content import read_content
 from glomfeat.report.drawing import save_pngs
 from glomfeat.report.figures import confusion, forest, leak_price, learning
@@ -389,7 +390,7 @@ def test_without_cases_the_page_speaks_of_images(tmp_path, monkeypatch):
     items_of_checklists = {
         "cases are shown by pseudonyms; how the images were de-identified is yours",
         "enough cases",
-        "images of one case may lie on both sides: say with --groups where the case is",
+        APART[1],
         "images, cases and positives by fold; their characteristics are yours",
         "say with --groups where the case is",
     }

@@ -4,18 +4,20 @@ import re
 
 from glomfeat.core.words import as_seen
 
-# of two classes, one of these names is not the positive one
+# of two classes, one of these names, or one that begins with such a word, is not the positive one
 NEGATIVE = {
-    *("negative", "neg", "normal", "healthy", "benign", "control", "no", "none", "false", "absent"),
-    *("other", "others", "rest", "non"),
+    *("negative", "neg", "normal", "healthy", "benign", "control", "controls", "no", "none", "false", "absent"),
+    *("other", "others", "rest", "unremarkable", "nein", "gesund", "unauffällig", "kontrolle", "sain", "sano"),
 }
+NEGATION = {"non", "not", "without", "kein", "keine", "ohne", "nicht", "sans", "pas", "sin"}
 
 
 def usual_positive(classes):
     """The class that is the positive one unless the user names another.
 
-    It is one that begins with "globally sclerotic", or GS; of two classes the one called 1, the one that the other
-    negates, or the one beside a class of `NEGATIVE`; else the last one.
+    It is the only one that begins with "globally sclerotic", or is GS; of two classes the one called 1, the one beside
+    a class of `NEGATIVE` or one that begins with such a word or a `NEGATION`, or the one that the other negates; else
+    the last one.
 
     Parameters
     ----------
@@ -36,30 +38,40 @@ def usual_positive(classes):
     ('C4d+', 'HLA_pos')
     >>> usual_positive(["0_sclerotic", "1_normal"]), usual_positive(["1", "absent"])
     ('0_sclerotic', '1')
+    >>> usual_positive(["normal", "not normal"]), usual_positive(["GS glomeruli", "normal glomeruli"])
+    ('not normal', 'GS glomeruli')
+    >>> usual_positive(["Globally sclerotic: no", "Globally sclerotic: yes"])
+    'Globally sclerotic: yes'
     >>> usual_positive(["FSGS", "IgAN", "normal"]), usual_positive(["benign", "normal"])
     ('normal', 'normal')
     """
     bare = [_bare(name) for name in classes]
-    for name, text in zip(classes, bare, strict=True):
-        if text == "gs" or text.startswith("globallysclerotic"):
-            return name
+    sclerotic = [text == "gs" or text.startswith("globallysclerotic") for text in bare]
+    if sum(sclerotic) == 1:
+        return classes[sclerotic.index(True)]
     if len(classes) != 2:
         return classes[-1]
     if "1" in classes:
         return "1"
+    known = [text in NEGATIVE for text in bare]
+    begins = [_words(name)[0] in NEGATIVE | NEGATION for name in classes]
     negates = [_negates(one, other) for one, other in zip(bare, bare[::-1], strict=True)]
-    for negative in (negates, [text in NEGATIVE for text in bare]):
+    for negative in (known, begins, negates):
         if sum(negative) == 1:
             return classes[negative.index(False)]
     return classes[-1]
 
 
-def _bare(name):
-    """Letters and digits of a class, in one case, without a number in front; signs at its end are words."""
+def _words(name):
+    """The words of a class in lower case, without a number in front; a sign at its end is a word."""
     text = re.sub(r"^\d+[\W_]+", "", as_seen(name).casefold()).strip()
-    for sign, word in (("+", "positive"), ("-", "negative")):
+    for sign, word in (("+", " positive"), ("-", " negative")):
         text = text.removesuffix(sign) + word * text.endswith(sign)
-    return re.sub(r"[\W_]", "", text)
+    return re.split(r"[\W_]+", text.strip())
+
+
+def _bare(name):
+    return "".join(_words(name))
 
 
 def _negates(bare, other):
