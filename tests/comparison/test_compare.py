@@ -584,6 +584,7 @@ def test_code_that_was_edited_is_another_study_and_is_computed_anew(phantom_fold
         )
         for name in ("editedlab", "labbase"):
             sys.modules.pop(name, None)
+            (folder / "__pycache__" / f"{name}.{sys.implementation.cache_tag}.pyc").unlink(missing_ok=True)
         importlib.invalidate_caches()
 
     names = {"features": ("editedlab:red",), "reducers": ("editedlab:svd",), "heads": ("editedlab:head",)}
