@@ -39,7 +39,7 @@ def left_out_problems(table, classes, column, by_case=True, show_names=False):
     if problem := without_value(texts, column):
         return [(problem, [])]
     values = values_in_order(texts)
-    cases = [table["case"][texts == value].nunique() for value in values]
+    cases = table["case"].groupby(texts).nunique()[values].tolist()
     if problem := _unfit(values, cases, texts, table["case"], column, by_case, show_names):
         return [(problem, [])]
     shown = hide_lone(values, cases, show_names)

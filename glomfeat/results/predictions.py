@@ -52,13 +52,15 @@ def write_predictions(run: "Run", path: Path) -> None:
 def _frames(run: "Run") -> Iterator["pd.DataFrame"]:
     """Yield the rows of `predictions_table` in tables of `ROWS` or a few more, each made at once from whole columns."""
     held: list[Trial] = []
+    rows = 0
     for trial in run.trials:
         if run.record(trial)["status"] != "done":
             continue
         held.append(trial)
-        if sum(len(run.tested(one)) for one in held) >= ROWS:
+        rows += len(run.tested(trial))
+        if rows >= ROWS:
             yield _frame(run, held)
-            held = []
+            held, rows = [], 0
     if held:
         yield _frame(run, held)
 
