@@ -49,7 +49,7 @@ def twins_in_words(values, cases, show_names=False):
 
 def _key(value):
     """What is the same for values that are written in several ways; a number counts by its size."""
-    text = as_seen(unicodedata.normalize("NFKC", value)).casefold().strip()
+    text = _seen(value).casefold().strip()
     return Decimal(text) if NUMBER.fullmatch(text) else ZEROS.sub("", BETWEEN.sub(" ", BEFORE_NUMBER.sub("", text)))
 
 
@@ -57,5 +57,8 @@ def _apart(shown):
     """Quote values so that they can be told apart, also if they look alike, or give their numbers if all are hidden."""
     if not set(shown) & set(shown.values()):
         return [*shown.values()]
-    seen = {unicodedata.normalize("NFKC", as_seen(value)) for value in shown}
-    return map(repr if len(seen) == len(shown) else ascii, shown)
+    return map(repr if len({*map(_seen, shown)}) == len(shown) else ascii, shown)
+
+
+def _seen(value):
+    return as_seen(unicodedata.normalize("NFKC", value))

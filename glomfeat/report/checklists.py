@@ -24,7 +24,7 @@ def _by_case(content):
 
 APART = (
     _by_case,
-    ("images of one case may lie on both sides: say with --groups where the case is, or leave out --allow-split-cases"),
+    "images of one case may lie on both sides: say with --groups where the case is, or leave out --allow-split-cases",
 )
 GROUPS = _has("subgroups"), "ask with --subgroups COLUMN"
 ELSEWHERE = _has("external"), "ask with --test NAME=PATH"

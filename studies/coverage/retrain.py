@@ -5,9 +5,9 @@ from functools import partial
 from itertools import combinations
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from glomfeat.core.seeds import seed_for
+from glomfeat.core.threads import limited_threads
 from glomfeat.data.splits import deal
 from glomfeat.metrics.by_case import case_sums
 from glomfeat.metrics.paired import resampled_mean
@@ -144,7 +144,7 @@ def judge_study(structure, retrained, head, folds, fresh, seed, number):
     X = draw_features(labels, cases, retrained, np.random.default_rng(seed_for(seed, retrained.name, number)))
     truth, own = np.arange(fresh) % 2, np.arange(fresh)
     judged = draw_features(truth, own, retrained, np.random.default_rng(seed_for(seed, retrained.name, "fresh")))
-    with threadpool_limits(1):
+    with limited_threads(1):
         fitted = fit_study(X, labels, here, make_head(head, seed_for(seed, number)), judged)
     parts = [Part(0, labels[rows], cases[rows], scores, 0.5) for rows, scores, _, _ in fitted]
     true = float(np.mean([auroc(truth, scores) for *_, scores in fitted]))
