@@ -12,7 +12,7 @@ from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.core.cache import digest_of
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.core.words import number_of
-from glomfeat.data.cases import written_loosely
+from glomfeat.data.cases import named_alike
 from glomfeat.data.embeddings.files import stem_of
 from glomfeat.data.files import FolderError
 from glomfeat.data.joined import JoinedError
@@ -22,7 +22,7 @@ from glomfeat.data.manifest import read_manifest
 from glomfeat.data.problems import SHOWN, ManifestError
 from glomfeat.data.tables.read import TableError, listed
 from glomfeat.features.table import Alike, Table
-from glomfeat.results.external import Cohort
+from glomfeat.results.external import Cohort, alike_in_words
 
 NAME = re.compile(r"[\w.-]+")
 WRITE = "write --test NAME=PATH, with letters, digits, dots and dashes in NAME"
@@ -241,18 +241,10 @@ def _refuse_shared(name, theirs, manifest):
 
 def _warn_of_cases(name, theirs, manifest, show_names, say):
     """Say how many cases of a cohort are named like cases of DATA: they may be the same patients."""
-    if not (theirs.by_case and manifest.by_case):
-        return
-    cases, ours = (set(one.table["case"].astype(str)) for one in (theirs, manifest))
-    known = set(map(written_loosely, ours))
-    same = sorted(case for case in cases if written_loosely(case) in known)
-    if same:
+    if same := named_alike(theirs, manifest):
         which = f" ({listed(same, SHOWN)})" if show_names else ""
-        of, are = f"{len(same)} of its {number_of(len(cases), 'case')}", "is" if len(same) == 1 else "are"
-        say(
-            f"warning: cohort {name}: {of} {are} named like cases of DATA{which}: if they are the same patients, its "
-            "figures are too good; take them out, or rename the cases of the other place"
-        )
+        said = alike_in_words(len(same), theirs.table["case"].nunique(), which)
+        say(f"warning: cohort {name}: {said}; take them out, or rename the cases of the other place")
 
 
 def _describe(manifest, theirs, features, name, say):

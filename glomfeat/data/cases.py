@@ -112,6 +112,23 @@ def written_loosely(case):
     return re.sub(r"(?<![0-9])0+(?=[0-9])", "", re.sub(r"^([0-9]+)\.0+$", r"\1", text))
 
 
+def named_alike(theirs, ours):
+    """Cases of one data set that are named like cases of another, sorted; none if either does not know its cases.
+
+    Parameters
+    ----------
+    theirs, ours : Manifest
+
+    Returns
+    -------
+    list of str
+    """
+    if not (theirs.by_case and ours.by_case):
+        return []
+    known = {written_loosely(case) for case in ours.table["case"].unique()}
+    return sorted(case for case in theirs.table["case"].astype(str).unique() if written_loosely(case) in known)
+
+
 def connected(one, other):
     """Number the groups of pairs that share a value on either side, directly or through other pairs.
 

@@ -102,7 +102,8 @@ def chosen_in_words(table, names, unit="case"):
     drawn = f"When {unit}s are drawn anew, {names[best['arm']]} is the best arm in {often} of the draws"
 
     rival = table.iloc[1:].sort_values("chosen", ascending=False, kind="stable").iloc[0]
-    second = f", and {names[rival['arm']]}, the next, in {_share(rival['chosen'])}" if rival["chosen"] else ""
+    next_one = f"; of the others most often {names[rival['arm']]}, in {_share(rival['chosen'])}"
+    second = next_one if rival["chosen"] else ""
     ties = f" In {_share(best['shared'])} of them several arms are equally best and share the draw."
     return f"{drawn}{second}.{ties if best['shared'] else ''}"
 

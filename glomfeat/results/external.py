@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.arms import Trial
-from glomfeat.data.cases import IMAGE_LEVEL
+from glomfeat.core.words import number_of
+from glomfeat.data.cases import IMAGE_LEVEL, named_alike
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.recalibration import calibration_line, recalibrated
 from glomfeat.metrics.resampling import apart_limits, open_limits, resampling_units
@@ -23,7 +24,11 @@ from glomfeat.results.terminal import print_cells
 from glomfeat.results.unmoved import without_limits
 from glomfeat.results.words import between, count, figure
 
-BEFORE = ("cohort", "images", "cases", "positives", "arm", "kind", "feature", "weights", "reducer", "head", "status")
+ALIKE = "cases_alike"
+BEFORE = (
+    *("cohort", "images", "cases", ALIKE, "positives", "arm"),
+    *("kind", "feature", "weights", "reducer", "head", "status"),
+)
 INSIDE = ("internal_auroc", "internal_auroc_lo", "internal_auroc_hi", "difference", "difference_lo", "difference_hi")
 SLOPE, INTERCEPT = "calibration_slope", "calibration_intercept"
 LINE = (SLOPE, *limits_of(SLOPE), INTERCEPT, *limits_of(INTERCEPT), "brier_recalibrated")
@@ -128,6 +133,7 @@ def _of_cohort(run, internal, cohort):
     found, unlimited = without_limits(found)
     found["reason"] = [_joined(why, of, lacking) for why, of in zip(found["reason"], unlimited, strict=True)]
     facts = {"cohort": cohort.name, "images": len(manifest), "cases": len(np.unique(manifest.cases))}
+    facts[ALIKE] = len(named_alike(manifest, run.manifest))
     facts["positives"] = int((manifest.labels == len(manifest.classes) - 1).sum())
     found = found.assign(**facts)
     found = found.join(_beside(found, internal)).join(_calibration(there, found["arm"]))
@@ -137,6 +143,20 @@ def _of_cohort(run, internal, cohort):
     compared = comparisons.reindex(columns=[column for column in COMPARED if column not in OF_TRIALS])
     compared.insert(0, "cohort", cohort.name)
     return found, compared, _predictions(there, cohort.name)
+
+
+def alike_in_words(alike, cases, which=""):
+    """Say how many cases of a cohort are named like cases of DATA.
+
+    Examples
+    --------
+    >>> alike_in_words(1, 9)
+    '1 of its 9 cases is named like a case of DATA: if it is the same patient, its figures are too good'
+    """
+    one = alike == 1
+    same = "it is the same patient" if one else "they are the same patients"
+    named = "is named like a case" if one else "are named like cases"
+    return f"{alike} of its {number_of(cases, 'case')} {named} of DATA{which}: if {same}, its figures are too good"
 
 
 def _joined(*reasons):

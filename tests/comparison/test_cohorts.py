@@ -212,6 +212,9 @@ def test_the_report_sets_both_beside_each_other(study):
     for name in ("internal_auroc", "auroc"):
         assert f"<td>{row[name]:.3f} ({row[f'{name}_lo']:.3f} to {row[f'{name}_hi']:.3f})</td>" in html
     assert f"<td>{row['difference']:+.3f} ({row['difference_lo']:+.3f} to {row['difference_hi']:+.3f})</td>" in html
+    alike = dict(zip(study.external["cohort"], study.external["cases_alike"], strict=True))
+    warning = "Warning: 2 of its 10 cases are named like cases of DATA: if they are the same patients, its figures are "
+    assert alike == {"north": 0, "south": 2} and html.count("named like") == 1 and f"{warning}too good." in html
     assert html.count("<h3>") == 2 and html.count("Kendall&#39;s tau of the ranks of 3 arms is ") == 2
     axes = picture.figure.axes
     assert [axis.get_title(loc="left") for axis in axes] == ["north", "south"]

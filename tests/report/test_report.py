@@ -370,6 +370,15 @@ def test_the_banner_of_a_split_by_image_says_what_names_would_have_given(tmp_pat
     assert f"W{line[1:]}.".replace("(non_b)", "(non-b)") in found.said
 
 
+def test_warnings_about_the_data_stand_at_the_top(tmp_path, one_figure):
+    run = make_run()
+    said = (*run.manifest.said, "warning: 2 cases are written alike: name them in one way")
+    run = replace(run, manifest=replace(run.manifest, said=said))
+    html = write_report(write_folder(tmp_path / "out", run)).read_text(encoding="utf-8")
+    top, _, _ = html.partition("<h2")
+    assert "A warning about the data:" in top and "2 cases are written alike: name them in one way." in top
+
+
 def test_a_split_by_image_has_a_red_banner(tmp_path, text, one_figure):
     out = write_folder(tmp_path / "out", make_run(by_case=False))
     found = Page(write_report(out).read_text(encoding="utf-8"))

@@ -160,7 +160,7 @@ def test_the_best_of_arms_without_errors_is_no_surer_than_its_cases_make_it():
     best = best_of_many_table(run, resampled).iloc[0]
     assert (best["corrected"], best["corrected_hi"], best["chosen"], best["shared"]) == (1, 1, 0.5, 1)
     assert chosen_in_words(best_of_many_table(run, resampled), {GOOD: "good", WEAK: "weak"}) == (
-        "When cases are drawn anew, weak is the best arm in 50% of the draws, and good, the next, in 50%. "
+        "When cases are drawn anew, weak is the best arm in 50% of the draws; of the others most often good, in 50%. "
         "In 100% of them several arms are equally best and share the draw."
     )
     assert best["corrected_lo"] == pytest.approx(stats.binomtest(18, 18).proportion_ci(method="exact").low)
@@ -358,8 +358,8 @@ def test_the_section_sets_every_arm_beside_the_reference_or_the_best(run):
     assert plain["rows"][0]["noninferior"] == "–"
     share = run.best_of_many["chosen"]
     assert plain["said"] == (
-        f"When cases are drawn anew, {plain['base']} is the best arm in {share[0]:.0%} of the draws, and "
-        f"{plain['rows'][0]['arm']}, the next, in {share[1]:.0%}."
+        f"When cases are drawn anew, {plain['base']} is the best arm in {share[0]:.0%} of the draws; of the others "
+        f"most often {plain['rows'][0]['arm']}, in {share[1]:.0%}."
     )
     assert section.fill(content_of(finished(end(make_run(), WEAK, "failed", "no luck")))) is None
     assert math.isfinite(run.pairs["p_mcnemar"].max())

@@ -146,7 +146,7 @@ def check_cases(manifest, show_names):
             f"the largest holds {largest:.0%}, so they count as {effective:.1f} cases of even size",
             "counted; (sum of n)² / sum of n² (Kish)",
             "what holds for the largest case weighs most; limits follow the number of cases and not of images",
-            "read the limits of the bootstrap over cases, and the results case by case",
+            "read the limits, which follow from the cases, and the results case by case",
             tuple(rows),
             (("cases", len(total)), ("effective_cases", effective), ("largest_share", float(largest))),
         )

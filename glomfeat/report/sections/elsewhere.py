@@ -1,7 +1,7 @@
 """The section on cohorts of other places: internal and external results, and whether the ranking of arms held."""
 
 from glomfeat.metrics.thresholds import fixed_at
-from glomfeat.results.external import external_cells, held_in_words, in_short
+from glomfeat.results.external import ALIKE, alike_in_words, external_cells, held_in_words, in_short
 
 NAME, TITLE, ORDER, TEMPLATE = "elsewhere", "Elsewhere", 37, "sections/elsewhere.html"
 
@@ -26,10 +26,13 @@ def fill(content):
         lacking = next((why for why in rows["reason"] if "no AUROC" in why), "")
         said = held_in_words(rows, content.results, names).removeprefix(f"{name}: ")
         about = {"name": name, "about": in_short(rows), "said": said[:1].upper() + said[1:], "rows": cells}
+        alike, cases = (int(rows[column].iloc[0]) for column in (ALIKE, "cases"))
+        about["alike"] = f"Warning: {alike_in_words(alike, cases)}." if alike else ""
         cohorts.append(about | {"lacking": lacking.rpartition("; ")[2]})
     return {
         "cohorts": cohorts,
         "images": len(content.run.manifest),
+        "mapped": [pair.rpartition("=")[::2] for pair in content.loaded.study.get("map") or ()],
         "two": len(content.run.manifest.classes) == 2,
         "number": fixed_at(content.loaded.identity["threshold"]),
     }

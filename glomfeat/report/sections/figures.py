@@ -1,7 +1,20 @@
 """The section with figures of scores and of learning."""
 
-NAME, TITLE, ORDER, TEMPLATE = "figures", "Figures", 20, "charts.html"
+from glomfeat.results.tables import with_figure
+
+NAME, TITLE, ORDER, TEMPLATE = "figures", "Figures", 20, "sections/figures.html"
 
 
 def fill(content):
-    """Return nothing, because the section only has its figures."""
+    """Count the arms that are drawn, and those that could be.
+
+    Parameters
+    ----------
+    content : glomfeat.report.content.Content
+
+    Returns
+    -------
+    dict or None
+        None if no arm has figures.
+    """
+    return {"drawn": len(content.shown), "arms": len(with_figure(content.results))} if content.shown else None
