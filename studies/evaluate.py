@@ -24,15 +24,16 @@ class Options:
     images. If the bundle was trained on a table, DATA is such a table in any form that a study reads (CSV, parquet,
     npy, HDF5, a folder of embeddings)."""
     labels: str | None = None
-    """CSV of labels (name,ground truth), for figures with limits in the report. Default: labels from the table itself,
-    from class folders, or from a table among the images. labels_corrected.csv changes these."""
+    """Table of labels (name,ground truth), for figures with limits in the report. Default: labels from the table
+    itself, from class folders, or from a table among the images. labels_corrected.csv changes these."""
     name_column: str | None = None
     """Column that names files or rows, in --labels and in a table. Default: found by its header."""
     label_column: str | None = None
     """Column that holds the classes, in --labels or in the table. Default: found by its header."""
     out: str = "evaluation.csv"
     """The table to write: name,prediction,label,score,threshold,status. If it exists for the same bundle and data, it
-    is continued. Next to it are the report (.html) and, if cases are known, percentages (_cases.csv, _slides.csv)."""
+    is continued. Next to it are the report (.html), if cases are known percentages (_cases.csv, _slides.csv), and if
+    there are labels the wrong calls (_errors.csv)."""
     geojson: str | None = None
     """Folder to write QuPath's annotations to, with classes and scores. DATA must be the manifest.csv of
     studies.crops."""
@@ -117,7 +118,7 @@ def _check(options):
     if Path(options.out).suffix != ".csv":
         raise InputError(f"--out is {options.out!r}: write a name that ends in .csv")
     if options.labels and not Path(options.labels).is_file():
-        raise InputError(f"there is no {options.labels}: --labels must be a CSV such as name,ground truth")
+        raise InputError(f"there is no {options.labels}: --labels must be a table such as name,ground truth")
 
 
 def _places(options, say):
@@ -332,7 +333,7 @@ def _report(options, bundle, given, facts, labels, notes, predicted, out, consol
     from glomfeat.bundle.images_given import facts_of_folders
     from glomfeat.bundle.in_cases import cases_apart, in_cases
     from glomfeat.report.evaluation import Evaluation, answer, banners
-    from glomfeat.report.evaluation_page import write_evaluation
+    from glomfeat.report.evaluation_page import ERROR, beside, write_evaluation
 
     groups, judged, notes = options.groups or bundle.about["trained_on"]["groups"], None, list(notes)
     if facts is None:
@@ -361,7 +362,7 @@ def _report(options, bundle, given, facts, labels, notes, predicted, out, consol
     for line in (*(f"{head} {text}" for _, head, text in banners(found)), *answer(found)):
         console.out(line)
     for path in tables:
-        console.out(f"percentages: {path}")
+        console.out(f"{'wrong calls' if path == beside(out)[ERROR] else 'percentages'}: {path}")
     console.out(f"report: {page}")
 
 

@@ -25,6 +25,7 @@ FIGURES = (ranking, confusion, reliability, scores)
 OF_BOTH = (ranking, scores)  # figures that need images of several classes
 OF_CASES = (agreement, case_scores)
 OF_SLOPE = "1 where scores are as far apart as they should be; below 1 they are too extreme."
+ERROR = "error"
 MOST_ROWS, MOST_REASONS = 200, 20  # rows of a table of cases or slides, and lines on what became of files
 
 
@@ -47,8 +48,29 @@ def tables_of(evaluation):
     return {by: percentages_table(frame, classes, by) for by in ((CASE,) if same else (CASE, SLIDE))}
 
 
+def errors_of(evaluation):
+    """List the labelled images whose call is not their label.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        ``name``, ``case`` if cases are known, ``truth``, ``called``, scores, ``threshold`` and ``status``; None without
+        labels.
+    """
+    if (judged := evaluation.judged) is None:
+        return None
+    known = judged.run.manifest.table[["name", "case", "label"] if judged.by_case else ["name", "label"]]
+    both = known.merge(evaluation.predicted.rename(columns={"label": "called"}), on="name")
+    wrong = both[both["label"] != both["prediction"]].drop(columns="prediction").rename(columns={"label": "truth"})
+    return wrong.assign(truth=[evaluation.about["classes"][label] for label in wrong["truth"]])
+
+
 def write_evaluation(evaluation, out):
-    """Write the page and the tables of percentages next to an evaluation.
+    """Write the page, the tables of percentages and that of errors next to an evaluation.
 
     Parameters
     ----------
@@ -59,16 +81,18 @@ def write_evaluation(evaluation, out):
     Returns
     -------
     list of pathlib.Path
-        Paths of what was written, the page first. Tables of an earlier run that are not written now are deleted.
+        Paths of what was written: the page, and each table. Tables of an earlier run that are not written now are
+        deleted.
     """
     tables, page = tables_of(evaluation), beside(out)
+    written = tables if (errors := errors_of(evaluation)) is None else {**tables, ERROR: errors}
     for by, path in page.items():
-        if by in tables:
-            save_table(tables[by], path)
+        if by in written:
+            save_table(written[by], path)
         elif by:
             path.unlink(missing_ok=True)
     write_text(page[""], evaluation_html(evaluation, tables))
-    return [page[""], *(page[by] for by in tables)]
+    return [page[""], *(page[by] for by in written)]
 
 
 def beside(out):
@@ -78,9 +102,10 @@ def beside(out):
     --------
     >>> from pathlib import Path
     >>> [path.name for path in beside(Path("new.csv")).values()]
-    ['new.html', 'new_cases.csv', 'new_slides.csv']
+    ['new.html', 'new_cases.csv', 'new_slides.csv', 'new_errors.csv']
     """
-    return {"": out.with_suffix(".html"), **{by: out.with_name(f"{out.stem}_{by}s.csv") for by in (CASE, SLIDE)}}
+    tables = {by: out.with_name(f"{out.stem}_{by}s.csv") for by in (CASE, SLIDE, ERROR)}
+    return {"": out.with_suffix(".html"), **tables}
 
 
 def evaluation_html(evaluation, tables):

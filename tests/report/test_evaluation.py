@@ -11,6 +11,7 @@ import pytest
 
 from glomfeat.bundle.against_labels import judge
 from glomfeat.bundle.in_cases import in_cases
+from glomfeat.core.csvs import read_csv
 from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.report.evaluation import Evaluation, answer, banners, in_short
 from glomfeat.report.evaluation_page import evaluation_html, tables_of, write_evaluation
@@ -64,7 +65,7 @@ def figures_in(page):
 def test_the_page_has_all_figures_and_no_names(tmp_path):
     evaluation = made(["open", "sclerotic"])
     page, *tables = write_evaluation(evaluation, tmp_path / "e.csv")
-    assert [path.name for path in (page, *tables)] == ["e.html", "e_cases.csv", "e_slides.csv"]
+    assert [path.name for path in (page, *tables)] == ["e.html", "e_cases.csv", "e_slides.csv", "e_errors.csv"]
     text = page.read_text()
     assert headings(text) == ["Against the labels", "Figures", "Per case", "What was read"]
     assert figures_in(text) == ["ranking", "confusion", "reliability", "scores", "agreement"]
@@ -144,9 +145,22 @@ def test_without_labels_or_cases_the_page_says_what_was_called():
     assert "no percentages by case, because --groups none says so" in text
 
 
+@pytest.mark.parametrize("classes", [["open", "sclerotic"], ["open", "part", "NA"]])
+def test_wrong_calls_are_listed_with_the_truth(tmp_path, classes):
+    rng, k = np.random.default_rng(3), len(classes)  # as in `made`
+    truth = rng.integers(0, k, 60)
+    chance = 1.5 * np.eye(k)[truth] + rng.normal(size=(60, k))
+    write_evaluation(made(classes), tmp_path / "e.csv")
+    found = read_csv(tmp_path / "e_errors.csv", keep_default_na=False).set_index("name")
+    wrong = {row: chance[row].argmax() for row in range(60) if chance[row].argmax() != truth[row]}
+    names = {row: f"Smith{row % 10}_PAS_{row % 20 // 10 + 1}of2_{row:04d}.png" for row in wrong}
+    assert found["truth"].to_dict() == {names[row]: classes[truth[row]] for row in wrong} and len(found) > 5
+    assert found["case"].to_dict() == {names[row]: f"Smith{row % 10}" for row in wrong}
+
+
 def test_tables_of_an_earlier_run_are_deleted_where_there_is_nothing_for_them(tmp_path):
     write_evaluation(made(["open", "sclerotic"]), tmp_path / "e.csv")
-    write_evaluation(made(["open", "sclerotic"], groups="none"), tmp_path / "e.csv")
+    write_evaluation(made(["open", "sclerotic"], groups="none", labels=False), tmp_path / "e.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["e.html"]
 
 
