@@ -245,8 +245,8 @@ def _ends_in_zeros(image, data):
 
 
 def _scale_clear_grey(image, data):
-    """Scale the grey that stands for transparent in a PNG of 2 or 4 bits, as Pillow scales its pixels and not this."""
-    if image.format == "PNG" and image.mode == "L" and isinstance(image.info.get("transparency"), int):
+    """Scale the grey that stands for transparent in a PNG of up to 4 bits, as Pillow scales its pixels and not this."""
+    if image.format == "PNG" and image.mode in ("1", "L") and isinstance(image.info.get("transparency"), int):
         most = (1 << data[PNG_BITS]) - 1
         image.info["transparency"] = (image.info["transparency"] & most) * (255 // most)
 

@@ -273,6 +273,8 @@ def _agree(frame, problems):
     Folders correspond to classes if they have the same names, or if nearly all images fit: sites that just have more
     images of one class do not.
     """
+    if frame.empty:
+        return frame
     counts = pd.crosstab(frame["folder"], frame["raw"])
     usual = counts.idxmax(axis=1)
     if "" in counts.index or counts.shape[0] != counts.shape[1] or usual.nunique() != len(usual) or len(usual) < 2:

@@ -55,7 +55,7 @@ def read_two(path, frame, asked, notes):
     label = _class_of_patients(patients, of_patients.name, asked)
     keys = _keys(files, patients)
     key, called = (read_values(table[column].array) for table, column in zip((files, patients), keys, strict=True))
-    patients = patients.assign(**{keys[1]: called.array})[(called != "").array]
+    patients = patients.assign(**{keys[1]: called.array})[(called != "").to_numpy(bool)]
     known = patients.drop_duplicates(keys[1])
     if len(known) < len(patients.drop_duplicates([keys[1], label])):
         raise ManifestError(
