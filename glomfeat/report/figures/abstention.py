@@ -1,7 +1,6 @@
 """The figure on abstaining: how many wrong calls are left when the least sure images are handed over."""
 
-from glomfeat.report.drawing import Picture, look, make_figure
-from glomfeat.report.paper import points
+from glomfeat.report.drawing import Picture, look, make_figure, put_legend_below
 from glomfeat.results.words import count
 
 NAME, SECTION, ORDER = "abstention", "use", 20
@@ -42,8 +41,8 @@ def draw(content):
                 ylabel="wrong calls among the rest, %",
             )
         top = 100 * max(table["risk"].max(), 0.01)
-        axes.flat[0].set(ylim=(0, 1.3 * top))
-        axes.flat[-1].legend(loc="upper right", fontsize=points(7))
+        axes.flat[0].set(ylim=(0, 1.05 * top))
+        put_legend_below(axes.flat[-1])
 
     several = len(content.run.manifest.classes) > 2
     sure = "largest score is high" if several else "score is far from the threshold"
@@ -56,5 +55,7 @@ def draw(content):
         "wrong. The band holds the 95 % limits of the best arm, over cases.",
         f"Risk and coverage of {count(len(content.shown), 'arm')}. {names[content.shown[0]]}: {100 * first[0]:.1f} % "
         f"wrong of all images, {100 * first[0.2]:.1f} % when a fifth is handed over.",
-        make_figure(0.6 + 4.1 * len(kinds), 3.6, make, 1, len(kinds), squeeze=False, sharey=True),
+        make_figure(
+            0.6 + 4.1 * len(kinds), 3.4 + 0.16 * len(content.shown), make, 1, len(kinds), squeeze=False, sharey=True
+        ),
     )

@@ -40,9 +40,9 @@ def draw(content):
                 axis.stairs(heights, edges, fill=True, color=colour, alpha=0.22)
                 axis.stairs(heights, edges, color=colour, linestyle=line, linewidth=1.4, label=label)
             if two:
-                axis.axvline(
-                    np.mean([part.threshold for part in mine]), color=INK, linewidth=1, label="threshold (mean)"
-                )
+                at = [part.threshold for part in mine]
+                label = "threshold (mean)" if _are_several(parts) else "threshold"
+                axis.axvline(np.mean(at), color=INK, linewidth=1, label=label)
             axis.set(xlim=(0, 1), ylabel="share")
             axis.set_title(names[arm], fontsize=points(9))
         axes[-1].set_xlabel("score")
@@ -64,9 +64,13 @@ def draw(content):
 
 def _line(loaded, parts):
     """Say what the vertical line is: a threshold, or the mean of several."""
-    if any(len({part.threshold for part in mine}) > 1 for mine in parts.values()):
+    if _are_several(parts):
         return "The vertical line is the mean of the chosen thresholds, each of which decides in its own fold."
     return f"Images on the wrong side of the vertical line, {the_threshold(loaded)}, are errors."
+
+
+def _are_several(parts):
+    return any(len({part.threshold for part in mine}) > 1 for mine in parts.values())
 
 
 def _median(parts, positive):

@@ -26,8 +26,8 @@ def fill(content):
         lacking = next((why for why in rows["reason"] if "no AUROC" in why), "")
         said = held_in_words(rows, content.results, names).removeprefix(f"{name}: ")
         about = {"name": name, "about": in_short(rows), "said": said[:1].upper() + said[1:], "rows": cells}
-        alike, cases = (int(rows[column].iloc[0]) for column in (ALIKE, "cases"))
-        about["alike"] = f"Warning: {alike_in_words(alike, cases)}." if alike else ""
+        alike = int(rows[ALIKE].iloc[0]) if ALIKE in rows else 0  # older versions did not count them
+        about["alike"] = f"Warning: {alike_in_words(alike, int(rows['cases'].iloc[0]))}." if alike else ""
         cohorts.append(about | {"lacking": lacking.rpartition("; ")[2]})
     return {
         "cohorts": cohorts,
