@@ -226,14 +226,11 @@ def check_split(manifest, scheme, show_names=False):
     ManifestError
         Gives all problems.
     """
-    if scheme.column and "given" not in manifest.table:
-        missing = f"there is no column {scheme.column!r} to split by: give a table, or leave out --scheme"
-        complain("manifest", [(missing, [])])
-    if plain(scheme.column) != plain(manifest.split_by) and scheme.column:
-        read = f"it was read with {f'column {manifest.split_by!r}' if manifest.split_by else 'no column'} to split by"
+    if scheme.column and plain(scheme.column) != plain(manifest.split_by):
+        ours = f"with column {manifest.split_by!r} to split by, not" if manifest.split_by else "without the column"
         again = scheme.written.replace("COLUMN", scheme.column)
-        other = f"{read}, not {scheme.column!r}: read it again with read_manifest(..., scheme={again!r})"
-        complain("manifest", [(other, [])])
+        read = f"it was read {ours} {scheme.column!r}: read it again with read_manifest(..., scheme={again!r})"
+        complain("manifest", [(read, [])])
     complain("manifest", scheme.problems(manifest.table, manifest.classes, manifest.by_case, show_names))
 
 
