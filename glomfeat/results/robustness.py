@@ -10,7 +10,7 @@ from glomfeat.metrics.by_case import case_sums
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, open_limits
 from glomfeat.metrics.scores import decide
-from glomfeat.results.parts import arms_of, rank, regroup, tested_units, trial_parts
+from glomfeat.results.parts import arms_of, pooled, rank, regroup, tested_units, trial_parts
 from glomfeat.results.unmoved import say_unsure
 
 MEASURES = ("auroc", "sensitivity_t")
@@ -68,7 +68,7 @@ class _Unchanged:
 
     def __init__(self, parts):
         self.parts = parts
-        y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
+        y, cases = pooled(parts, "y", "cases")
         self.weights = leave_out_weights(cases.max() + 1)
         self.cases, two = len(np.unique(cases)), parts[0].score.ndim == 1
         of = {"auroc": "each", "sensitivity_t": "positive"} if two else {"auroc": "each"}
