@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from glomfeat.core.words import capital
 from glomfeat.data.case_notes import WITHOUT_GROUPS
 from glomfeat.data.labels.corrections import CHANGED
 from glomfeat.data.phantom import ABOUT, FOR_YOURS
@@ -54,7 +55,7 @@ def banners(content):
         for name in loaded.run.manifest.classes:
             known = known.replace(f"({name})", f"({plain_class(name)})")
         head, text = BY_IMAGE
-        said.append(("bad", head, f"{text} {known[:1].upper()}{known[1:]}.".removesuffix(" .")))
+        said.append(("bad", head, f"{text} {capital(known)}.".removesuffix(" .")))
     if not loaded.whole:
         done, planned = loaded.done
         said.append(
@@ -67,9 +68,9 @@ def banners(content):
     failed = content.results[content.results["status"].isin(("failed", "skipped", "partial"))]
     if loaded.whole and len(failed):
         many = count(len(failed), "arm")
-        said.append(("", f"{many[0].upper()}{many[1:]} did not finish.", "The table says why."))
+        said.append(("", f"{capital(many)} did not finish.", "The table says why."))
     if loaded.study.get("data", "") is None:
-        said.append(("", "The built-in phantom.", f"{ABOUT[0].upper()}{ABOUT[1:]}. {FOR_YOURS}."))
+        said.append(("", "The built-in phantom.", f"{capital(ABOUT)}. {FOR_YOURS}."))
     if loaded.lacks:
         said.append(("", "Parts of this page are left out.", f"{loaded.lacks}."))
     said += [("", *doubt) for doubt in doubts(content.results)]
@@ -79,7 +80,7 @@ def banners(content):
         said.append(("", "Random weights, not pretrained:", f"{', '.join(sources)}."))
     if len(loaded.quarantine):
         many = count(len(loaded.quarantine), "image")
-        said.append(("", f"{many[0].upper()}{many[1:]} could not be read.", "The last section says why."))
+        said.append(("", f"{capital(many)} could not be read.", "The last section says why."))
     return said
 
 

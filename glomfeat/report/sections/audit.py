@@ -2,6 +2,7 @@
 
 from PIL import Image
 
+from glomfeat.core.words import capital
 from glomfeat.report.thumbnails import as_uri
 from glomfeat.results.words import count
 
@@ -28,7 +29,7 @@ def fill(content):
     findings, sheet = found["findings"], _sheet(found["sheet"])
     grave = sum(finding["severity"] == "severe" for finding in findings)
     said = f"{count(grave, 'severe finding')} among {count(len(findings), 'check')}. "
-    said = said[0].upper() + said[1:] if findings else "Nothing was found. "
+    said = capital(said) if findings else "Nothing was found. "
     return {
         "said": said + "; ".join(found["said"]),
         "findings": findings,

@@ -1,5 +1,6 @@
 """The section on cohorts of other places: internal and external results, and whether the ranking of arms held."""
 
+from glomfeat.core.words import capital
 from glomfeat.metrics.thresholds import fixed_at
 from glomfeat.results.external import external_cells, held_in_words, in_short
 
@@ -25,7 +26,7 @@ def fill(content):
         cells = [cell | {"arm": names.get(cell["arm"], cell["arm"])} for cell in external_cells(rows)]
         lacking = next((why for why in rows["reason"] if "no AUROC" in why), "")
         said = held_in_words(rows, content.results, names).removeprefix(f"{name}: ")
-        about = {"name": name, "about": in_short(rows), "said": said[:1].upper() + said[1:], "rows": cells}
+        about = {"name": name, "about": in_short(rows), "said": capital(said), "rows": cells}
         cohorts.append(about | {"lacking": lacking.rpartition("; ")[2]})
     return {
         "cohorts": cohorts,
