@@ -37,9 +37,8 @@ def roc_table(run):
     from sklearn.metrics import roc_curve
 
     parts = []
-    for trial in run.trials:
-        record = run.record(trial)
-        if not trial.arm.net or record["status"] != "done":
+    for trial, record in run.done(run.trials).items():
+        if not trial.arm.net:
             continue
         score = np.asarray(record["scores"], np.float64)
         positive = run.manifest.labels[run.tested(trial)] == len(run.manifest.classes) - 1

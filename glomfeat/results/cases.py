@@ -83,9 +83,8 @@ def cases_table(run):
 def _by_arm(run):
     """The finished trials by arm; arms in the order of the plan."""
     found = {}
-    for trial in run.trials:
-        if run.record(trial)["status"] == "done":
-            found.setdefault(str(trial.arm), []).append(trial)
+    for trial in run.done(run.trials):
+        found.setdefault(str(trial.arm), []).append(trial)
     return found
 
 

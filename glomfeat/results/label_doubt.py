@@ -81,12 +81,10 @@ def find_doubt(run):
 def _mean_scores(run, trials, classes):
     """The rows that an arm has tested, and their mean scores."""
     total, times = np.zeros((len(run.manifest), classes)), np.zeros(len(run.manifest))
-    for trial in trials:
-        record = run.record(trial)
-        if record["status"] == "done":
-            rows, score = run.tested(trial), np.asarray(record["scores"], np.float64)
-            total[rows] += np.column_stack([1 - score, score]) if two_class(score) else score
-            times[rows] += 1
+    for trial, record in run.done(trials).items():
+        rows, score = run.tested(trial), np.asarray(record["scores"], np.float64)
+        total[rows] += np.column_stack([1 - score, score]) if two_class(score) else score
+        times[rows] += 1
     seen = np.flatnonzero(times)
     return seen, total[seen] / times[seen, None]
 

@@ -47,12 +47,9 @@ def trial_parts(run, trials):
     """
     labels, cases = run.manifest.labels, run.manifest.cases
     parts = []
-    for trial in trials:
-        record = run.record(trial)
-        if record["status"] == "done":
-            rows = run.tested(trial)
-            score = np.asarray(record["scores"], np.float64)
-            parts.append(Part(trial.repeat, labels[rows], cases[rows], score, record["threshold"]))
+    for trial, record in run.done(trials).items():
+        rows, score = run.tested(trial), np.asarray(record["scores"], np.float64)
+        parts.append(Part(trial.repeat, labels[rows], cases[rows], score, record["threshold"]))
     return parts
 
 

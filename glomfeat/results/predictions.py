@@ -53,9 +53,7 @@ def _frames(run: "Run") -> Iterator["pd.DataFrame"]:
     """Yield the rows of `predictions_table` in tables of `ROWS` or a few more, each made at once from whole columns."""
     held: list[Trial] = []
     rows = 0
-    for trial in run.trials:
-        if run.record(trial)["status"] != "done":
-            continue
+    for trial in run.done(run.trials):
         held.append(trial)
         rows += len(run.tested(trial))
         if rows >= ROWS:
