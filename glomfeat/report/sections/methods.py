@@ -213,13 +213,13 @@ def _ensemble(loaded, arm):
     how = calibration_for(loaded.identity.get("calibration", "none"))
     chosen = "; its threshold was chosen on the mean of these" if chooses_threshold(loaded) else ""
     return (
-        f"An ensemble averaged the scores of {_listed(list(map(str, arm.members)))}, each calibrated ({how}) on inner "
+        f"An ensemble averaged the scores of {joined(arm.members)}, each calibrated ({how}) on inner "
         f"out-of-fold scores of training {loaded.run.manifest.unit}s{chosen}."
     )
 
 
 def _listed(items):
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "none"
+    return joined(items) if items else "none"
 
 
 def _protocol(loaded):
