@@ -36,13 +36,15 @@ def roc_table(run):
     import pandas as pd
     from sklearn.metrics import roc_curve
 
+    from glomfeat.metrics.scores import of_class
+
     parts = []
     for trial, record in run.done(run.trials).items():
         if not trial.arm.net:
             continue
         score = np.asarray(record["scores"], np.float64)
         positive = run.manifest.labels[run.tested(trial)] == len(run.manifest.classes) - 1
-        fpr, tpr, threshold = roc_curve(positive, score if score.ndim == 1 else score[:, -1])
+        fpr, tpr, threshold = roc_curve(positive, of_class(score))
         points = {"fpr": fpr, "tpr": tpr, "threshold": threshold}
         parts.append(pd.DataFrame({"arm": str(trial.arm), "repeat": trial.repeat, "fold": trial.fold, **points}))
     columns = ["arm", "repeat", "fold", "fpr", "tpr", "threshold"]
