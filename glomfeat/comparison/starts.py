@@ -124,7 +124,7 @@ def _other_classes(init, name, classes):
 def refuse_learnt(init, name, manifest):
     """Refuse a bundle that has learnt from some of the images, because their scores would be too good."""
     seen = read_seen(_found(init, name)[0])
-    own = np.array([int(digest[:16], 16) for digest in manifest.table["digest"]], np.uint64)
+    own = manifest.digests
     learnt = int(np.isin(own, seen).sum())
     if learnt:
         raise StudyError(

@@ -92,6 +92,11 @@ class Manifest:
         return np.unique(self.table["case"].to_numpy(str), return_inverse=True)[1]
 
     @property
+    def digests(self):
+        """The first eight bytes of the digest of each row, uint64."""
+        return np.array([int(digest[:16], 16) for digest in self.table["digest"]], np.uint64)
+
+    @property
     def counted(self):
         """How many images, cases and images of each class there are, in words."""
         cases = f" of {self.table['case'].nunique()} cases" if self.by_case else ""

@@ -1,13 +1,11 @@
 """How the page opens: the data in one line, and banners with what a reader must know before any figure."""
 
-import numpy as np
-
 from glomfeat.core.words import capital
 from glomfeat.data.case_notes import WITHOUT_GROUPS
 from glomfeat.data.labels.corrections import CHANGED
 from glomfeat.data.phantom import ABOUT, FOR_YOURS
 from glomfeat.results.doubts import doubts
-from glomfeat.results.words import count, plain_class
+from glomfeat.results.words import classes_in_words, count, plain_class
 
 BY_IMAGE = (
     "Split by image: scores are optimistic.",
@@ -28,10 +26,8 @@ RELABELLED = (
 def in_short(loaded):
     """Describe the data and the split in one plain line."""
     manifest = loaded.run.manifest
-    held = np.bincount(manifest.labels, minlength=len(manifest.classes))
-    parts = ", ".join(f"{n:,} {plain_class(name)}" for n, name in zip(held, manifest.classes, strict=True))
     where = f" of {manifest.table['case'].nunique():,} cases" if manifest.by_case else ""
-    return f"{len(manifest):,} images{where}: {parts}; {loaded.about['title'].rpartition('; ')[2]}"
+    return f"{len(manifest):,} images{where}: {classes_in_words(manifest)}; {loaded.about['title'].rpartition('; ')[2]}"
 
 
 def banners(content):
