@@ -16,14 +16,11 @@ from glomfeat.comparison.ensembles import mean_changed
 from glomfeat.comparison.extraction import extract_for
 from glomfeat.comparison.perturbed import left_to_change, note_changed
 from glomfeat.comparison.run import has_own, heads_and_nets
-from glomfeat.comparison.trial import fit_again, score_changed_pixels, train
-from glomfeat.core.disk import DiskError
+from glomfeat.comparison.trial import fit_again, guarded, score_changed_pixels, train
 from glomfeat.core.errors import ChangedError
 from glomfeat.core.memory import format_bytes
 from glomfeat.core.part_errors import calling, in_words
 from glomfeat.core.plugins import definition_of
-from glomfeat.core.threads import limited_threads
-from glomfeat.core.watched import limited
 from glomfeat.core.words import number_of
 from glomfeat.core.workers import Call, side_by_side
 from glomfeat.data.images.perturb import PERTURBATIONS
@@ -209,14 +206,9 @@ def rescore(item):
 
 def _found_or_why(threads, find, *given):
     """The result of a function that runs in some threads, or the reason why it failed."""
-    try:
-        with limited(), limited_threads(threads), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the trial's own record has them
-            return find(*given)
-    except (DiskError, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        return in_words(error)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the trial's own record has them
+        return guarded(in_words, threads, find, *given)
 
 
 def _rescore(item):
