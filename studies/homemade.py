@@ -19,18 +19,11 @@ class Homemade(OriginalStudy):
     """Output folder. A run of the same study in it is resumed."""
 
 
-def roc_table(run):
+def _roc_table(run):
     """The points of the ROC curve of each trial of a network, from its out-of-fold scores.
 
-    Parameters
-    ----------
-    run : glomfeat.results.run.Run
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``arm, repeat, fold, fpr, tpr, threshold``; a curve per fold, because each fold has a network of its own.
-        With more than two classes, the curve is that of the last class against the rest.
+    Each fold has a network of its own, and so a curve. With more than two classes, it is that of the last class against
+    the rest.
     """
     import numpy as np
     import pandas as pd
@@ -65,7 +58,7 @@ def main(arguments):
         from glomfeat.results.save import save_table
 
         path = Path(prepared.study.out).expanduser() / "roc.csv"
-        save_table(roc_table(run), path)
+        save_table(_roc_table(run), path)
         console.out(f"ROC points of each fold: {path}")
 
     return run_original(study, {}, show)

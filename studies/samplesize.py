@@ -118,19 +118,8 @@ def plan(options):
     return found
 
 
-def to_lines(options, rows):
-    """Format the table as text.
-
-    Parameters
-    ----------
-    options : SampleSize
-    rows : list of dict
-        As `plan` returns them.
-
-    Returns
-    -------
-    list of str
-    """
+def _to_lines(options, rows):
+    """Format the table as text."""
     mean = sum(options.images) / len(options.images)
     heads = ["ICC", "design effect", "Kish's", f"cases for limits {options.width:g} wide"]
     heads.append(f"cases for a difference of {options.difference:g}")
@@ -169,7 +158,7 @@ def main(arguments):
     options = parse_options(SampleSize, arguments, "python -m studies.samplesize")
     options.check()
     console = open_console()
-    for line in to_lines(options, plan(options)):
+    for line in _to_lines(options, plan(options)):
         console.out(line)
     return DONE
 
