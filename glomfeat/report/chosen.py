@@ -64,7 +64,8 @@ def the_threshold(loaded, chosen="the chosen threshold"):
 
 def _done(loaded):
     """The records of the trials that are done, except those of the floor."""
-    return [record for trial, record in loaded.run.done(loaded.run.trials).items() if str(trial.arm) != FLOOR]
+    records = (loaded.run.record(trial) for trial in loaded.run.trials if str(trial.arm) != FLOOR)
+    return [record for record in records if record["status"] == "done"]
 
 
 def how_chosen(loaded):
