@@ -335,10 +335,7 @@ def _run_growth(study):
 def main(arguments):
     """Run the study that the command line describes.
 
-    Returns
-    -------
-    int
-        Exit status: 0 done, 1 some trials failed or images were set aside.
+    Exit status: 0 done, 1 some trials failed or images were set aside.
     """
     study = parse_options(Baselines, arguments, "python -m studies.baselines")
     return _run_growth(study) if study.grow else run_original(study, QUICK)

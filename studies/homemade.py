@@ -47,10 +47,7 @@ def _roc_table(run):
 def main(arguments):
     """Run the study that the command line describes.
 
-    Returns
-    -------
-    int
-        Exit status: 0 done, 1 some trials failed or images were set aside.
+    Exit status: 0 done, 1 some trials failed or images were set aside.
     """
     study = parse_options(Homemade, arguments, "python -m studies.homemade")
 

@@ -107,10 +107,7 @@ def _check(study):
 def main(arguments):
     """Run the study that the command line describes.
 
-    Returns
-    -------
-    int
-        Exit status: 0 done, 1 some trials failed or images were set aside.
+    Exit status: 0 done, 1 some trials failed or images were set aside.
     """
     study = parse_options(Padding, arguments, "python -m studies.padding")
     _check(study)

@@ -40,13 +40,7 @@ class SampleSize:
     """Also say what this number of cases would reach."""
 
     def check(self):
-        """Refuse numbers that make no sense.
-
-        Raises
-        ------
-        InputError
-            Says what is wrong, and what is allowed.
-        """
+        """Refuse numbers that make no sense."""
         for name in ("auroc", "prevalence", "width", "difference", "power"):
             _inside(name, getattr(self, name), 0 < getattr(self, name) < 1, "between 0 and 1, without these")
         _inside("auroc", self.auroc, self.auroc > 0.5, "above 0.5, because lower ones are below chance")
@@ -148,13 +142,7 @@ def _reached(value):
 
 
 def main(arguments):
-    """Print the table that the command line asks for.
-
-    Returns
-    -------
-    int
-        Exit status 0.
-    """
+    """Print the table that the command line asks for. Exit status: 0."""
     options = parse_options(SampleSize, arguments, "python -m studies.samplesize")
     options.check()
     console = open_console()
