@@ -14,14 +14,7 @@ SHARED = {"squeeze": False, "sharey": True}
 def draw(content):
     """Draw AUROC against the strength of each change, with one row of panels for each arm.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    Picture or None
-        None if images were not changed.
+    None if images were not changed.
     """
     table, names = content.robustness, content.names
     if table is None:

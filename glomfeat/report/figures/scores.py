@@ -12,16 +12,7 @@ NAME, SECTION, ORDER = "scores", "figures", 50
 
 
 def draw(content):
-    """Draw histograms of the scores of the shown arms by class.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    Picture or None
-    """
+    """Draw histograms of the scores of the shown arms by class."""
     if not content.shown:
         return None
     run, parts, names = content.run, content.scored, content.names

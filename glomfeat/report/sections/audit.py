@@ -14,14 +14,7 @@ SHOWN = {"severe": "severe", "warning": "warning", "info": "to know"}
 def fill(content):
     """Collect the findings of an audit, the most severe first, and its pictures of near-duplicate pairs.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict or None
-        None if there is no audit.
+    None if there is no audit.
     """
     found = content.audit
     if found is None:

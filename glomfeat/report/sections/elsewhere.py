@@ -8,17 +8,7 @@ NAME, TITLE, ORDER, TEMPLATE = "elsewhere", "Elsewhere", 37, "sections/elsewhere
 
 
 def fill(content):
-    """Make a table for each cohort.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict or None
-        None if no cohort was scored.
-    """
+    """Make a table for each cohort; None if no cohort was scored."""
     if content.external is None or content.external.empty:
         return None
     names, cohorts = content.names, []

@@ -25,16 +25,7 @@ SIDE = 320
 
 
 def fill(content):
-    """Collect missed images, then false alarms: those of the best arm or half of the arms, and those of each arm.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict
-    """
+    """Collect missed images, then false alarms: those of the best arm or half of the arms, and those of each arm."""
     calls, manifest = content.calls, content.run.manifest
     is_positive = manifest.labels == len(manifest.classes) - 1
     called = image_names(manifest, content.show_names)

@@ -13,14 +13,7 @@ MOST = 8  # values of a column that are shown, the most frequent first
 def fill(content):
     """Collect the differences between arms with and without columns, and describe the columns by class.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict or None
-        None if no columns were joined.
+    None if no columns were joined.
     """
     table, pairs = content.joined, content.joined_pairs
     if table is None:

@@ -43,16 +43,7 @@ BESIDE = {
 
 
 def fill(content):
-    """Collect what repeats a run, and what a paper says about it.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict
-    """
+    """Collect what repeats a run, and what a paper says about it."""
     loaded = content.loaded
     return {
         "paragraphs": paragraph(loaded, content.results),

@@ -19,14 +19,7 @@ CALLED = {
 def fill(content):
     """Write a sentence for each perturbation, and make a row for each arm and perturbation.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict or None
-        None if images were not changed.
+    None if images were not changed.
     """
     table = content.robustness
     if table is None:
