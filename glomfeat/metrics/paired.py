@@ -292,12 +292,12 @@ def resampled_t(differences, ratio):
     return float(2 * stdtr(freedom, -abs(mean) / error))
 
 
-def equivalence(differences, ratio, rope=ROPE):
+def equivalence(differences, ratio):
     """How probable it is that an arm is worse, practically equivalent, or better: the correlated Bayesian t-test.
 
     The posterior of the mean difference is Student's t with n - 1 degrees of freedom about the mean, whose scale is
     the standard error of `resampled_t` (Corani & Benavoli 2015, Machine Learning 100:285, with the correlation
-    n_test / (n_test + n_train)).
+    n_test / (n_test + n_train)). Differences smaller than `ROPE` do not matter in practice.
 
     Parameters
     ----------
@@ -305,8 +305,6 @@ def equivalence(differences, ratio, rope=ROPE):
         One for each repeat x fold.
     ratio : float
         Tested images for each training image.
-    rope : float
-        Differences smaller than this do not matter in practice.
 
     Returns
     -------
@@ -322,5 +320,5 @@ def equivalence(differences, ratio, rope=ROPE):
     mean, error, freedom = resampled_mean(differences, ratio)
     if error == 0:
         return (float("nan"),) * 3
-    worse, better = float(stdtr(freedom, (-rope - mean) / error)), float(stdtr(freedom, (mean - rope) / error))
+    worse, better = float(stdtr(freedom, (-ROPE - mean) / error)), float(stdtr(freedom, (mean - ROPE) / error))
     return worse, float(np.maximum(0, 1 - worse - better)), better
