@@ -1,6 +1,7 @@
 """Robustness: what each arm keeps when the tested images are changed, without refitting anything."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -170,7 +171,10 @@ def arms_to_show(table, order, most=5):
     return [arm for arm in known if arm in chosen]
 
 
-def worst_of(table, arm, perturbation):
-    """The row of an arm with the lowest AUROC under a perturbation, as a dict; None if there is none."""
-    rows = table[(table["arm"] == arm) & (table["perturbation"] == perturbation)].dropna(subset="auroc")
-    return None if rows.empty else rows.loc[rows["auroc"].idxmin()].to_dict()
+def worst_rows(table, arms, kinds):
+    """The row, if any, with the lowest AUROC of each arm under each perturbation, its ``kind``; list of dict."""
+    found = []
+    for kind, arm in product(kinds, arms):
+        rows = table[(table["arm"] == arm) & (table["perturbation"] == kind)].dropna(subset="auroc")
+        found += [] if rows.empty else [{"kind": kind, **rows.loc[rows["auroc"].idxmin()].to_dict()}]
+    return found
