@@ -55,8 +55,13 @@ def moved_by(run, trials, units):
         areas.append(auroc(labels, score))
         total[rows] += influences(labels, score)
         tested[rows] = True
-    without = rank(regroup(trial_parts(run, trials), units), leave_out_weights(units.max() + 1)) if areas else []
+    without = without_each(run, trials, units) if areas else []
     return Moved(np.array(areas), np.asarray(without, np.float64), total / max(1, len(areas)), tested)
+
+
+def without_each(run, trials, units):
+    """The mean AUROC of an arm's finished trials without each of some units, as in `find_limits`; shape (units,)."""
+    return rank(regroup(trial_parts(run, trials), units), leave_out_weights(units.max() + 1))
 
 
 def scored_trials(run, trials):
