@@ -140,12 +140,16 @@ def _score_all(prepared, tasks, left, records, matrices, journal, say):
     for ended in side_by_side(rescore, calls, "scores of changed images", *where):
         whole = ended.lost or (ended.found if isinstance(ended.found, str) else "")
         for place, (task, names) in enumerate(zip(ended.item.tasks, ended.item.names, strict=True)):
-            found = whole or ended.found[place]
-            if isinstance(found, str):
-                say(f"robustness: {task.trial.arm} on one fold is left out: {found}")
-                continue
-            for name in names:
-                note_changed(journal, task.trial, name, found[name])
+            _note(journal, task.trial, whole or ended.found[place], names, say)
+
+
+def _note(journal, trial, found, names, say):
+    """Append a trial's scores of changed images to the journal, or say why there are none."""
+    if isinstance(found, str):
+        say(f"robustness: {trial.arm} on one fold is left out: {found}")
+        return
+    for name in names:
+        note_changed(journal, trial, name, found[name])
 
 
 def _train_all(tasks, left, records, prepared, journal, say):
@@ -158,12 +162,8 @@ def _train_all(tasks, left, records, prepared, journal, say):
     ((_, _), (_, jobs)) = heads_and_nets(again, study.jobs)
     where = jobs, prepared.budget, study.threads, prepared.cluster, own, study.timeout
     for ended in side_by_side(train_again, calls, "networks trained again for changed images", *where):
-        (task, _), found = ended.item, ended.lost or ended.found
-        if isinstance(found, str):
-            say(f"robustness: {task.trial.arm} on one fold is left out: {found}")
-            continue
-        for name, scores in found.items():
-            note_changed(journal, task.trial, name, scores)
+        found = ended.lost or ended.found
+        _note(journal, ended.item[0].trial, found, found, say)
 
 
 def train_again(item):
