@@ -71,17 +71,7 @@ def paired(run):
 
 
 def same_pixels(prepared, manifest):
-    """Whether all paddings show the same pixels, because every image is opaque and square.
-
-    Parameters
-    ----------
-    prepared : glomfeat.comparison.prepare.Prepared
-    manifest : Manifest
-
-    Returns
-    -------
-    bool
-    """
+    """Whether all paddings show the same pixels, because every image is opaque and square."""
     from sklearn.utils import gen_batches
 
     from glomfeat.comparison.extraction import extract_for

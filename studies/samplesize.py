@@ -66,10 +66,6 @@ def _inside(name, value, holds, allowed):
 def plan(options):
     """Find out what cases are worth, and how many are needed, for each ICC.
 
-    Parameters
-    ----------
-    options : SampleSize
-
     Returns
     -------
     list of dict

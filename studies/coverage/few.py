@@ -120,12 +120,7 @@ def _rows(options, held, cases, scenario, truth):
 
 
 def few_to_markdown(frame):
-    """Rates in per cent, with a table for each structure.
-
-    Returns
-    -------
-    str
-    """
+    """Rates in per cent, with a table for each structure."""
     lines = ["# Studies of few cases", ""]
     for held, group in frame.groupby("structure", sort=False):
         lines += [f"{HELD[held]}: 95 % limits that hold the truth, in %, by cases with positive images", ""]

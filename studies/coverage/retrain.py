@@ -67,12 +67,7 @@ def even_cases():
 
 
 def draw_features(labels, cases, retrained, rng):
-    """Normal features, each with effects of the case, and of the class within the case.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, columns)
-    """
+    """Normal features, each with effects of the case, and of the class within the case."""
     of, wide = retrained.scenario, retrained.columns
     found = np.sqrt(of.case) * rng.normal(size=(cases.max() + 1, wide))[cases]
     found += np.sqrt(of.class_in_case) * rng.normal(size=(cases.max() + 1, 2, wide))[cases, labels]
