@@ -114,10 +114,6 @@ def gathered(parsed):
     ----------
     parsed : object
         An object of the class that `parser_of` returns.
-
-    Returns
-    -------
-    dict of str to object
     """
     found = {}
     for name in (one.name for one in fields(parsed)):
@@ -128,16 +124,7 @@ def gathered(parsed):
 
 @cache
 def texts_of(cls):
-    """The text below each field of a dataclass and of those that it extends.
-
-    Parameters
-    ----------
-    cls : type
-
-    Returns
-    -------
-    dict of str to str
-    """
+    """The text below each field of a dataclass and of those that it extends."""
     found = {}
     for one in reversed(cls.__mro__[:-1]):
         body = ast.parse(textwrap.dedent(inspect.getsource(one))).body[0].body
@@ -266,10 +253,6 @@ def names_of_texts(cls):
     ----------
     cls : type
         A dataclass of options.
-
-    Returns
-    -------
-    set of str
 
     Examples
     --------

@@ -65,10 +65,6 @@ def shorten(study, changes):
     changes : dict of str to object
         For this study, besides `QUICK`.
 
-    Returns
-    -------
-    OriginalStudy
-
     Examples
     --------
     >>> quick = shorten(OriginalStudy(nets=("compact",), folds=3), {"size": 64})
@@ -106,10 +102,6 @@ def prepare_original(study, say, changes=None):
         Called with each line that the user should read.
     changes : dict of str to object, optional
         Further changes that make this study quick.
-
-    Returns
-    -------
-    glomfeat.comparison.prepare.Prepared
     """
     from glomfeat.comparison.prepare import prepare
 
@@ -164,12 +156,7 @@ def _small_phantom(study, say):
 
 
 def caveats(prepared):
-    """What a reader must know who compares our figures with theirs.
-
-    Returns
-    -------
-    list of str
-    """
+    """What a reader must know who compares our figures with theirs."""
     study = prepared.study
     said = [CAVEAT.format(split=prepared.manifest.split.replace("split by", "by"))]
     if (k := len(prepared.manifest.classes)) > 2:
@@ -185,11 +172,6 @@ def caveats(prepared):
 
 def confusions(run, arm):
     """The confusion matrices of an arm from its pooled out-of-fold decisions, averaged over repeats.
-
-    Parameters
-    ----------
-    run : glomfeat.results.run.Run
-    arm : str
 
     Returns
     -------

@@ -60,10 +60,6 @@ def signals_heard():
 def stopped(stop):
     """Say what stopped a command; a further signal ends it at once, without a message.
 
-    Parameters
-    ----------
-    stop : KeyboardInterrupt
-
     Returns
     -------
     int

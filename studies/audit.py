@@ -59,24 +59,12 @@ class Options(ReadsTables):
     """Show the real names of cases instead of pseudonyms, and the names of files in audit.html."""
 
     def check(self):
-        """Refuse values that no audit can have.
-
-        Raises
-        ------
-        InputError
-            Names the option, and what is allowed.
-        """
+        """Refuse values that no audit can have."""
         at_least(self, size=32, folds=2, jobs=1)
 
 
 def main(arguments):
-    """Audit the data set that the command line names.
-
-    Returns
-    -------
-    int
-        Exit status: 0, or 1 with severe findings.
-    """
+    """Audit the data set that the command line names. Exit status: 0, or 1 with severe findings."""
     options = parse_options(Options, arguments, "python -m studies.audit")
     options.check()
 

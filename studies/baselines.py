@@ -201,28 +201,11 @@ def _step(number, stage, layers, before, after, kept, reason):
     return head | figures | {"reason": reason}
 
 
-def make_judge(pixels, labels, fit, valid, settings, budget, seed, threads=1, journal=None):
-    """A judge that trains each candidate on some rows and measures it on others.
+def _make_judge(pixels, labels, fit, valid, settings, budget, seed, threads=1, journal=None):
+    """A judge, which takes layers, trains a network of them on some rows and measures it on others.
 
-    Parameters
-    ----------
-    pixels : array-like of uint8, shape (n, side, side, 3)
-    labels : ndarray of int, shape (n,)
-    fit, valid : ndarray of int
-        Rows to learn from and inner-valid rows; no other row is read.
-    settings : dict
-        As in `glomfeat.models.nets.make_net`.
-    budget : int
-        Bytes; a candidate that needs more is not trained.
-    seed : int
-    threads : int
-    journal : glomfeat.results.journal.Journal, optional
-        Holds finished candidates, so that an interrupted run continues.
-
-    Returns
-    -------
-    callable
-        Takes layers and returns a `Judged`.
+    A candidate that needs more bytes than the budget is not trained. The journal holds finished candidates, so that an
+    interrupted run continues.
     """
     from glomfeat.core.memory import format_bytes
     from glomfeat.core.seeds import seed_for
@@ -285,7 +268,7 @@ def grow_on_fold(pixels, manifest, folds, settings, study, budget, journal=None)
     seed = seed_for(study.seed, "inner-valid", *where)
     fit, valid = inner_valid_split(manifest.labels, manifest.cases, train, valid, seed)
     assert not set(test) & {*fit, *valid}
-    judge = make_judge(pixels, manifest.labels, fit, valid, settings, budget, study.seed, study.threads, journal)
+    judge = _make_judge(pixels, manifest.labels, fit, valid, settings, budget, study.seed, study.threads, journal)
     yield from grow(judge)
 
 
@@ -298,14 +281,8 @@ def shorter(table):
     return shown.assign(reason=table["reason"])
 
 
-def run_growth(study):
-    """Grow a network, and print and write the steps.
-
-    Returns
-    -------
-    int
-        Exit status.
-    """
+def _run_growth(study):
+    """Grow a network, and print and write the steps; the exit status."""
     import pandas as pd
 
     from glomfeat.comparison.fold_stains import is_drawn
@@ -358,13 +335,10 @@ def run_growth(study):
 def main(arguments):
     """Run the study that the command line describes.
 
-    Returns
-    -------
-    int
-        Exit status: 0 done, 1 some trials failed or images were set aside.
+    Exit status: 0 done, 1 some trials failed or images were set aside.
     """
     study = parse_options(Baselines, arguments, "python -m studies.baselines")
-    return run_growth(study) if study.grow else run_original(study, QUICK)
+    return _run_growth(study) if study.grow else run_original(study, QUICK)
 
 
 if __name__ == "__main__":

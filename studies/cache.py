@@ -32,13 +32,7 @@ class Options:
 
 
 def main(arguments):
-    """List, verify and free as the command line says.
-
-    Returns
-    -------
-    int
-        Exit status: 0, or 1 if a stored array is damaged.
-    """
+    """List, verify and free as the command line says. Exit status: 0, or 1 if a stored array is damaged."""
     options = parse_options(Options, arguments, "python -m studies.cache")
 
     import time

@@ -29,13 +29,7 @@ class Options:
 
 
 def main(arguments):
-    """Check the parts that the command line names.
-
-    Returns
-    -------
-    int
-        Exit status: 0, or 1 if something is wrong.
-    """
+    """Check the parts that the command line names. Exit status: 0, or 1 if something is wrong."""
     options = parse_options(Options, arguments, "python -m studies.check")
     if not options.parts and not options.names:
         raise InputError("name a part to check, such as mylab:lda; --names prints what the library has")

@@ -7,10 +7,7 @@ from studies._cli import DONE, INCOMPLETE, end_with_report, open_console, parse_
 def main(arguments):
     """Run the comparison that the command line describes.
 
-    Returns
-    -------
-    int
-        Exit status: 0 done, 1 some trials failed, images were set aside, or a metric gave no number.
+    Exit status: 0 done, 1 some trials failed, images were set aside, or a metric gave no number.
     """
     study = parse_options(Study, arguments, "python -m studies.compare")
 

@@ -39,13 +39,7 @@ class Options:
     every slide its own case."""
 
     def check(self):
-        """Refuse values that no crop can have.
-
-        Raises
-        ------
-        InputError
-            Names the option, and what is allowed.
-        """
+        """Refuse values that no crop can have."""
         if self.mpp is not None and not 0 < self.mpp < 100:
             raise InputError(f"--mpp is {self.mpp:g}: microns per pixel, such as 0.5")
         if not 0 <= self.margin <= 10:
@@ -53,13 +47,7 @@ class Options:
 
 
 def main(arguments):
-    """Cut out the objects that the command line names.
-
-    Returns
-    -------
-    int
-        Exit status: 0 done, 1 some objects have no crop.
-    """
+    """Cut out the objects that the command line names. Exit status: 0 done, 1 some objects have no crop."""
     options = parse_options(Options, arguments, "python -m studies.crops")
     options.check()
 

@@ -59,13 +59,7 @@ class Options:
 
 
 def main(arguments):
-    """Evaluate the data that the command line names.
-
-    Returns
-    -------
-    int
-        Exit status: 0 done, 1 some files or rows have no prediction.
-    """
+    """Evaluate the data that the command line names. Exit status: 0 done, 1 some files or rows have no prediction."""
     options = parse_options(Options, arguments, "python -m studies.evaluate")
     _check(options)
 

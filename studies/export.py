@@ -59,13 +59,7 @@ class Options(ReadsTables):
     pseudonyms has the same cases, but other folds."""
 
     def check(self):
-        """Refuse values that no export can have.
-
-        Raises
-        ------
-        InputError
-            Names the option, and what is allowed.
-        """
+        """Refuse values that no export can have."""
         at_least(self, size=1, jobs=1)
         if not self.features or len(set(self.features)) < len(self.features):
             raise InputError(f"--features is {' '.join(self.features) or 'empty'}: give each name once")
@@ -74,10 +68,7 @@ class Options(ReadsTables):
 def main(arguments):
     """Export the features that the command line names.
 
-    Returns
-    -------
-    int
-        Exit status: 0, or 1 if images were left out or a feature could not be computed.
+    Exit status: 0, or 1 if images were left out or a feature could not be computed.
     """
     options = parse_options(Options, arguments, "python -m studies.export")
     options.check()

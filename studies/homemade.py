@@ -19,31 +19,25 @@ class Homemade(OriginalStudy):
     """Output folder. A run of the same study in it is resumed."""
 
 
-def roc_table(run):
+def _roc_table(run):
     """The points of the ROC curve of each trial of a network, from its out-of-fold scores.
 
-    Parameters
-    ----------
-    run : glomfeat.results.run.Run
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``arm, repeat, fold, fpr, tpr, threshold``; a curve per fold, because each fold has a network of its own.
-        With more than two classes, the curve is that of the last class against the rest.
+    Each fold has a network of its own, and so a curve. With more than two classes, it is that of the last class against
+    the rest.
     """
     import numpy as np
     import pandas as pd
     from sklearn.metrics import roc_curve
 
+    from glomfeat.metrics.scores import of_class
+
     parts = []
-    for trial in run.trials:
-        record = run.record(trial)
-        if not trial.arm.net or record["status"] != "done":
+    for trial, record in run.done(run.trials).items():
+        if not trial.arm.net:
             continue
         score = np.asarray(record["scores"], np.float64)
         positive = run.manifest.labels[run.tested(trial)] == len(run.manifest.classes) - 1
-        fpr, tpr, threshold = roc_curve(positive, score if score.ndim == 1 else score[:, -1])
+        fpr, tpr, threshold = roc_curve(positive, of_class(score))
         points = {"fpr": fpr, "tpr": tpr, "threshold": threshold}
         parts.append(pd.DataFrame({"arm": str(trial.arm), "repeat": trial.repeat, "fold": trial.fold, **points}))
     columns = ["arm", "repeat", "fold", "fpr", "tpr", "threshold"]
@@ -53,10 +47,7 @@ def roc_table(run):
 def main(arguments):
     """Run the study that the command line describes.
 
-    Returns
-    -------
-    int
-        Exit status: 0 done, 1 some trials failed or images were set aside.
+    Exit status: 0 done, 1 some trials failed or images were set aside.
     """
     study = parse_options(Homemade, arguments, "python -m studies.homemade")
 
@@ -64,7 +55,7 @@ def main(arguments):
         from glomfeat.results.save import save_table
 
         path = Path(prepared.study.out).expanduser() / "roc.csv"
-        save_table(roc_table(run), path)
+        save_table(_roc_table(run), path)
         console.out(f"ROC points of each fold: {path}")
 
     return run_original(study, {}, show)

@@ -29,14 +29,13 @@ class Padding(OriginalStudy):
     """Output folder. A run of the same study in it is resumed."""
 
 
-def paired(run, reference=REFERENCE):
+def paired(run):
     """Compare each padding with the reference, for the same network: the paired difference of the AUROC over cases.
 
     Parameters
     ----------
     run : glomfeat.results.run.Run
         With arms such as ``net:homemade-128@zero``.
-    reference : str
 
     Returns
     -------
@@ -62,27 +61,17 @@ def paired(run, reference=REFERENCE):
             found[key] = rank(parts).item(), rank(parts, without), holders, len(own)
     rows = []
     for (net, padding), (auroc, left_out, holders, n) in found.items():
-        if padding == reference or (net, reference) not in found:
+        if padding == REFERENCE or (net, REFERENCE) not in found:
             continue
-        than, than_left_out, *_ = found[net, reference]
+        than, than_left_out, *_ = found[net, REFERENCE]
         apart = paired_difference(auroc - than, left_out - than_left_out, holders)
-        rows.append((net, padding, reference, apart.value, apart.lo, apart.hi, apart.p, n))
+        rows.append((net, padding, REFERENCE, apart.value, apart.lo, apart.hi, apart.p, n))
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.assign(p=holm(frame["p"]))
 
 
 def same_pixels(prepared, manifest):
-    """Whether all paddings show the same pixels, because every image is opaque and square.
-
-    Parameters
-    ----------
-    prepared : glomfeat.comparison.prepare.Prepared
-    manifest : Manifest
-
-    Returns
-    -------
-    bool
-    """
+    """Whether all paddings show the same pixels, because every image is opaque and square."""
     from sklearn.utils import gen_batches
 
     from glomfeat.comparison.extraction import extract_for
@@ -107,10 +96,7 @@ def _check(study):
 def main(arguments):
     """Run the study that the command line describes.
 
-    Returns
-    -------
-    int
-        Exit status: 0 done, 1 some trials failed or images were set aside.
+    Exit status: 0 done, 1 some trials failed or images were set aside.
     """
     study = parse_options(Padding, arguments, "python -m studies.padding")
     _check(study)

@@ -30,10 +30,7 @@ def show(console, prepared, run):
 def main(arguments):
     """Run the study that the command line describes.
 
-    Returns
-    -------
-    int
-        Exit status: 0 done, 1 some trials failed or images were set aside.
+    Exit status: 0 done, 1 some trials failed or images were set aside.
     """
     return run_original(parse_options(Pretrained, arguments, "python -m studies.pretrained"), QUICK, show)
 

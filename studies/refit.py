@@ -37,13 +37,7 @@ class Options:
 
 
 def main(arguments):
-    """Refit the arm that the command line names, and write its bundle.
-
-    Returns
-    -------
-    int
-        Exit status: 0.
-    """
+    """Refit the arm that the command line names, and write its bundle. Exit status: 0."""
     options = parse_options(Options, arguments, "python -m studies.refit")
 
     from pathlib import Path

@@ -29,13 +29,7 @@ class Report:
 
 
 def main(arguments):
-    """Write the report that the command line asks for.
-
-    Returns
-    -------
-    int
-        Exit status: 0.
-    """
+    """Write the report that the command line asks for. Exit status: 0."""
     asked = parse_options(Report, arguments, "python -m studies.report")
 
     from glomfeat.report.paper import Paper

@@ -40,13 +40,7 @@ class SampleSize:
     """Also say what this number of cases would reach."""
 
     def check(self):
-        """Refuse numbers that make no sense.
-
-        Raises
-        ------
-        InputError
-            Says what is wrong, and what is allowed.
-        """
+        """Refuse numbers that make no sense."""
         for name in ("auroc", "prevalence", "width", "difference", "power"):
             _inside(name, getattr(self, name), 0 < getattr(self, name) < 1, "between 0 and 1, without these")
         _inside("auroc", self.auroc, self.auroc > 0.5, "above 0.5, because lower ones are below chance")
@@ -71,10 +65,6 @@ def _inside(name, value, holds, allowed):
 
 def plan(options):
     """Find out what cases are worth, and how many are needed, for each ICC.
-
-    Parameters
-    ----------
-    options : SampleSize
 
     Returns
     -------
@@ -118,19 +108,8 @@ def plan(options):
     return found
 
 
-def to_lines(options, rows):
-    """Format the table as text.
-
-    Parameters
-    ----------
-    options : SampleSize
-    rows : list of dict
-        As `plan` returns them.
-
-    Returns
-    -------
-    list of str
-    """
+def _to_lines(options, rows):
+    """Format the table as text."""
     mean = sum(options.images) / len(options.images)
     heads = ["ICC", "design effect", "Kish's", f"cases for limits {options.width:g} wide"]
     heads.append(f"cases for a difference of {options.difference:g}")
@@ -159,17 +138,11 @@ def _reached(value):
 
 
 def main(arguments):
-    """Print the table that the command line asks for.
-
-    Returns
-    -------
-    int
-        Exit status 0.
-    """
+    """Print the table that the command line asks for. Exit status: 0."""
     options = parse_options(SampleSize, arguments, "python -m studies.samplesize")
     options.check()
     console = open_console()
-    for line in to_lines(options, plan(options)):
+    for line in _to_lines(options, plan(options)):
         console.out(line)
     return DONE
 

@@ -105,12 +105,12 @@ def read_labels(path, names, classes, asked=USUAL, notes=None, show_names=False)
         )
     if notes is not None:
         notes += lines_on_folders(((name, names[place]) for name, place in found.items()), Path(path).name)
-    labelling = frame["name"][frame["raw"] != ""]
-    lost = [name for name in dict.fromkeys(labelling) if name not in found]
+    frame = frame[frame["raw"] != ""]
+    lost = [name for name in dict.fromkeys(frame["name"]) if name not in found]
     if lost and notes is not None:
         which = f": {listed(lost, 3)}" if show_names else "; --show-names says which"
         fits = number_of(len(lost), "name fits none of DATA and is", "names fit none of DATA and are")
-        notes.append(f"labels: of {labelling.nunique()} names in {Path(path).name}, {fits} not counted{which}")
+        notes.append(f"labels: of {frame['name'].nunique()} names in {Path(path).name}, {fits} not counted{which}")
     return by_class(frame, {name: names[place] for name, place in found.items()}, classes, path, notes)
 
 
@@ -188,7 +188,8 @@ def labels_within(frame, place, names, asked, classes, notes):
     """
     if label_column(frame, Path(place).name, asked.label) is None:
         return None
-    frame = of_known_classes(labelled(place, asked, notes, frame), classes, notes)
+    frame = labelled(place, asked, notes, frame)
+    frame = of_known_classes(frame[frame["raw"] != ""], classes, notes)
     return by_class(frame, {name: name for name in names}, classes, place, notes)
 
 
@@ -198,7 +199,7 @@ def of_known_classes(frame, classes, notes):
     Parameters
     ----------
     frame : pandas.DataFrame
-        From `glomfeat.data.labels.classes.labelled`.
+        From `glomfeat.data.labels.classes.labelled`, without rows that have no label.
     classes : list of str
     notes : list of str
         A line is added on how many labels are left out.
@@ -206,9 +207,7 @@ def of_known_classes(frame, classes, notes):
     Returns
     -------
     pandas.DataFrame
-        Its rows that have a label.
     """
-    frame = frame[frame["raw"] != ""]
     other = class_numbers(frame["raw"], classes).isna()
     if not other.any() or other.all():
         return frame
@@ -223,7 +222,7 @@ def by_class(frame, files, classes, where, notes=None):
     Parameters
     ----------
     frame : pandas.DataFrame
-        From `glomfeat.data.labels.classes.labelled`.
+        From `glomfeat.data.labels.classes.labelled`, without rows that have no label.
     files : dict of str to str
         The file that each name in the table stands for.
     classes : list of str
@@ -243,7 +242,7 @@ def by_class(frame, files, classes, where, notes=None):
         A class is unknown, or a file has two labels.
     """
     frame = frame.assign(name=frame["name"].map(files))
-    frame = frame[frame["name"].notna() & (frame["raw"] != "")]
+    frame = frame[frame["name"].notna()]
     frame = frame.assign(label=class_numbers(frame["raw"], classes, notes))
     unknown = frame["raw"][frame["label"].isna()]
     if len(unknown):

@@ -60,7 +60,7 @@ def dump_skops(estimator):
         data = skops.io.dumps(estimator)
     except Exception as error:  # whatever a user's own estimator may raise
         raise BundleError(f"{type(estimator).__name__} cannot be put into a bundle: {error}") from error
-    check_skops(data, f"{type(estimator).__name__} cannot be put into a bundle", "use one of glomfeat's own heads")
+    _check_skops(data, f"{type(estimator).__name__} cannot be put into a bundle", "use one of glomfeat's own heads")
     return _without_addresses(data)
 
 
@@ -105,7 +105,7 @@ def load_skops(data, path):
     """
     import skops.io
 
-    check_skops(data, f"{path} is refused", COPY)
+    _check_skops(data, f"{path} is refused", COPY)
     try:
         ours = [kind for kind in _types_of_heads() if kind.startswith("glomfeat.")]
         found = skops.io.loads(_as_of_now(data), trusted=ours)
@@ -126,19 +126,8 @@ def _as_of_now(data):
         return _packed({name: file.read(name) for name in file.namelist()} | {"schema.json": now})
 
 
-def check_skops(data, what, remedy):
-    """Refuse a skops file unless all of its types are on the list, before anything in it is built.
-
-    Parameters
-    ----------
-    data : bytes
-    what, remedy : str
-        How the message begins and ends.
-
-    Raises
-    ------
-    BundleError
-    """
+def _check_skops(data, what, remedy):
+    """Refuse a skops file unless all of its types are on the list, before anything in it is built."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
             entries = file.infolist()

@@ -85,7 +85,7 @@ def settle(prepared, extracted, rows, *name, read=None):
     read = read or prepared
     if not _draws(read):
         return prepared, extracted
-    there = with_stains(prepared, draw_stains(prepared, extracted.manifest, rows, *name))
+    there = _with_stains(prepared, draw_stains(prepared, extracted.manifest, rows, *name))
     drawn = {feature.name for feature in drawn_features(read)}
     features = [feature for feature in there.features if feature.name in drawn]
     nets = [net for net in read.nets if is_drawn(prepared.view_of_net(net))]
@@ -129,19 +129,8 @@ def _where(prepared, tables):
     return {(one.repeat, one.fold): folds for prefix, folds in tables.items() for one in trials[prefix]}
 
 
-def with_stains(prepared, stains):
-    """A study that normalises stains to references that have been drawn.
-
-    Parameters
-    ----------
-    prepared : Prepared
-    stains : dict of str to Stain
-        By the method.
-
-    Returns
-    -------
-    Prepared
-    """
+def _with_stains(prepared, stains):
+    """A study that normalises stains to references that have been drawn, by the method."""
 
     def settled(view):
         return replace(view, stain=stains[view.stain.method]) if view and is_drawn(view) else view
@@ -261,7 +250,7 @@ def whole_drawn(prepared):
     if not _draws(prepared):
         return prepared
     rows = np.arange(len(prepared.manifest))
-    return with_stains(prepared, draw_stains(prepared, prepared.manifest, rows, WHOLE))
+    return _with_stains(prepared, draw_stains(prepared, prepared.manifest, rows, WHOLE))
 
 
 def stand_for(prepared, whole):

@@ -27,17 +27,8 @@ def check_perturb(study, manifest):
         )
 
 
-def unchangeable(prepared):
-    """Why arms score no changed images, by arm; without the floor, which looks at no image.
-
-    Parameters
-    ----------
-    prepared : Prepared
-
-    Returns
-    -------
-    dict of str to str
-    """
+def _unchangeable(prepared):
+    """Why arms score no changed images, by arm; without the floor, which looks at no image."""
     tables = {feature.name for feature in prepared.features if isinstance(feature, Table)}
     found = {}
     for arm in prepared.arms:
@@ -54,7 +45,7 @@ def unchangeable(prepared):
 
 def lines_on_perturb(prepared):
     """Lines for the user on arms that score no changed images."""
-    without = unchangeable(prepared) if prepared.study.perturb else {}
+    without = _unchangeable(prepared) if prepared.study.perturb else {}
     return [f"robustness: {arm} is left out: {why}" for arm, why in without.items()]
 
 
@@ -91,7 +82,7 @@ def left_to_change(prepared, journal):
     """
     if not prepared.study.perturb:
         return {}
-    done, changed, without, left = journal.done(), journal.changed(), unchangeable(prepared), {}
+    done, changed, without, left = journal.done(), journal.changed(), _unchangeable(prepared), {}
     for trial in prepared.trials:
         if trial.key not in done or str(trial.arm) == FLOOR or str(trial.arm) in without:
             continue

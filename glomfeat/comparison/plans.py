@@ -37,32 +37,19 @@ def plan_arms_of(prepared, widths):
 def check_all(prepared, journal, say):
     """Refuse a study that does not fit into memory or on the disk, before any work.
 
-    Parameters and errors are those of `check_memory` and `glomfeat.comparison.disk_needs.check_disk`.
+    Parameters and errors are those of `_check_memory` and `glomfeat.comparison.disk_needs.check_disk`.
     """
     done = journal.done()
     left = left_to_change(prepared, journal) or left_to_score(prepared, journal)
     if all(trial.key in done for trial in prepared.all_trials) and not left:
         return
     found = survey(prepared)
-    check_memory(prepared, found.widths, say)
+    _check_memory(prepared, found.widths, say)
     check_disk(prepared, disk_needs(prepared, found, done), say)
 
 
-def check_memory(prepared, widths, say):
-    """Refuse a budget that extraction or every arm exceeds, and say which arms will be skipped, before any work.
-
-    Parameters
-    ----------
-    prepared : Prepared
-    widths : dict of str to int
-        As `glomfeat.comparison.survey.survey` finds them.
-    say : callable
-
-    Raises
-    ------
-    BudgetError
-        States what is needed, what there is, and the remedy.
-    """
+def _check_memory(prepared, widths, say):
+    """Refuse a budget that extraction or every arm exceeds, and say which arms will be skipped, before any work."""
     plans = plan_arms_of(prepared, widths).items()
     plans = {arm: plan for arm, plan in plans if str(arm) != FLOOR and not arm.members}
     too_large = {arm: plan for arm, plan in plans.items() if plan.most.bytes > prepared.free}

@@ -246,7 +246,7 @@ def prepare(study, say, manifest=None, journal=None, begun=None):
         study = replace(study, init=str(Path(study.init).expanduser().absolute()))
     notes = read_notes(study, journal)
     study, metrics = _with_parts_found(study, notes, say)
-    manifest = _manifest_of(study, cache, say, manifest)
+    manifest = _manifest_of(study, cache, manifest)
     study = with_own_table(replace(study, folds=study.split.count_folds(manifest)), manifest)
     manifest = without_own_features(manifest, study.features)
     for line in manifest.lines:
@@ -272,7 +272,7 @@ def prepare(study, say, manifest=None, journal=None, begun=None):
     return prepared
 
 
-def _manifest_of(study, cache, say, manifest):
+def _manifest_of(study, cache, manifest):
     """The images of a study, read unless they are given, and checked to allow the split that it asks for."""
     data = study.data
     if data is None and manifest is None:

@@ -211,12 +211,10 @@ def _common(prepared, extracted, arm):
     expected, predictions = read_outcome(study.out, str(arm))
     names = pseudonyms(manifest.table["case"])
     cases = sorted(set(names.values()))
-    of_case = {case: cases.index(name) for case, name in names.items()}
+    numbers = {name: k for k, name in enumerate(cases)}
+    of_case = {case: numbers[name] for case, name in names.items()}
     table = _table_of(prepared, extracted, arm.members[0] if arm.members else arm)
-    if table is None:
-        seen = np.array([int(digest[:16], 16) for digest in manifest.table["digest"]], np.uint64)
-    else:
-        seen = _rows_seen(table, extracted.matrices[table.name])
+    seen = manifest.digests if table is None else _rows_seen(table, extracted.matrices[table.name])
     before = np.setdiff1d(learnt_before(study, arm), seen)
     about = {
         "format": FORMAT,

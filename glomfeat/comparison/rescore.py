@@ -16,14 +16,11 @@ from glomfeat.comparison.ensembles import mean_changed
 from glomfeat.comparison.extraction import extract_for
 from glomfeat.comparison.perturbed import left_to_change, note_changed
 from glomfeat.comparison.run import has_own, heads_and_nets
-from glomfeat.comparison.trial import fit_again, score_changed_pixels, train
-from glomfeat.core.disk import DiskError
+from glomfeat.comparison.trial import fit_again, guarded, score_changed_pixels, train
 from glomfeat.core.errors import ChangedError
 from glomfeat.core.memory import format_bytes
 from glomfeat.core.part_errors import calling, in_words
 from glomfeat.core.plugins import definition_of
-from glomfeat.core.threads import limited_threads
-from glomfeat.core.watched import limited
 from glomfeat.core.words import number_of
 from glomfeat.core.workers import Call, side_by_side
 from glomfeat.data.images.perturb import PERTURBATIONS
@@ -143,12 +140,16 @@ def _score_all(prepared, tasks, left, records, matrices, journal, say):
     for ended in side_by_side(rescore, calls, "scores of changed images", *where):
         whole = ended.lost or (ended.found if isinstance(ended.found, str) else "")
         for place, (task, names) in enumerate(zip(ended.item.tasks, ended.item.names, strict=True)):
-            found = whole or ended.found[place]
-            if isinstance(found, str):
-                say(f"robustness: {task.trial.arm} on one fold is left out: {found}")
-                continue
-            for name in names:
-                note_changed(journal, task.trial, name, found[name])
+            _note(journal, task.trial, whole or ended.found[place], names, say)
+
+
+def _note(journal, trial, found, names, say):
+    """Append a trial's scores of changed images to the journal, or say why there are none."""
+    if isinstance(found, str):
+        say(f"robustness: {trial.arm} on one fold is left out: {found}")
+        return
+    for name in names:
+        note_changed(journal, trial, name, found[name])
 
 
 def _train_all(tasks, left, records, prepared, journal, say):
@@ -161,12 +162,8 @@ def _train_all(tasks, left, records, prepared, journal, say):
     ((_, _), (_, jobs)) = heads_and_nets(again, study.jobs)
     where = jobs, prepared.budget, study.threads, prepared.cluster, own, study.timeout
     for ended in side_by_side(train_again, calls, "networks trained again for changed images", *where):
-        (task, _), found = ended.item, ended.lost or ended.found
-        if isinstance(found, str):
-            say(f"robustness: {task.trial.arm} on one fold is left out: {found}")
-            continue
-        for name, scores in found.items():
-            note_changed(journal, task.trial, name, scores)
+        found = ended.lost or ended.found
+        _note(journal, ended.item[0].trial, found, found, say)
 
 
 def train_again(item):
@@ -209,14 +206,9 @@ def rescore(item):
 
 def _found_or_why(threads, find, *given):
     """The result of a function that runs in some threads, or the reason why it failed."""
-    try:
-        with limited(), limited_threads(threads), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the trial's own record has them
-            return find(*given)
-    except (DiskError, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        return in_words(error)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the trial's own record has them
+        return guarded(in_words, threads, find, *given)
 
 
 def _rescore(item):

@@ -15,14 +15,12 @@ from glomfeat.comparison.near_copies import refuse_near_copies
 from glomfeat.comparison.outcome import refuse_other, say_as_were, say_profiles
 from glomfeat.comparison.run import has_own, heads_and_nets
 from glomfeat.comparison.tasks import Task
-from glomfeat.comparison.trial import check_finite
+from glomfeat.comparison.trial import check_finite, ended_by, guarded
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.disk import DiskError
 from glomfeat.core.notes import NO_INNER
-from glomfeat.core.part_errors import calling, in_words
+from glomfeat.core.part_errors import calling
 from glomfeat.core.plugins import definition_of, is_own
-from glomfeat.core.threads import limited_threads
-from glomfeat.core.watched import limited
 from glomfeat.core.words import number_of, printable
 from glomfeat.core.workers import Call, side_by_side
 from glomfeat.data.images.decode import ImageError
@@ -262,13 +260,6 @@ def _skipped(error):
     return {"status": "skipped", "reason": str(error)}
 
 
-def _ended(error):
-    """The journal record of an arm that ended with an error."""
-    if isinstance(error, MemoryError):
-        return {"status": "skipped", "reason": f"memory: the system gives no more ({error}): free some"}
-    return {"status": "failed", "reason": in_words(error)}
-
-
 def fit_and_score(item):
     """Fit an arm on all images of DATA, and score cohorts.
 
@@ -282,13 +273,11 @@ def fit_and_score(item):
         ``records``: the journal record for each cohort, by its key. For a member of an ensemble also ``choices``, from
         `glomfeat.comparison.fit_on_all.Fitted`, and ``raw``: scores before calibration, by the cohort's key.
     """
-    try:
-        with limited(), limited_threads(item.task.threads):
-            return _fit_and_score(item)
-    except (DiskError, KeyboardInterrupt):  # the next arms would meet a full disk too, and an interrupt ends them all
-        raise
-    except BaseException as error:
-        return {"records": dict.fromkeys(item.rows, _ended(error))}
+
+    def lost(error):
+        return {"records": dict.fromkeys(item.rows, ended_by(error))}
+
+    return guarded(lost, item.task.threads, _fit_and_score, item)
 
 
 def _fit_and_score(item):
@@ -307,7 +296,7 @@ def _fit_and_score(item):
         except (DiskError, KeyboardInterrupt):
             raise
         except BaseException as error:
-            records[key] = _ended(error)
+            records[key] = ended_by(error)
         else:
             records[key] = {"status": "done", **about, "scores": found.calibration.apply(scores).tolist()}
             raw[key] = scores
@@ -342,13 +331,11 @@ def mean_there(item):
     ----------
     item : (Arm, ToMean)
     """
-    try:
-        with limited(), limited_threads(item[1].task.threads):
-            return _mean_there(item[1])
-    except (DiskError, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        return dict.fromkeys(item[1].keys, _ended(error))
+
+    def lost(error):
+        return dict.fromkeys(item[1].keys, ended_by(error))
+
+    return guarded(lost, item[1].task.threads, _mean_there, item[1])
 
 
 def _mean_there(item):

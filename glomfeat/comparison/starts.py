@@ -41,7 +41,7 @@ def starts_of(study, ways, manifest, notes, begun=None):
     named = {way.called(net): (net, way.size) for net in study.nets for way in ways}
     if study.init:
         _found.cache_clear()  # bundles may have been replaced since another study of this session
-        return {name: find_init(study.init, net, manifest) for name, (net, _) in named.items()}, {}
+        return {name: _find_init(study.init, net, manifest) for name, (net, _) in named.items()}, {}
     known = {name: (begun or {}).get(name) or notes.net(net, study.weights) for name, (net, _) in named.items()}
     asked = dict.fromkeys(named[name] for name, start in known.items() if start is None)
     weights = {(net, side): find_start(net, study.weights, side) for net, side in asked}
@@ -73,29 +73,8 @@ def noted_starts(identity):
     return {name: Start(said, reads.get(f"net:{name}")) for name, said in lines}
 
 
-def find_init(init, name, manifest):
-    """The starting point of a network that begins with a bundle.
-
-    Parameters
-    ----------
-    init : str
-        A bundle, or the folder of a study that has saved its models.
-    name : str
-        Name of the network.
-    manifest : Manifest
-        Images that the bundle must not have learnt from.
-
-    Returns
-    -------
-    glomfeat.comparison.recall.Start
-
-    Raises
-    ------
-    StudyError
-        There is no bundle of such a network, or it has learnt from some of these images.
-    BundleError
-        The bundle is damaged.
-    """
+def _find_init(init, name, manifest):
+    """The starting point of a network that begins with a bundle, which must not have learnt from these images."""
     folder, about = _found(init, name)
     refuse_learnt(init, name, manifest)
     return Start(begun_with(folder / NET), (about["preprocess"]["size"], about["preprocess"]["filter"]))
@@ -107,7 +86,7 @@ def init_settings(init, name, classes):
     Parameters
     ----------
     init, name
-        As `find_init`.
+        As `_find_init`.
     classes : sequence of str
         Of the study, in their order.
     """
@@ -124,7 +103,7 @@ def _other_classes(init, name, classes):
 def refuse_learnt(init, name, manifest):
     """Refuse a bundle that has learnt from some of the images, because their scores would be too good."""
     seen = read_seen(_found(init, name)[0])
-    own = np.array([int(digest[:16], 16) for digest in manifest.table["digest"]], np.uint64)
+    own = manifest.digests
     learnt = int(np.isin(own, seen).sum())
     if learnt:
         raise StudyError(

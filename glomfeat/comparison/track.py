@@ -95,20 +95,8 @@ def _without_folders(value):
     return f"{start}{equals}{Path(place).name}" if Path(place).expanduser().is_absolute() else str(value)
 
 
-def figures_of(row, own=()):
-    """The metrics of an arm and their limits, as far as they are known.
-
-    Parameters
-    ----------
-    row : pandas.Series
-        A row of `glomfeat.results.tables.results_table`.
-    own : sequence of str
-        Names of the user's own metrics.
-
-    Returns
-    -------
-    dict of str to float
-    """
+def _figures_of(row, own=()):
+    """The metrics of an arm and their limits, as far as they are known."""
     names = [part for name in METRICS for part in (name, *limits_of(name))]
     found = {name: float(row[name]) for name in (*names, "threshold", "fit_s", *own) if row.get(name) is not None}
     return {name: value for name, value in found.items() if np.isfinite(value)}
@@ -129,7 +117,7 @@ def _to_mlflow(study, finished, out):
         known = with_figure(finished_first(results))
         if len(known):
             mlflow.set_tag("best arm", known.iloc[0]["arm"])
-            mlflow.log_metrics(figures_of(known.iloc[0], own))
+            mlflow.log_metrics(_figures_of(known.iloc[0], own))
         for name in FILES:
             if (out / name).is_file():
                 mlflow.log_artifact(str(out / name))
@@ -138,7 +126,7 @@ def _to_mlflow(study, finished, out):
         for _, row in results.iterrows():
             with mlflow.start_run(run_name=row["arm"], nested=True):
                 mlflow.log_params({name: row[name] for name in ("arm", "kind", "feature", "reducer", "head", "status")})
-                mlflow.log_metrics(figures_of(row, own))
+                mlflow.log_metrics(_figures_of(row, own))
                 for step, value in enumerate(by_arm[row["arm"]]["auroc"]):
                     if np.isfinite(value):
                         mlflow.log_metric("auroc_of_trial", float(value), step=step)
@@ -157,7 +145,7 @@ def _to_tensorboard(study, finished, out):
         table = to_markdown(results, finished.title, finished.positive)
         writer.add_text("report", f"{table}\n\nThe page is report.html in {out.name}.")
         for _, row in results.iterrows():
-            for name, value in figures_of(row, own).items():
+            for name, value in _figures_of(row, own).items():
                 writer.add_scalar(f"{name}/{row['arm']}", value)
         for step, row in enumerate(finished.own_trials.to_dict("records")):
             if row["arm"] != FLOOR and np.isfinite(row["auroc"]):

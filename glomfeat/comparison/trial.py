@@ -2,6 +2,7 @@
 
 import time
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 
@@ -34,18 +35,32 @@ def run_trial(task):
     dict
         A journal record. A failure is a record too, with its reason.
     """
-    record = known_by(task)
+    lost = partial(ended_by, otherwise=task.plan.otherwise)
+    return known_by(task) | guarded(lost, task.threads, _run, task)
+
+
+def _run(task):
+    with PeakMemory() as memory:
+        found = _train_and_score(task) if task.net else _fit_and_score(task)
+    return {"status": "done", **found, "peak_rss_mb": megabytes(memory.peak_bytes)}
+
+
+def guarded(lost, threads, find, *given):
+    """What a function finds in some threads, or what `lost` makes of the error that ended it."""
     try:
-        with limited(), limited_threads(task.threads), PeakMemory() as memory:
-            found = _train_and_score(task) if task.net else _fit_and_score(task)
-    except MemoryError as error:
-        said = f"memory: the system gives no more ({error}): free some{task.plan.otherwise}"
-        return {**record, "status": "skipped", "reason": said}
-    except (DiskError, KeyboardInterrupt):  # the next trials would meet a full disk too, and an interrupt ends them all
+        with limited(), limited_threads(threads):
+            return find(*given)
+    except (DiskError, KeyboardInterrupt):  # the next ones would meet a full disk too, and an interrupt ends them all
         raise
     except BaseException as error:
-        return {**record, "status": "failed", "reason": in_words(error)}
-    return {**record, "status": "done", **found, "peak_rss_mb": megabytes(memory.peak_bytes)}
+        return lost(error)
+
+
+def ended_by(error, otherwise=""):
+    """How a record of the journal says that an error ended a trial."""
+    if isinstance(error, MemoryError):
+        return {"status": "skipped", "reason": f"memory: the system gives no more ({error}): free some{otherwise}"}
+    return {"status": "failed", "reason": in_words(error)}
 
 
 def megabytes(size):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from glomfeat.core.errors import UserError
 from glomfeat.core.memory import format_bytes
+from glomfeat.core.words import capital
 
 OUT, CACHE, TO = "--out", "--cache", "--to"  # the options that name folders to write into
 KEPT = "What is finished is kept: run the same command again."
@@ -192,7 +193,7 @@ def _told(code, folder, option, needed, what=""):
     if option == CACHE and code in (errno.ENOSPC, errno.EDQUOT):
         remedy += f" ({cleaning(folder)} frees what was used longest ago)"
     elsewhere = f", or choose another folder{f' with {option}' if option else ''}"
-    return DiskError(f"{said} {remedy[0].upper()}{remedy[1:]}{elsewhere}. {KEPT}")
+    return DiskError(f"{said} {capital(remedy)}{elsewhere}. {KEPT}")
 
 
 def _meaning(code, reason):

@@ -35,6 +35,17 @@ def joined(names, by="and"):
     return f"{', '.join(first)} {by} {last}" if first else last
 
 
+def capital(text):
+    """A text that begins with a capital, like a sentence.
+
+    Examples
+    --------
+    >>> capital("two CNNs"), capital("")
+    ('Two CNNs', '')
+    """
+    return text[:1].upper() + text[1:]
+
+
 def as_seen(text):
     r"""A text without characters that are never seen, such as a blank without width.
 

@@ -10,6 +10,7 @@ import zlib
 from array import array
 from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +37,23 @@ class ArchiveError(UserError, OSError):
     """An archive cannot be read as a whole; the message gives the remedy."""
 
 
+class Members:
+    """What has members by name; `names` are sorted."""
+
+    names: list[str]
+
+    def find(self, name: str) -> int | None:
+        """The row of a member, or None."""
+        row = bisect_left(self.names, name)
+        return row if row < len(self.names) and self.names[row] == name else None
+
+    def repeated(self) -> list[str]:
+        """Names that several members share, sorted."""
+        return sorted({name for name, other in pairwise(self.names) if name == other})
+
+
 @dataclass(frozen=True)
-class Archive:
+class Archive(Members):
     """Where the members of an archive are.
 
     Attributes
@@ -61,16 +77,6 @@ class Archive:
     sizes: np.ndarray
     ways: np.ndarray
     sums: np.ndarray | None
-
-    def find(self, name):
-        """The row of a member, or None."""
-        row = bisect_left(self.names, name)
-        return row if row < len(self.names) and self.names[row] == name else None
-
-    def repeated(self):
-        """Names that several members share, sorted."""
-        pairs = zip(self.names, self.names[1:], strict=False)
-        return sorted({name for name, other in pairs if name == other})
 
     def escaping(self):
         """Names that would lead out of the folder that an archive is unpacked to, sorted."""

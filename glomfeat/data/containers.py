@@ -9,7 +9,6 @@ import shutil
 import tempfile
 import threading
 import zipfile
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +21,7 @@ import pandas as pd
 from PIL import Image
 
 from glomfeat.core.words import number_of
-from glomfeat.data.archives import AGAIN, ArchiveError
+from glomfeat.data.archives import AGAIN, ArchiveError, Members
 from glomfeat.data.folders.names import part_in, split_of
 
 OF_IMAGES = ("x", "images", "image", "img", "imgs")
@@ -36,7 +35,7 @@ Listed = tuple[list[str], pd.DataFrame, np.ndarray, Read]  # names, facts, sizes
 
 
 @dataclass(frozen=True)
-class Container:
+class Container(Members):
     """Images in one file, by name.
 
     Attributes
@@ -57,15 +56,6 @@ class Container:
     facts: pd.DataFrame
     sizes: np.ndarray
     read: Read = field(repr=False)
-
-    def find(self, name: str) -> int | None:
-        """The row of an image, or None."""
-        row = bisect_left(self.names, name)
-        return row if row < len(self.names) and self.names[row] == name else None
-
-    def repeated(self) -> list[str]:
-        """Names that several images share, sorted."""
-        return sorted({one for one, other in zip(self.names, self.names[1:], strict=False) if one == other})
 
     def escaping(self) -> list[str]:
         """No names: no image of a container leads out of it."""

@@ -12,7 +12,7 @@ from glomfeat.core.words import number_of
 from glomfeat.data.case_notes import OURS
 from glomfeat.data.labels.classes import spelling
 from glomfeat.data.lone_values import are_mostly_lone
-from glomfeat.data.subgroups import OF_USER
+from glomfeat.data.subgroups import OF_USER, find_kept, kept_columns
 from glomfeat.data.tables.columns import label_column
 from glomfeat.data.tables.decimals import SHAPE
 from glomfeat.data.tables.read import find_column, known_kind, listed, named_by_user, plain, read_values
@@ -194,10 +194,9 @@ def read_joined(table, asked, like=None):
     >>> found.word, [column.values.tolist() for column in found.columns]
     ('age+sex', [[61.0, nan, 50.0], ['F', 'M', 'missing']])
     """
-    held = {name.removeprefix(OF_USER): name for name in map(str, table.columns) if name.startswith(OF_USER)}
-    frame, columns = pd.DataFrame(columns=list(held)), []
+    held, columns = kept_columns(table), []
     for place, one in enumerate(asked):
-        name = find_column(frame, (one,)) if one not in held else one
+        name = find_kept(held, one)
         if name is None:
             raise JoinedError(
                 f"{OPTION} {one!r}: the data do not hold this column, for they were read without it; give it to "

@@ -92,6 +92,11 @@ class Manifest:
         return np.unique(self.table["case"].to_numpy(str), return_inverse=True)[1]
 
     @property
+    def digests(self):
+        """The first eight bytes of the digest of each row, uint64."""
+        return np.array([int(digest[:16], 16) for digest in self.table["digest"]], np.uint64)
+
+    @property
     def counted(self):
         """How many images, cases and images of each class there are, in words."""
         cases = f" of {self.table['case'].nunique()} cases" if self.by_case else ""
@@ -226,14 +231,11 @@ def check_split(manifest, scheme, show_names=False):
     ManifestError
         Gives all problems.
     """
-    if scheme.column and "given" not in manifest.table:
-        missing = f"there is no column {scheme.column!r} to split by: give a table, or leave out --scheme"
-        complain("manifest", [(missing, [])])
-    if plain(scheme.column) != plain(manifest.split_by) and scheme.column:
-        read = f"it was read with {f'column {manifest.split_by!r}' if manifest.split_by else 'no column'} to split by"
+    if scheme.column and plain(scheme.column) != plain(manifest.split_by):
+        ours = f"with column {manifest.split_by!r} to split by, not" if manifest.split_by else "without the column"
         again = scheme.written.replace("COLUMN", scheme.column)
-        other = f"{read}, not {scheme.column!r}: read it again with read_manifest(..., scheme={again!r})"
-        complain("manifest", [(other, [])])
+        read = f"it was read {ours} {scheme.column!r}: read it again with read_manifest(..., scheme={again!r})"
+        complain("manifest", [(read, [])])
     complain("manifest", scheme.problems(manifest.table, manifest.classes, manifest.by_case, show_names))
 
 

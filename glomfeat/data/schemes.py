@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from glomfeat.core.arms import StudyError
-from glomfeat.core.words import number_of
+from glomfeat.core.words import joined, number_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -338,7 +338,7 @@ def find_scheme(text: str, folds: int) -> Scheme:
     name, colon, column = text.partition(":")
     make = SCHEMES.get(f"{name}:COLUMN" if colon else name)
     if make is None or (colon and not column):
-        raise StudyError(f"--scheme is {text!r}: allowed are {_and([*SCHEMES])}")
+        raise StudyError(f"--scheme is {text!r}: allowed are {joined(SCHEMES)}")
     return make(folds, column)
 
 
@@ -352,10 +352,6 @@ def schemes_in_words() -> str:
     """
     *others, last = (f"{written}, {scheme.meaning}" for written, scheme in SCHEMES.items())
     return f"{'; '.join(others)}; or {last}."
-
-
-def _and(items: Sequence[str]) -> str:
-    return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def _dealt(manifest: "Manifest", shares: Sequence[float], repeats: int, seed: int) -> "list[np.ndarray]":

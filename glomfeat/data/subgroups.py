@@ -175,7 +175,7 @@ def make_groups(table, asked):
     """
     known = {name: name for name in OWN if name in table} | kept_columns(table)
     column, edges = split_asked(asked, known)
-    found = _find(known, column)
+    found = find_kept(known, column)
     if found is None:
         raise SubgroupError(
             f"--subgroups {column!r}: the data do not hold this column any more, for they were read without it; give "
@@ -240,7 +240,7 @@ def lines_on_subgroups(table, asked, features=(), show_names=False):
     return lines
 
 
-def _find(columns, name):
+def find_kept(columns, name):
     """The column of this name, however it is spelt; None if there is none."""
     columns = {str(column): column for column in columns}
     return columns[name] if name in columns else find_column(pd.DataFrame(columns=list(columns)), (name,))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtrc, nctdtrinc, stdtr, stdtrit
 
-from glomfeat.metrics.resampling import LEVEL, ROUNDING, jackknife
+from glomfeat.metrics.resampling import LEVEL, ROUNDING, counted
 
 POWER = 0.8
 EQUIVALENCE_LEVEL = 0.90  # of the limits that go with two one-sided tests at 5 %
@@ -65,7 +65,7 @@ def paired_difference(value, left_out, holders=None, below=1 - LEVEL):
     >>> round(found.p, 4), round(found.lo, 3), round(found.hi, 3), round(found.detectable, 3)
     (0.0001, 0.01, 0.03, 0.014)
     """
-    error, freedom, holders = _sureness(left_out, holders)
+    error, freedom, holders = counted(left_out, holders)
     value = float(value)
     if not np.isfinite(value) or not np.isfinite(error):
         return Difference(value, *[float("nan")] * 4)
@@ -154,7 +154,7 @@ def within_margin(value, left_out, margin, holders=None):
     >>> round(found.p_noninferior, 5), round(found.p_equivalent, 5), round(found.lo, 4), round(found.hi, 4)
     (6e-05, 6e-05, -0.0083, 0.0083)
     """
-    error, freedom, holders = _sureness(left_out, holders)
+    error, freedom, holders = counted(left_out, holders)
     value = float(value)
     if not np.isfinite(value) or not np.isfinite(error):
         return Within(*[float("nan")] * 4)
@@ -202,13 +202,6 @@ def unmoved(room, value, holders):
 def _reach(value, side, level, holders):
     """How far the limit of a difference is from it on one side, -1 or 1, where `unmoved` is at a level."""
     return side * max(0.0, 1 + side * -value) * (1 - level ** (1 / holders))
-
-
-def _sureness(left_out, holders):
-    """Standard error, degrees of freedom and number of cases of a difference; NaN for a single case."""
-    error, freedom = jackknife(left_out)
-    holders = len(left_out) if holders is None else holders
-    return (error if holders > 1 else np.nan), min(freedom, holders - 1), holders
 
 
 def clustered_mcnemar(apart):
@@ -292,12 +285,12 @@ def resampled_t(differences, ratio):
     return float(2 * stdtr(freedom, -abs(mean) / error))
 
 
-def equivalence(differences, ratio, rope=ROPE):
+def equivalence(differences, ratio):
     """How probable it is that an arm is worse, practically equivalent, or better: the correlated Bayesian t-test.
 
     The posterior of the mean difference is Student's t with n - 1 degrees of freedom about the mean, whose scale is
     the standard error of `resampled_t` (Corani & Benavoli 2015, Machine Learning 100:285, with the correlation
-    n_test / (n_test + n_train)).
+    n_test / (n_test + n_train)). Differences smaller than `ROPE` do not matter in practice.
 
     Parameters
     ----------
@@ -305,8 +298,6 @@ def equivalence(differences, ratio, rope=ROPE):
         One for each repeat x fold.
     ratio : float
         Tested images for each training image.
-    rope : float
-        Differences smaller than this do not matter in practice.
 
     Returns
     -------
@@ -322,5 +313,5 @@ def equivalence(differences, ratio, rope=ROPE):
     mean, error, freedom = resampled_mean(differences, ratio)
     if error == 0:
         return (float("nan"),) * 3
-    worse, better = float(stdtr(freedom, (-rope - mean) / error)), float(stdtr(freedom, (mean - rope) / error))
+    worse, better = float(stdtr(freedom, (-ROPE - mean) / error)), float(stdtr(freedom, (mean - ROPE) / error))
     return worse, float(np.maximum(0, 1 - worse - better)), better

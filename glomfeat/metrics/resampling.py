@@ -191,6 +191,16 @@ def jackknife(left_out):
     return float(largest * np.sqrt((n - 1) / n * squares)), float(freedom)
 
 
+def counted(left_out, holders=None):
+    """The error and the freedom of `jackknife` for a figure that depends on some cases, and how many these are.
+
+    The error is NaN for fewer than two cases, and the freedom at most one less than there are.
+    """
+    error, freedom = jackknife(left_out)
+    holders = len(left_out) if holders is None else holders
+    return (error if holders > 1 else float("nan")), min(freedom, holders - 1), holders
+
+
 def jackknife_limits(value, left_out, low=0.0, high=1.0, holders=None):
     """95 % limits of a figure that lies between two bounds, from leaving out each case.
 
@@ -226,9 +236,8 @@ def jackknife_limits(value, left_out, low=0.0, high=1.0, holders=None):
     >>> [round(end, 3) for end in jackknife_limits(1.0, np.ones(100))]
     [0.964, 1.0]
     """
-    error, freedom = jackknife(left_out)
-    holders = len(left_out) if holders is None else holders
-    if not np.isfinite(value) or not np.isfinite(error) or holders < 2:
+    error, freedom, holders = counted(left_out, holders)
+    if not np.isfinite(value) or not np.isfinite(error):
         return float("nan"), float("nan")
     share, error = (value - low) / (high - low), error / (high - low)
     if share <= ROUNDING or share >= 1 - ROUNDING:
@@ -236,7 +245,7 @@ def jackknife_limits(value, left_out, low=0.0, high=1.0, holders=None):
         return (float(low), float(low + reach)) if share <= ROUNDING else (float(high - reach), float(high))
     if not error:
         return float(value), float(value)
-    ends = logit_limits(share, error, min(freedom, holders - 1))
+    ends = logit_limits(share, error, freedom)
     return float(low + (high - low) * ends[0]), float(low + (high - low) * ends[1])
 
 
@@ -282,11 +291,10 @@ def open_limits(value, left_out, holders=None):
     >>> [round(end, 2) for end in open_limits(1.0, np.array([0.9, 1.0, 1.1]))]
     [0.5, 1.5]
     """
-    error, freedom = jackknife(left_out)
-    holders = len(left_out) if holders is None else holders
-    if not np.isfinite(value) or not error > 0 or holders < 2:
+    error, freedom, _ = counted(left_out, holders)
+    if not np.isfinite(value) or not error > 0:
         return float("nan"), float("nan")
-    step = stdtrit(min(freedom, holders - 1), (1 + LEVEL) / 2) * error
+    step = stdtrit(freedom, (1 + LEVEL) / 2) * error
     return float(value - step), float(value + step)
 
 

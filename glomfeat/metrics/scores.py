@@ -16,6 +16,17 @@ def two_class(score):
     return np.ndim(score) == 1
 
 
+def of_class(score, label=-1):
+    """The scores of a class, by default the positive one; for two classes (one axis) those of the positive one.
+
+    Examples
+    --------
+    >>> of_class(np.array([0.25, 0.75])).tolist(), of_class(np.array([[0.1, 0.2, 0.7]])).tolist()
+    ([0.25, 0.75], [0.7])
+    """
+    return score if two_class(score) else score[:, label]
+
+
 def _per_class(metric, y, score, weights):
     """Mean over classes of one class against the rest."""
     values = [metric(y == label, score[:, label], weights) for label in range(score.shape[1])]

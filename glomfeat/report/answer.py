@@ -3,7 +3,7 @@
 import numpy as np
 
 from glomfeat.core.arms import FLOOR
-from glomfeat.core.words import joined
+from glomfeat.core.words import capital, joined
 from glomfeat.report.arm_names import spelled
 from glomfeat.results.asked import asked_in_words
 from glomfeat.results.best_of_many import best_of_many_in_words
@@ -45,7 +45,7 @@ def answer(run, results, names, missed=""):
     if known.empty:
         ended = all(trial.key in run.records for trial in run.trials)
         why = why_without_figure(results, "the table")
-        return [f"{why[0].upper()}{why[1:]}." if ended else "No arm has a figure yet."]
+        return [f"{capital(why)}." if ended else "No arm has a figure yet."]
     best = known.iloc[0]
     unit, there = run.manifest.unit, run.ever_tested
     seen = run.manifest.keep(there)
@@ -65,7 +65,7 @@ def answer(run, results, names, missed=""):
     if str(best["weights"]).startswith("random") and "random" not in names[best["arm"]]:
         first += ", with random weights"
     second = "; ".join(filter(None, (_ties(results, names, count(n, unit)), missed)))
-    return [f"{first}.{_chance(results, known)}{_ahead(run, known, names)}", second[0].upper() + second[1:] + "."]
+    return [f"{first}.{_chance(results, known)}{_ahead(run, known, names)}", capital(second) + "."]
 
 
 def whole_answer(content):
@@ -138,7 +138,7 @@ def _ahead(run, known, names):
     have = "has a higher AUROC, but is" if len(which) == 1 else "have a higher AUROC, but are"
     named = f": {joined(which)}" if len(which) < 4 else ""
     unfinished = count(len(which), "arm that is not finished", "arms that are not finished")
-    return f" {unfinished[0].upper()}{unfinished[1:]} {have} not compared{named}."
+    return f" {capital(unfinished)} {have} not compared{named}."
 
 
 def _tested(run, row):
@@ -153,7 +153,7 @@ def equal_in_words(results, names):
         return ""
     who = joined(spelled(arm, names) for arm in equal) if len(equal) < 4 else count(len(equal), "other arm")
     reach = "reaches" if len(equal) == 1 else "reach"
-    return f"{who[0].upper()}{who[1:]} {reach} exactly the same AUROC; their order means nothing."
+    return f"{capital(who)} {reach} exactly the same AUROC; their order means nothing."
 
 
 def errors_in_words(results, names, classes):

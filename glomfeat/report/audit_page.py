@@ -8,7 +8,7 @@ from markupsafe import escape
 from glomfeat import __version__
 from glomfeat.checks.data.write import read_audit
 from glomfeat.core.atomic import write_text
-from glomfeat.core.words import printable
+from glomfeat.core.words import capital, printable
 from glomfeat.report.page import fill_page, load_templates
 from glomfeat.report.thumbnails import as_uri, read_square
 from glomfeat.results.words import count, is_known
@@ -98,7 +98,7 @@ def _answer(findings, show_names):
         f"{count(number['info'], 'check')} that only inform"
     )
     grave = [_shown(finding, show_names)["what"] for finding in findings if finding["severity"] == "severe"]
-    return [f"{first[0].upper()}{first[1:]}.", *(f"{what[0].upper()}{what[1:]}." for what in grave)]
+    return [f"{capital(first)}.", *(f"{capital(what)}." for what in grave)]
 
 
 def _by_section(findings):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from glomfeat.bundle.against_labels import Judged
 from glomfeat.bundle.model import UNLIKE
-from glomfeat.core.words import joined
+from glomfeat.core.words import capital, joined
 from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.opening import relabelled
@@ -189,7 +189,7 @@ def banners(evaluation):
         said.append(
             (
                 "",
-                _capital(f"{count(bad, evaluation.unit[:-1])} without a prediction."),
+                capital(f"{count(bad, evaluation.unit[:-1])} without a prediction."),
                 "The section at the end says why.",
             )
         )
@@ -199,12 +199,8 @@ def banners(evaluation):
         said.append(
             (
                 "",
-                _capital(_capital(f"{count(unlike, of[:-1])} {verb} unlike the training data.")),
+                capital(f"{count(unlike, of[:-1])} {verb} unlike the training data."),
                 "Their scores say little.",
             )
         )
     return said
-
-
-def _capital(text):
-    return text[:1].upper() + text[1:]

@@ -38,7 +38,7 @@ def find_sections(package=sections):
     return _find(package, OF_SECTION)
 
 
-def find_figures(package=figures, known=None):
+def find_figures(package=figures):
     """Find the figures, in their order.
 
     A figure is a module with ``NAME`` (of its file, and of its anchor in the page), ``SECTION`` (the name of the
@@ -49,8 +49,6 @@ def find_figures(package=figures, known=None):
     ----------
     package : module
         The package whose modules are the figures.
-    known : list of module, optional
-        The sections; those of the page by default.
 
     Returns
     -------
@@ -66,7 +64,7 @@ def find_figures(package=figures, known=None):
     >>> [figure.NAME for figure in find_figures() if figure.SECTION == "cases"]
     ['agreement']
     """
-    there, found = [section.NAME for section in known or find_sections()], _find(package, OF_FIGURE)
+    there, found = [section.NAME for section in find_sections()], _find(package, OF_FIGURE)
     for figure in found:
         if figure.SECTION not in there:
             raise LookupError(

@@ -1,12 +1,11 @@
 """How the page opens: the data in one line, and banners with what a reader must know before any figure."""
 
-import numpy as np
-
+from glomfeat.core.words import capital
 from glomfeat.data.case_notes import WITHOUT_GROUPS
 from glomfeat.data.labels.corrections import CHANGED
 from glomfeat.data.phantom import ABOUT, FOR_YOURS
 from glomfeat.results.doubts import doubts
-from glomfeat.results.words import count, plain_class
+from glomfeat.results.words import classes_in_words, count, plain_class
 
 BY_IMAGE = (
     "Split by image: scores are optimistic.",
@@ -27,10 +26,8 @@ RELABELLED = (
 def in_short(loaded):
     """Describe the data and the split in one plain line."""
     manifest = loaded.run.manifest
-    held = np.bincount(manifest.labels, minlength=len(manifest.classes))
-    parts = ", ".join(f"{n:,} {plain_class(name)}" for n, name in zip(held, manifest.classes, strict=True))
     where = f" of {manifest.table['case'].nunique():,} cases" if manifest.by_case else ""
-    return f"{len(manifest):,} images{where}: {parts}; {loaded.about['title'].rpartition('; ')[2]}"
+    return f"{len(manifest):,} images{where}: {classes_in_words(manifest)}; {loaded.about['title'].rpartition('; ')[2]}"
 
 
 def banners(content):
@@ -55,7 +52,7 @@ def banners(content):
         for name in loaded.run.manifest.classes:
             known = known.replace(f"({name})", f"({plain_class(name)})")
         head, text = BY_IMAGE
-        said.append(("bad", head, f"{text} {known[:1].upper()}{known[1:]}.".removesuffix(" .")))
+        said.append(("bad", head, f"{text} {capital(known)}.".removesuffix(" .")))
     if not loaded.whole:
         done, planned = loaded.done
         said.append(
@@ -68,9 +65,9 @@ def banners(content):
     failed = content.results[content.results["status"].isin(("failed", "skipped", "partial"))]
     if loaded.whole and len(failed):
         many = count(len(failed), "arm")
-        said.append(("", f"{many[0].upper()}{many[1:]} did not finish.", "The table says why."))
+        said.append(("", f"{capital(many)} did not finish.", "The table says why."))
     if loaded.study.get("data", "") is None:
-        said.append(("", "The built-in phantom.", f"{ABOUT[0].upper()}{ABOUT[1:]}. {FOR_YOURS}."))
+        said.append(("", "The built-in phantom.", f"{capital(ABOUT)}. {FOR_YOURS}."))
     if loaded.lacks:
         said.append(("", "Parts of this page are left out.", f"{loaded.lacks}."))
     said += [("", *doubt) for doubt in doubts(content.results)]
@@ -80,7 +77,7 @@ def banners(content):
         said.append(("", "Random weights, not pretrained:", f"{', '.join(sources)}."))
     if len(loaded.quarantine):
         many = count(len(loaded.quarantine), "image")
-        said.append(("", f"{many[0].upper()}{many[1:]} could not be read.", "The last section says why."))
+        said.append(("", f"{capital(many)} could not be read.", "The last section says why."))
     return said
 
 

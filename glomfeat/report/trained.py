@@ -2,7 +2,7 @@
 
 from glomfeat.core.arms import Arm
 from glomfeat.core.notes import NEW_HEAD
-from glomfeat.core.words import joined, number_of
+from glomfeat.core.words import capital, joined, number_of
 from glomfeat.models.nets import applying, averages, converges, recipe_for, split_mode
 from glomfeat.models.nets.grid import CALLED
 from glomfeat.models.nets.modes import LAST, LORA
@@ -187,4 +187,4 @@ def _how_tuned(tuned):
     ]
     halved = "" if [*given] == ["epochs"] else " by successive halving"
     text = joined(chosen)
-    return TUNED.format(text[0].upper() + text[1:], "was" if len(chosen) == 1 else "were", halved)
+    return TUNED.format(capital(text), "was" if len(chosen) == 1 else "were", halved)

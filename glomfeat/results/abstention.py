@@ -6,7 +6,7 @@ import pandas as pd
 from glomfeat.metrics.by_case import case_sums, ratio_by_case
 from glomfeat.metrics.resampling import jackknife_limits
 from glomfeat.metrics.scores import decide, how_sure
-from glomfeat.results.parts import arms_of, trial_parts, units_of
+from glomfeat.results.parts import arms_of, by_repeat, pooled, trial_parts, units_of
 from glomfeat.results.unfinished import note_unfinished
 
 KEPT = np.arange(20, 0, -1) / 20
@@ -49,11 +49,10 @@ def abstention_table(run):
 
 
 def _rows(parts, units, by, two):
-    n_units, repeats = max(units[part.cases].max() for part in parts) + 1, sorted({part.repeat for part in parts})
+    n_units, repeats = max(units[part.cases].max() for part in parts) + 1, by_repeat(parts)
     risks, kept, rates, seen = [], 0, [], np.zeros((len(units), len(KEPT)), bool)
-    for repeat in repeats:
-        mine = [part for part in parts if part.repeat == repeat]
-        y, cases = (np.concatenate([getattr(part, of) for part in mine]) for of in ("y", "cases"))
+    for mine in repeats:
+        y, cases = pooled(mine, "y", "cases")
         call, sure = (np.concatenate([of(part.score, part.threshold) for part in mine]) for of in (decide, how_sure))
         places, codes = _places(sure, cases, by), units[cases]
         for k in range(len(KEPT)):

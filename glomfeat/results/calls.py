@@ -6,7 +6,7 @@ import numpy as np
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.data.cases import pseudonyms
-from glomfeat.metrics.scores import decide, how_sure
+from glomfeat.metrics.scores import decide, how_sure, of_class
 from glomfeat.results.parts import arms_of, trial_parts
 from glomfeat.results.tables import finished_first
 
@@ -67,7 +67,7 @@ def read_calls(run, results):
         for trial in trials[arm]:
             for part in trial_parts(run, [trial]):
                 rows = run.tested(trial)
-                summed[rows] += part.score if part.score.ndim == 1 else part.score[:, -1]
+                summed[rows] += of_class(part.score)
                 call = decide(part.score, part.threshold)
                 votes[rows, call] += 1
                 astray[rows] += np.where(call == part.y, -1, 1) * how_sure(part.score, part.threshold)

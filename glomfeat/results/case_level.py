@@ -10,7 +10,17 @@ from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights
 from glomfeat.metrics.scores import BLOCK, auroc, decide, two_class
 from glomfeat.metrics.table import limits_of
-from glomfeat.results.parts import arms_of, find_limits, in_columns, measure, regroup, status_of, trial_parts, units_of
+from glomfeat.results.parts import (
+    arms_of,
+    find_limits,
+    in_columns,
+    measure,
+    pooled,
+    regroup,
+    status_of,
+    trial_parts,
+    units_of,
+)
 
 WEIGHTED, OF_WEIGHTED = "auroc_case_weighted", "AUROC, each case once"
 MEAN, MAXIMUM, SHARE = "mean", "maximum", "share"
@@ -149,7 +159,7 @@ def case_level_table(run, rule=MEAN):
         parts = [as_cases(part, rule, classes) for part in trial_parts(run, trials)]
         row = {"arm": arm, "rule": rule, "status": status_of(map(run.record, trials)), "n_trials": len(parts)}
         if parts:
-            y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
+            y, cases = pooled(parts, "y", "cases")
             row |= {"cases": len(np.unique(cases)), "positives": len(np.unique(cases[y == classes - 1]))}
             found, ends = measure(parts, classes), find_limits(regroup(parts, units), classes)
             for name in FIGURES:

@@ -9,7 +9,7 @@ from glomfeat.data.cases import pseudonyms
 from glomfeat.metrics.agreement import bland_altman, icc_agreement
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import ROUNDING, jackknife_limits, leave_out_weights
-from glomfeat.metrics.scores import auroc, decide, two_class
+from glomfeat.metrics.scores import auroc, decide, of_class
 from glomfeat.results.case_level import one_class_each
 from glomfeat.results.parts import finished_arms, units_of
 from glomfeat.results.unfinished import note_unfinished
@@ -57,8 +57,7 @@ def cases_table(run):
             rows, record = run.tested(trial), run.record(trial)
             score = np.asarray(record["scores"], float)
             called = decide(score, record["threshold"]) == classes - 1
-            score = score if two_class(score) else score[:, -1]
-            values = np.ones(len(rows)), labels[rows] == classes - 1, called, score
+            values = np.ones(len(rows)), labels[rows] == classes - 1, called, of_class(score)
             tested += [np.bincount(cases[rows], value, minlength=len(names)) for value in values]
             # a given split may test a case in several folds of a repeat, which count once
             tested_in.setdefault(trial.repeat, np.zeros(len(names), bool))[cases[rows]] = True
@@ -83,9 +82,8 @@ def cases_table(run):
 def _by_arm(run):
     """The finished trials by arm; arms in the order of the plan."""
     found = {}
-    for trial in run.trials:
-        if run.record(trial)["status"] == "done":
-            found.setdefault(str(trial.arm), []).append(trial)
+    for trial in run.done(run.trials):
+        found.setdefault(str(trial.arm), []).append(trial)
     return found
 
 

@@ -43,14 +43,13 @@ def conformal_table(run):
     """
     rows, units, classes = [], units_of(run), run.manifest.classes
     for arm, trials in arms_of(run).items():
-        records = [(trial, run.record(trial)) for trial in trials if run.record(trial)["status"] == "done"]
-        if not records:
+        if not (records := run.done(trials)):
             continue
         head = {"arm": arm, "level": LEVEL, "split": run.manifest.split}
-        if any("conformal" not in record for _, record in records):
+        if any("conformal" not in record for record in records.values()):
             rows.append(head | {"class": ALL, "note": OLDER})
             continue
-        sets = [record["conformal"] for _, record in records]
+        sets = [record["conformal"] for record in records.values()]
         head["calibrated_by"] = min(one["cases"] for one in sets)
         head["note"] = _note(sets)
         y, cases, repeat, held = _pooled(run, records)
@@ -72,7 +71,7 @@ def _note(sets):
 def _pooled(run, records):
     """Labels, cases, repeats and sets of all tested images."""
     found = []
-    for trial, record in records:
+    for trial, record in records.items():
         rows = run.tested(trial)
         held = class_sets(np.asarray(record["scores"], np.float64), record["conformal"]["quantile"])
         found.append((run.manifest.labels[rows], run.manifest.cases[rows], np.full(len(rows), trial.repeat), held))

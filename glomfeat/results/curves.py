@@ -6,6 +6,7 @@ import numpy as np
 
 from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.resampling import case_weights, enough, tail_of
+from glomfeat.metrics.scores import of_class
 from glomfeat.results.parts import count_holders, regroup, tested_units, trial_parts
 
 GRID = np.linspace(0, 1, 101)
@@ -35,7 +36,7 @@ def scored(run, arm, label=None):
 
 def against_rest(part, label):
     """A part in which `y` says whether an image belongs to a class, and `score` is that of the class."""
-    return replace(part, y=part.y == label, score=part.score if part.score.ndim == 1 else part.score[:, label])
+    return replace(part, y=part.y == label, score=of_class(part.score, label))
 
 
 def _steps(part, weights):

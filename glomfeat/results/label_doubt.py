@@ -8,7 +8,7 @@ import pandas as pd
 from glomfeat.core.arms import FLOOR
 from glomfeat.data.cases import pseudonyms
 from glomfeat.metrics.confident import confident_class
-from glomfeat.metrics.scores import two_class
+from glomfeat.metrics.conformal import by_class
 from glomfeat.results.parts import arms_of
 
 NEAR = 3
@@ -81,12 +81,10 @@ def find_doubt(run):
 def _mean_scores(run, trials, classes):
     """The rows that an arm has tested, and their mean scores."""
     total, times = np.zeros((len(run.manifest), classes)), np.zeros(len(run.manifest))
-    for trial in trials:
-        record = run.record(trial)
-        if record["status"] == "done":
-            rows, score = run.tested(trial), np.asarray(record["scores"], np.float64)
-            total[rows] += np.column_stack([1 - score, score]) if two_class(score) else score
-            times[rows] += 1
+    for trial, record in run.done(trials).items():
+        rows, score = run.tested(trial), np.asarray(record["scores"], np.float64)
+        total[rows] += by_class(score)
+        times[rows] += 1
     seen = np.flatnonzero(times)
     return seen, total[seen] / times[seen, None]
 

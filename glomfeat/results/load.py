@@ -77,7 +77,7 @@ class Loaded:
     @property
     def done(self):
         """How many trials are done, and how many there are."""
-        return sum(self.run.record(trial)["status"] == "done" for trial in self.run.trials), len(self.run.trials)
+        return len(self.run.done(self.run.trials)), len(self.run.trials)
 
     @property
     def whole(self):

@@ -55,8 +55,13 @@ def moved_by(run, trials, units):
         areas.append(auroc(labels, score))
         total[rows] += influences(labels, score)
         tested[rows] = True
-    without = rank(regroup(trial_parts(run, trials), units), leave_out_weights(units.max() + 1)) if areas else []
+    without = without_each(run, trials, units) if areas else []
     return Moved(np.array(areas), np.asarray(without, np.float64), total / max(1, len(areas)), tested)
+
+
+def without_each(run, trials, units):
+    """The mean AUROC of an arm's finished trials without each of some units, as in `find_limits`; shape (units,)."""
+    return rank(regroup(trial_parts(run, trials), units), leave_out_weights(units.max() + 1))
 
 
 def scored_trials(run, trials):
@@ -72,8 +77,8 @@ def scored_trials(run, trials):
     (ndarray of int64, ndarray of int64, ndarray of float64)
     """
     classes = len(run.manifest.classes)
-    for trial in trials:
-        record, rows = run.record(trial), run.tested(trial)
+    for trial, record in run.done(trials).items():
+        rows = run.tested(trial)
         labels = run.manifest.labels[rows]
-        if record["status"] == "done" and len(np.unique(labels)) == classes:
+        if len(np.unique(labels)) == classes:
             yield rows, labels, np.asarray(record["scores"], np.float64)

@@ -10,7 +10,7 @@ from glomfeat.metrics.placements import correlations_in_cases, design_effect, no
 from glomfeat.metrics.planning import Spread, detectable, fewest_cases, width
 from glomfeat.metrics.resampling import jackknife
 from glomfeat.results.moved import moved_by, scored_trials
-from glomfeat.results.parts import arms_of, count_holders, regroup, status_of, tested_units, trial_parts
+from glomfeat.results.parts import count_holders, finished_arms, regroup, tested_units, trial_parts
 from glomfeat.results.resampled import resample
 from glomfeat.results.words import figure
 
@@ -50,8 +50,7 @@ def next_study_table(run, resampled=None):
         class. It is empty if that is not known, or if ten million do not suffice.
     """
     units, rows = tested_units(run), []
-    arms = {name: trials for name, trials in arms_of(run).items() if name != FLOOR}
-    done = {name: trials for name, trials in arms.items() if status_of(map(run.record, trials)) == "done"}
+    done = {name: trials for name, trials in finished_arms(run).items() if name != FLOOR}
     moved = {name: moved_by(run, trials, units) for name, trials in done.items()}
     ranked = sorted((name for name in moved if np.isfinite(moved[name].area)), key=lambda name: -moved[name].area)
     critical = (resampled or resample(run)).critical if len(ranked) > 1 else np.nan

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from glomfeat.metrics.own_cases import own_cases
-from glomfeat.results.parts import Part, arms_of, trial_parts, units_of
+from glomfeat.results.parts import Part, arms_of, pooled, trial_parts, units_of
 from glomfeat.results.run import Run
 
 
@@ -42,7 +42,7 @@ class Question:
 
     def pooled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Labels, scores and units of all repeats."""
-        y, score, cases = (np.concatenate([getattr(part, of) for part in self.parts]) for of in ("y", "score", "cases"))
+        y, score, cases = pooled(self.parts, "y", "score", "cases")
         return y, score, self.units[cases]
 
     def holders(self) -> int:

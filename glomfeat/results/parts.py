@@ -47,12 +47,9 @@ def trial_parts(run, trials):
     """
     labels, cases = run.manifest.labels, run.manifest.cases
     parts = []
-    for trial in trials:
-        record = run.record(trial)
-        if record["status"] == "done":
-            rows = run.tested(trial)
-            score = np.asarray(record["scores"], np.float64)
-            parts.append(Part(trial.repeat, labels[rows], cases[rows], score, record["threshold"]))
+    for trial, record in run.done(trials).items():
+        rows, score = run.tested(trial), np.asarray(record["scores"], np.float64)
+        parts.append(Part(trial.repeat, labels[rows], cases[rows], score, record["threshold"]))
     return parts
 
 
@@ -136,6 +133,17 @@ def regroup(parts, units):
     return [replace(part, cases=units[part.cases]) for part in parts]
 
 
+def pooled(parts, *fields):
+    """Arrays such as ``y`` and ``cases`` of some parts, each as one for all of them."""
+    return tuple(np.concatenate([getattr(part, field) for part in parts]) for field in fields)
+
+
+def by_repeat(parts):
+    """The parts of each repeat."""
+    repeats = sorted({part.repeat for part in parts})
+    return [[part for part in parts if part.repeat == repeat] for repeat in repeats]
+
+
 def parts_by_unit(run):
     """Yield the test rows of each arm that has finished trials, with units in place of cases.
 
@@ -212,8 +220,7 @@ def measure_pooled(parts, classes, weights=None):
     """
     weights = None if weights is None else np.asarray(weights, np.float64)
     named = {name: [] for name, metric in METRICS.items() if not metric.by_fold}
-    for repeat in sorted({part.repeat for part in parts}):
-        mine = [part for part in parts if part.repeat == repeat]
+    for mine in by_repeat(parts):
         for name, values in _pooled(mine, classes, weights).items():
             named[name].append(values)
     return {name: np.mean(values, axis=0) for name, values in named.items()}
@@ -261,7 +268,7 @@ def count_holders(parts, classes, made_of="each"):
 
 
 def _own_cases(parts, n_cases, classes, made_of):
-    y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
+    y, cases = pooled(parts, "y", "cases")
     called = np.concatenate([decide(part.score) == 1 for part in parts])
     return own_cases(made_of, y, cases, n_cases, classes, called)
 
@@ -336,7 +343,7 @@ def with_limits(figure, parts, low=0.0, high=1.0, made_of="each", called=None):
     value, low, high : float
         No limits if one case holds everything behind the figure, so that nothing is left without it.
     """
-    y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
+    y, cases = pooled(parts, "y", "cases")
     value, left_out = float(figure(None)[0]), left_out_of(figure, cases)
     own, holders = own_cases(made_of, y, cases, cases.max() + 1, called=called)
     return value, *jackknife_limits(value, left_out[own[np.unique(cases)]], low, high, holders)
@@ -377,7 +384,7 @@ def _pooled(parts, classes, weights):
     for part in parts:
         for at, threshold in (("0.5", None), ("threshold", part.threshold)):
             counts[at] = counts[at] + _summed(part, cells[part.y * classes + decide(part.score, threshold)], weights)
-    pooled = [np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "score", "cases")]
+    y, score, cases = pooled(parts, "y", "score", "cases")
     named = {}
     for name, metric in METRICS.items():
         if metric.by_fold:
@@ -387,7 +394,7 @@ def _pooled(parts, classes, weights):
         elif metric.at:
             named[name] = metric.function(counts[metric.at].reshape(-1, classes, classes))
         elif weights is None:
-            named[name] = np.array([metric.function(*pooled[:2])])
+            named[name] = np.array([metric.function(y, score)])
         else:
-            named[name] = metric.by_case(*pooled, weights)
+            named[name] = metric.by_case(y, score, cases, weights)
     return named

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from glomfeat.metrics.scores import decide, two_class
+from glomfeat.metrics.scores import decide, of_class
 
 if TYPE_CHECKING:
     from glomfeat.core.arms import Trial
@@ -53,9 +53,7 @@ def _frames(run: "Run") -> Iterator["pd.DataFrame"]:
     """Yield the rows of `predictions_table` in tables of `ROWS` or a few more, each made at once from whole columns."""
     held: list[Trial] = []
     rows = 0
-    for trial in run.trials:
-        if run.record(trial)["status"] != "done":
-            continue
+    for trial in run.done(run.trials):
         held.append(trial)
         rows += len(run.tested(trial))
         if rows >= ROWS:
@@ -71,7 +69,7 @@ def _frame(run: "Run", trials: list["Trial"]) -> "pd.DataFrame":
     images = list(map(len, rows))
     scores = [np.asarray(record["scores"], np.float64) for record in records]
     decisions = [decide(score, record["threshold"]) for score, record in zip(scores, records, strict=True)]
-    score, two = np.concatenate(scores), two_class(scores[0])
+    score = np.concatenate(scores)
 
     def each(values: list[Any]) -> "pd.Series":
         return pd.Series(values).repeat(images).reset_index(drop=True)
@@ -81,10 +79,10 @@ def _frame(run: "Run", trials: list["Trial"]) -> "pd.DataFrame":
         arm=each([str(trial.arm) for trial in trials]),
         repeat=each([trial.repeat for trial in trials]),
         fold=each([str(trial.fold) for trial in trials]),
-        score=score if two else score[:, -1],
+        score=of_class(score),
         threshold=each([float(record["threshold"]) for record in records]),
         prediction=np.concatenate(decisions),
         split=manifest.split,
     )
-    of_classes = {f"score_{name}": score[:, k] for k, name in enumerate([] if two else manifest.classes)}
+    of_classes = {f"score_{name}": score[:, k] for k, name in enumerate(manifest.classes if score.ndim > 1 else [])}
     return part[OF_IMAGES].assign(**of_classes)

@@ -7,7 +7,7 @@ from glomfeat.metrics.by_case import case_sums, ratio_by_case
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits
 from glomfeat.metrics.scores import decide
-from glomfeat.results.parts import parts_by_unit
+from glomfeat.results.parts import by_repeat, parts_by_unit, pooled
 from glomfeat.results.unfinished import note_unfinished
 
 COLUMNS = (
@@ -53,17 +53,17 @@ class _Rates:
     """Sensitivity, specificity and share of positives of an arm, each also without each case."""
 
     def __init__(self, parts, at, label):
-        y, cases = (np.concatenate([getattr(part, of) for part in parts]) for of in ("y", "cases"))
+        y, cases = pooled(parts, "y", "cases")
         self.n_cases, self.y, self.cases = cases.max() + 1, (y == label).astype(np.int64), cases
-        found = [self._of_repeat([part for part in parts if part.repeat == r], at, label) for r in _repeats(parts)]
+        found = [self._of_repeat(mine, at, label) for mine in by_repeat(parts)]
         self.sensitivity, self.specificity, self.share = (
             tuple(np.mean(sides, axis=0) for sides in zip(*of, strict=True)) for of in zip(*found, strict=True)
         )
 
     def _of_repeat(self, parts, at, label):
-        y = np.concatenate([part.y == label for part in parts])
-        call = [decide(part.score, part.threshold if at == "threshold" else None) == label for part in parts]
-        call, cases = np.concatenate(call), np.concatenate([part.cases for part in parts])
+        y, cases = pooled(parts, "y", "cases")
+        y, decided = y == label, [decide(part.score, part.threshold if at == "threshold" else None) for part in parts]
+        call = np.concatenate(decided) == label
         pairs = (y & call, y), (~y & ~call, ~y), (y, np.ones(len(y)))
         return [ratio_by_case(*(case_sums(of * 1.0, cases, self.n_cases) for of in pair)) for pair in pairs]
 
@@ -92,10 +92,6 @@ class _Rates:
                 limits = tuple(bayes(p, *pair) for pair in zip(hit_ends, spare_ends, strict=True))
             row |= zip((name, f"{name}_lo", f"{name}_hi"), (value, *limits), strict=True)
         return row
-
-
-def _repeats(parts):
-    return sorted({part.repeat for part in parts})
 
 
 def bayes(share, hit, spared):

@@ -6,9 +6,10 @@ from glomfeat.data.splits import other_folds
 from glomfeat.metrics.paired import resampled_mean
 from glomfeat.metrics.procedure import procedure_limits, retraining
 from glomfeat.metrics.resampling import jackknife
+from glomfeat.metrics.scores import auroc
 from glomfeat.metrics.table import limits_of
 from glomfeat.results.comparisons import tested_for_trained
-from glomfeat.results.moved import moved_by
+from glomfeat.results.moved import scored_trials, without_each
 from glomfeat.results.words import between
 
 COLUMNS = (*limits_of("auroc_procedure"), "auroc_procedure_by")
@@ -58,16 +59,15 @@ def limits_of_procedure(run, trials, limits, pairs, units):
         they come from the corrected variance of `glomfeat.metrics.paired.resampled_t` over trials. Empty for a single
         trial.
     """
-    moved, records = moved_by(run, trials, units), [run.record(trial) for trial in trials]
-    done = [trial for trial, record in zip(trials, records, strict=True) if record["status"] == "done"]
-    inner = np.array([record.get("inner_auroc", np.nan) for record in records], np.float64)
+    areas = np.array([auroc(labels, score) for _, labels, score in scored_trials(run, trials)])
+    inner = np.array([run.record(trial).get("inner_auroc", np.nan) for trial in trials], np.float64)
     learnt_by_nets = any(arm.net for trial in trials[:1] for arm in (trial.arm, *trial.arm.members))
-    if pairs and not learnt_by_nets and len(moved.areas) == len(trials) and np.isfinite(inner).all():
+    if pairs and not learnt_by_nets and len(areas) == len(trials) and np.isfinite(inner).all():
         repeats = len({trial.repeat for trial in trials})
-        error, freedom = jackknife(moved.left_out)
-        training = retraining(inner.reshape(repeats, -1), moved.areas.reshape(repeats, -1))
-        return _named(procedure_limits(moved.area, (error**2, freedom), training, limits), LEFT_OUT)
-    value, error, freedom = resampled_mean(moved.areas, tested_for_trained(run, done))
+        error, freedom = jackknife(without_each(run, trials, units))
+        training = retraining(inner.reshape(repeats, -1), areas.reshape(repeats, -1))
+        return _named(procedure_limits(float(areas.mean()), (error**2, freedom), training, limits), LEFT_OUT)
+    value, error, freedom = resampled_mean(areas, tested_for_trained(run, run.done(trials)))
     if not np.isfinite([value, error, *limits]).all():
         return {}
     return _named(procedure_limits(float(value), (error**2, freedom), (0.0, 1.0), limits), CORRECTED)

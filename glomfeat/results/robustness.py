@@ -1,6 +1,7 @@
 """Robustness: what each arm keeps when the tested images are changed, without refitting anything."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from glomfeat.metrics.by_case import case_sums
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, open_limits
 from glomfeat.metrics.scores import decide
-from glomfeat.results.parts import arms_of, rank, regroup, tested_units, trial_parts
+from glomfeat.results.parts import arms_of, pooled, rank, regroup, tested_units, trial_parts
 from glomfeat.results.unmoved import say_unsure
 
 MEASURES = ("auroc", "sensitivity_t")
@@ -68,7 +69,7 @@ class _Unchanged:
 
     def __init__(self, parts):
         self.parts = parts
-        y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
+        y, cases = pooled(parts, "y", "cases")
         self.weights = leave_out_weights(cases.max() + 1)
         self.cases, two = len(np.unique(cases)), parts[0].score.ndim == 1
         of = {"auroc": "each", "sensitivity_t": "positive"} if two else {"auroc": "each"}
@@ -170,7 +171,10 @@ def arms_to_show(table, order, most=5):
     return [arm for arm in known if arm in chosen]
 
 
-def worst_of(table, arm, perturbation):
-    """The row of an arm with the lowest AUROC under a perturbation, as a dict; None if there is none."""
-    rows = table[(table["arm"] == arm) & (table["perturbation"] == perturbation)].dropna(subset="auroc")
-    return None if rows.empty else rows.loc[rows["auroc"].idxmin()].to_dict()
+def worst_rows(table, arms, kinds):
+    """The row, if any, with the lowest AUROC of each arm under each perturbation, its ``kind``; list of dict."""
+    found = []
+    for kind, arm in product(kinds, arms):
+        rows = table[(table["arm"] == arm) & (table["perturbation"] == kind)].dropna(subset="auroc")
+        found += [] if rows.empty else [{"kind": kind, **rows.loc[rows["auroc"].idxmin()].to_dict()}]
+    return found

@@ -76,6 +76,10 @@ class Run:
         """Rows of the manifest that a trial learns from."""
         return fold_rows(self.folds, trial.repeat, trial.fold)[0]
 
+    def done(self, trials):
+        """Those of some trials that are done, each with its record; dict of Trial to dict."""
+        return {trial: record for trial in trials if (record := self.record(trial))["status"] == "done"}
+
     def record(self, trial):
         """A trial's record, or one that says that it has not run yet."""
         return self.records.get(trial.key, {"status": "planned", "reason": ""})

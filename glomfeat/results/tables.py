@@ -97,9 +97,9 @@ def _inner(run, trials):
 
     If folds leave out values, it may well differ: inner rows have values that were learnt from.
     """
-    done = [trial for trial in trials if run.record(trial)["status"] == "done"]
-    inner = [run.record(trial).get("inner_auroc", np.nan) for trial in done]
-    outer = [auroc(run.manifest.labels[run.tested(trial)], run.record(trial)["scores"]) for trial in done]
+    done = run.done(trials)
+    inner = [record.get("inner_auroc", np.nan) for record in done.values()]
+    outer = [auroc(run.manifest.labels[run.tested(trial)], record["scores"]) for trial, record in done.items()]
     p = np.nan if run.left_out else inner_against_outer(inner, outer, tested_for_trained(run, done))[1]
     known = [value for value in inner if value is not None and np.isfinite(value)]
     return {"inner_auroc": float(np.mean(known)) if known else np.nan, "p_inner": p}
@@ -199,7 +199,7 @@ def _describe(run, name, trials, done):
     reasons = dict.fromkeys(reason for record in records if (reason := record.get("reason")))
     cost = {column: [record[column] for record in records if column in record] for column in MEASURED}
     weights = [run.weights.get(of.source, "") for of in arm.members or [arm]]
-    tested = sum(len(run.tested(trial)) for trial in trials if run.record(trial)["status"] == "done")
+    tested = sum(len(run.tested(trial)) for trial in run.done(trials))
     return {
         "arm": name,
         "kind": arm.kind,

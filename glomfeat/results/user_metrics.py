@@ -6,6 +6,7 @@ from glomfeat.core.part_errors import PartError
 from glomfeat.core.workers import alone
 from glomfeat.metrics.scores import two_class
 from glomfeat.metrics.user import number_of
+from glomfeat.results.parts import by_repeat, pooled
 
 
 def measure_own(parts, metrics, seconds=None):
@@ -29,25 +30,19 @@ def measure_own(parts, metrics, seconds=None):
     said : list of str
         Why, once for each such metric.
     """
-    found, said, repeats = {}, [], sorted({part.repeat for part in parts})
+    found, said = {}, []
     for name, function in metrics.items():
         try:
-            given = function, name, [_of_repeat(parts, k) for k in repeats]
-            found[name] = alone(_measured, *given, seconds=seconds)
+            repeats = [pooled(mine, "y", "score") for mine in by_repeat(parts)]
+            found[name] = alone(_measured, function, name, repeats, seconds=seconds)
         except PartError as error:
             found[name] = float("nan")
             said.append(str(error))
     return found, said
 
 
-def _of_repeat(parts, repeat):
-    """Labels and scores of a repeat."""
-    mine = [part for part in parts if part.repeat == repeat]
-    return tuple(np.concatenate([getattr(part, field) for part in mine]) for field in ("y", "score"))
-
-
-def _measured(function, name, pooled):
-    return float(np.mean([_number(function, f"metric {name}", y, score) for y, score in pooled]))
+def _measured(function, name, repeats):
+    return float(np.mean([_number(function, f"metric {name}", y, score) for y, score in repeats]))
 
 
 def _number(function, said, y, score):

@@ -3,6 +3,8 @@
 import math
 import re
 
+import numpy as np
+
 SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -53,6 +55,12 @@ def count(number, one, more=None):
     """
     word = SMALL[number] if number < len(SMALL) else f"{number:,}"
     return f"{word} {one if number == 1 else more or one + 's'}"
+
+
+def classes_in_words(manifest):
+    """How many images each class has, in words."""
+    held = np.bincount(manifest.labels, minlength=len(manifest.classes))
+    return ", ".join(f"{n:,} {plain_class(name)}" for n, name in zip(held, manifest.classes, strict=True))
 
 
 def figure(value, digits=3):

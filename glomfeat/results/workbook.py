@@ -123,11 +123,9 @@ def _doubted(finished):
 def _thresholds(finished, arm):
     """The mean threshold at which an arm called each image; NaN with more than two classes."""
     total, times = np.zeros((2, len(finished.manifest)))
-    for trial in arms_of(finished)[arm]:
-        record = finished.record(trial)
-        if record["status"] == "done":
-            total[finished.tested(trial)] += record["threshold"]
-            times[finished.tested(trial)] += 1
+    for trial, record in finished.done(arms_of(finished)[arm]).items():
+        total[finished.tested(trial)] += record["threshold"]
+        times[finished.tested(trial)] += 1
     with np.errstate(invalid="ignore"):
         return total / times
 

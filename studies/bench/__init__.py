@@ -44,13 +44,7 @@ class Bench:
     replaced."""
 
     def check(self):
-        """Refuse options that do not go together.
-
-        Raises
-        ------
-        InputError
-            Which option, and what is allowed.
-        """
+        """Refuse options that do not go together."""
         if self.full and self.quick:
             raise InputError("--full and --quick are two sizes: give one of them")
         if not self.only:
@@ -61,13 +55,7 @@ class Bench:
 
 
 def main(arguments):
-    """Measure what the command line asks for.
-
-    Returns
-    -------
-    int
-        Exit status: 0 done, 1 something could not be measured.
-    """
+    """Measure what the command line asks for. Exit status: 0 done, 1 something could not be measured."""
     options = parse_options(Bench, arguments, "python -m studies.bench")
     options.check()
 

@@ -47,13 +47,7 @@ class Coverage:
 
 
 def main(arguments):
-    """Run the simulation that the command line describes.
-
-    Returns
-    -------
-    int
-        Exit status 0.
-    """
+    """Run the simulation that the command line describes. Exit status: 0."""
     options = parse_options(Coverage, arguments, "python -m studies.coverage")
 
     from dataclasses import asdict

@@ -66,14 +66,8 @@ def make_few(held, cases, rng):
     return Structure(y.astype(np.int64), case, np.zeros(len(case), np.int64))
 
 
-def judge_few(held, cases, scenario, seed, number):
-    """Draw a small study once, and find its limits in both ways.
-
-    Returns
-    -------
-    dict of (str, str) to (float, float, float)
-        A figure with its limits, by metric and method.
-    """
+def _judge_few(held, cases, scenario, seed, number):
+    """Draw a small study once: each figure with its limits, by metric and method."""
     rng = np.random.default_rng(seed_for(seed, held, cases, scenario.name, number))
     structure = make_few(held, cases, rng)
     score = draw_scores(structure, scenario, rng, share=0.5)[0]
@@ -115,7 +109,7 @@ def simulate_few(options, say=None):
 
 
 def _rows(options, held, cases, scenario, truth):
-    one, n = partial(judge_few, held, cases, scenario, options.seed), options.simulations
+    one, n = partial(_judge_few, held, cases, scenario, options.seed), options.simulations
     found = repeat(one, NEED, scenario.name, options)
     true = truth | {"accuracy": truth["sensitivity"]}  # equally frequent classes are called equally well
     for metric, method in found[0]:
@@ -126,12 +120,7 @@ def _rows(options, held, cases, scenario, truth):
 
 
 def few_to_markdown(frame):
-    """Rates in per cent, with a table for each structure.
-
-    Returns
-    -------
-    str
-    """
+    """Rates in per cent, with a table for each structure."""
     lines = ["# Studies of few cases", ""]
     for held, group in frame.groupby("structure", sort=False):
         lines += [f"{HELD[held]}: 95 % limits that hold the truth, in %, by cases with positive images", ""]

@@ -67,12 +67,7 @@ def even_cases():
 
 
 def draw_features(labels, cases, retrained, rng):
-    """Normal features, each with effects of the case, and of the class within the case.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, columns)
-    """
+    """Normal features, each with effects of the case, and of the class within the case."""
     of, wide = retrained.scenario, retrained.columns
     found = np.sqrt(of.case) * rng.normal(size=(cases.max() + 1, wide))[cases]
     found += np.sqrt(of.class_in_case) * rng.normal(size=(cases.max() + 1, 2, wide))[cases, labels]
@@ -114,30 +109,11 @@ def fit_study(X, labels, folds, head, judged):
     return found
 
 
-def judge_study(structure, retrained, head, folds, fresh, seed, number):
+def _judge_study(structure, retrained, head, folds, fresh, seed, number):
     """Draw a study once, fit it, and find its limits with each method.
 
-    Parameters
-    ----------
-    structure : Structure
-        Of the data set.
-    retrained : Retrained
-    head : str
-    folds : int
-    fresh : int
-        How many fresh images judge the fitted models.
-    seed : int
-    number : int
-        Number of the simulation.
-
-    Returns
-    -------
-    true : float
-        The mean AUROC of the fitted models on fresh images, each of a case of its own.
-    value : float
-        The AUROC that the study finds.
-    intervals : dict of str to (float, float)
-        By method.
+    The mean AUROC of the fitted models on fresh images, each of a case of its own; the AUROC that the study finds; and
+    limits by method.
     """
     labels, cases = even_cases() if retrained.even else (structure.labels, structure.cases)
     here = deal(labels, cases, [1 / folds] * folds, seed_for(seed, retrained.name, number, "folds"))
@@ -148,22 +124,11 @@ def judge_study(structure, retrained, head, folds, fresh, seed, number):
         fitted = fit_study(X, labels, here, make_head(head, seed_for(seed, number)), judged)
     parts = [Part(0, labels[rows], cases[rows], scores, 0.5) for rows, scores, _, _ in fitted]
     true = float(np.mean([auroc(truth, scores) for *_, scores in fitted]))
-    return true, float(rank(parts)[0]), find_all_limits(parts, [inner for _, _, inner, _ in fitted])
+    return true, float(rank(parts)[0]), _find_all_limits(parts, [inner for _, _, inner, _ in fitted])
 
 
-def find_all_limits(parts, inner):
-    """Limits of the AUROC of one repeat, with each method.
-
-    Parameters
-    ----------
-    parts : list of Part
-    inner : list of float
-        For each part, the mean AUROC of inner folds.
-
-    Returns
-    -------
-    dict of str to (float, float)
-    """
+def _find_all_limits(parts, inner):
+    """Limits of the AUROC of one repeat, with each method; `inner` is the mean AUROC of inner folds for each part."""
     k, cases = len(parts), 1 + max(part.cases.max() for part in parts)
     value, outer, inner = float(rank(parts)[0]), np.array([rank([part])[0] for part in parts]), np.array(inner)
     error, freedom = jackknife(rank(parts, leave_out_weights(cases)))
@@ -199,7 +164,7 @@ def simulate_studies(options, structure, scenarios, say=None):
     for scenario in scenarios:
         images = len(even_cases()[0] if scenario.even else structure.labels)
         need = COPIES * (images + FRESH) * scenario.columns * 8
-        one = partial(judge_study, structure, scenario, options.head, options.folds, FRESH, options.seed)
+        one = partial(_judge_study, structure, scenario, options.head, options.folds, FRESH, options.seed)
         found = repeat(one, need, scenario.name, options, say)
         true, values = (np.array([study[k] for study in found]) for k in (0, 1))
         for metric, held in ((MODELS, true), (PROCEDURE, np.full(n, true.mean()))):

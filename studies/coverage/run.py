@@ -38,10 +38,6 @@ def read_structure(options, say=None):
     say : callable, optional
         Called with each line on how the table was read.
 
-    Returns
-    -------
-    Structure
-
     Raises
     ------
     InputError, ManifestError
@@ -170,12 +166,7 @@ def repeat(one, need, name, options, say=None):
 
 
 def to_markdown(frame, title):
-    """Rates in per cent with their Monte-Carlo errors: one table of intervals, one of tests.
-
-    Returns
-    -------
-    str
-    """
+    """Rates in per cent with their Monte-Carlo errors: one table of intervals, one of tests."""
     lines = [f"# {title}", ""]
     asked = {COVERAGE: "95 % limits that hold the truth, in %", ALARMS: "equal arms called different at 5 %, in %"}
     for question, said in asked.items():
@@ -202,12 +193,7 @@ def _per_cent(rate):
 
 
 def best_to_markdown(frame, title):
-    """Tables on the best of many equal arms: its bias in AUROC, how often limits hold, and false alarms.
-
-    Returns
-    -------
-    str
-    """
+    """Tables on the best of many equal arms: its bias in AUROC, how often limits hold, and false alarms."""
     lines, tests = [f"# {title}", ""], frame["method"].isin([MAX_T, HOLM])
     error = f"(Monte-Carlo error at most {frame.loc[~tests, 'error'].max():.4f})"
     for said, which, column, shown in (

@@ -70,11 +70,6 @@ class Structure:
 def make_twin(cases=215, seed=0):
     """Labels and cases like those of a cohort of biopsies: heavy-tailed sizes, most cases with both classes.
 
-    Parameters
-    ----------
-    cases : int
-    seed : int
-
     Returns
     -------
     labels, cases : ndarray of int64, shape (n,)
@@ -100,10 +95,6 @@ def draw_scores(structure, scenario, rng, arms=2, share=None):
 
     All arms share `ALIKE` of the variance of each effect. Scores are probabilities, overconfident by a slope of
     `OVERCONFIDENT` on the logit scale, for a `share` of positive images; the structure's own share if left out.
-
-    Returns
-    -------
-    list of ndarray of float64, shape (n,)
     """
     y, cases = structure.labels, structure.cases
     shapes = (cases.max() + 1,), (cases.max() + 1, 2), (len(y),)
@@ -129,10 +120,6 @@ def true_values(scenario, share):
     scenario : Scenario
     share : float
         Share of positives.
-
-    Returns
-    -------
-    dict of str to float
     """
     grid = np.linspace(-9, 9 + scenario.apart, 400_001)
     step = grid[1] - grid[0]

@@ -38,10 +38,7 @@ class Paper:
 def main(arguments):
     """Make the tables and figures that the command line asks for.
 
-    Returns
-    -------
-    int
-        Exit status: 0 done, 1 some trials failed or images were set aside.
+    Exit status: 0 done, 1 some trials failed or images were set aside.
     """
     options = parse_options(Paper, arguments, "python -m studies.paper")
 

@@ -16,10 +16,6 @@ def draw_leaks(table):
     ----------
     table : pandas.DataFrame
         As `studies.paper.write.leaks` returns it.
-
-    Returns
-    -------
-    glomfeat.report.drawing.Picture
     """
     rows = table[table["auroc_price"].notna()].reset_index(drop=True)
     groups = list(dict.fromkeys(rows["data"]))
@@ -46,10 +42,6 @@ def draw_coverage(table):
     ----------
     table : pandas.DataFrame
         As `studies.paper.write.rates` returns it.
-
-    Returns
-    -------
-    glomfeat.report.drawing.Picture
     """
     asked = {COVERAGE: ("95 % limits that hold the truth, %", 95), ALARMS: ("equal arms called different, %", 5)}
     scenarios = list(dict.fromkeys(table["scenario"]))

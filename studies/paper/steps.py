@@ -58,16 +58,7 @@ class Step:
 
 
 def steps_of(options):
-    """The studies that the options ask for, in order.
-
-    Parameters
-    ----------
-    options : studies.paper.Paper
-
-    Returns
-    -------
-    list of Step
-    """
+    """The studies that the options ask for, in order."""
     machine = {"--memory": options.memory, "--jobs": options.jobs, "--cache": options.cache}
     where = [text for name, value in machine.items() if value is not None for text in (name, str(value))]
 
@@ -97,10 +88,6 @@ def steps_of(options):
 def check(options):
     """Refuse options that no study can be made from, before any study runs.
 
-    Parameters
-    ----------
-    options : studies.paper.Paper
-
     Raises
     ------
     InputError
@@ -121,16 +108,7 @@ def check(options):
 
 
 def left_out(options):
-    """Lines that say which data sets are not given, and whether the output differs from the printed paper.
-
-    Parameters
-    ----------
-    options : studies.paper.Paper
-
-    Returns
-    -------
-    list of str
-    """
+    """Lines that say which data sets are not given, and whether the output differs from the printed paper."""
     lines = [] if options.texture else ["left out: the kidney texture table; --texture FILE says where it is"]
     if not options.breakhis:
         lines.append("left out: BreaKHis; --breakhis FOLDER says where its images are")
@@ -140,13 +118,7 @@ def left_out(options):
 
 
 def plan(step, console):
-    """Print how much a study would take.
-
-    Parameters
-    ----------
-    step : Step
-    console : rich.console.Console
-    """
+    """Print how much a study would take."""
     console.out(f"{step.name}: {step.command}")
     if step.is_comparison:
         compare.main([*step.arguments, "--dry-run"])
@@ -177,16 +149,7 @@ def run(step, place, console):
 
 
 def is_finished(step):
-    """Whether a simulation was made with these options; a comparison itself knows what is done.
-
-    Parameters
-    ----------
-    step : Step
-
-    Returns
-    -------
-    bool
-    """
+    """Whether a simulation was made with these options; a comparison itself knows what is done."""
     asked, path = asdict(parse_options(coverage.Coverage, step.arguments, step.name)), step.out / "study.yaml"
     made = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return _decisive(made) == _decisive(asked)

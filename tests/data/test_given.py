@@ -223,6 +223,8 @@ def test_a_manifest_is_split_only_by_the_column_that_it_was_read_for(tmp_path):
             glomfeat.compare(manifest, scheme=scheme, heads="logreg", reducers="none", cache=tmp_path / "cache")
         read = f"it was read with column 'part' to split by, not {scheme.partition(':')[2]!r}"
         assert f"{read}: read it again with read_manifest(..., scheme={scheme!r})" in str(refused.value)
+    with pytest.raises(ManifestError, match=r"it was read without the column 'part': read it again with read_manifest"):
+        check_split(read_manifest(tmp_path / "t.csv"), find_scheme("given:part", 1))
     with pytest.raises(StudyError, match="--scheme is 'given:': allowed are cv, holdout, "):
         read_manifest(tmp_path / "t.csv", scheme="given:")
 

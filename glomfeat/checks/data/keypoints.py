@@ -37,18 +37,7 @@ def keypoints():
 
 
 def describe(image, size):
-    """The keypoints of one image; see `keypoints`.
-
-    Parameters
-    ----------
-    image : ndarray of uint8, shape (side, side, 3)
-    size : tuple of int
-        Width and height before padding, in pixels.
-
-    Returns
-    -------
-    ndarray of float32, shape (128 * 132,)
-    """
+    """The keypoints of one image; see `keypoints`."""
     found = np.zeros((KEPT, PLACE + VALUES), np.float32)
     grey = np.asarray(Image.fromarray(interior(image, size)).convert("L"), np.float32)
     low, high = np.percentile(grey, (1, 99))

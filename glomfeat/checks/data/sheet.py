@@ -14,8 +14,8 @@ COLUMNS = 3
 MOST = 60
 
 
-def draw_pairs(frame, paths, captions, out, most=MOST):
-    """Draw a contact sheet of pairs.
+def draw_pairs(frame, paths, captions, out):
+    """Draw a contact sheet of at most `MOST` pairs.
 
     Parameters
     ----------
@@ -26,15 +26,13 @@ def draw_pairs(frame, paths, captions, out, most=MOST):
         One for each pair; a second line after a line break.
     out : path-like
         A PNG.
-    most : int
-        Draw at most this many pairs.
 
     Returns
     -------
     int
         How many were drawn.
     """
-    shown = list(zip(frame["first"], frame["second"], captions, strict=True))[:most]
+    shown = list(zip(frame["first"], frame["second"], captions, strict=True))[:MOST]
     if not shown:
         return 0
     wide, high = 2 * TILE_PX + 3 * GAP_PX, TILE_PX + TEXT_PX + GAP_PX

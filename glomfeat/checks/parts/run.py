@@ -10,15 +10,8 @@ from glomfeat.core.workers import alone
 MODULES = {"head": "heads", "feature": "features", "reducer": "reducers", "net": "nets"}
 
 
-def checks_of(kind):
-    """What parts of a kind must do, each with the function that checks it.
-
-    Returns
-    -------
-    basic, others : tuple of (str, callable)
-        Each function takes a `glomfeat.checks.parts.parts.Part` and returns a list of findings; if it raises, that is a
-        finding too. If one of the basic promises is broken, the other checks would only repeat that.
-    """
+def _checks_of(kind):
+    """What parts of a kind must do, each with its check; the others would only repeat that a basic one is broken."""
     if kind in MODULES:
         module = importlib.import_module(f"glomfeat.checks.parts.{MODULES[kind]}")
         return module.BASIC, module.OTHERS
@@ -50,7 +43,7 @@ def check_part(part, apart=False, seconds=None):
     >>> str(check_part(find_part("youden"))[0])
     'ok: takes labels and scores'
     """
-    found, (basic, others) = list(part.notes), checks_of(part.kind)
+    found, (basic, others) = list(part.notes), _checks_of(part.kind)
     for promise, check in (*basic, *others):
         said = _said(promise, check, part, apart, seconds)
         found += said or [Finding("ok", promise)]

@@ -144,18 +144,11 @@ def stack_shuffled(matrix, train, test, groups, seed, draws):
     return stacked
 
 
-def measure_shuffle(shuffle):
+def _measure_shuffle(shuffle):
     """Fit each head again on its training rows, then score the test rows both unchanged and shuffled.
 
-    Parameters
-    ----------
-    shuffle : Shuffle
-
-    Returns
-    -------
-    list of ndarray of float64, shape (1 + draws * groups,), or str
-        For each head its AUROC before calibration: of the unchanged rows, then group by group. A text says why there is
-        none.
+    For each head its AUROC before calibration: of the unchanged rows, then group by group. A text says why there is
+    none.
     """
     try:
         with limited():
@@ -236,7 +229,7 @@ def importance_table(tasks, records, features, seed, jobs, budget, free, say, cl
     threads = max((shuffle.tasks[0].threads for shuffle in fitting), default=1)
     calls = [Call(shuffle, shuffle.need) for shuffle in fitting]
     own = any(has_own(task) for shuffle in fitting for task in shuffle.tasks)
-    for ended in side_by_side(measure_shuffle, calls, "importance", jobs, budget, threads, cluster, own, seconds):
+    for ended in side_by_side(_measure_shuffle, calls, "importance", jobs, budget, threads, cluster, own, seconds):
         why = ended.lost or (ended.found if isinstance(ended.found, str) else "")
         if why:
             say(f"importance: {ended.item.tasks[0].trial.arm} on one fold is left out: {why}")

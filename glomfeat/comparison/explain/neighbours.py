@@ -46,7 +46,7 @@ def neighbours_table(tasks, records, manifest, most=ERRORS, k=NEAREST, also=("",
         if looks and task.trial.repeat == 0 and done:
             arms.setdefault(str(task.trial.arm), []).append(task)
     for arm, mine in arms.items():
-        order, found = surest_errors(mine, records)[:most], {}
+        order, found = _surest_errors(mine, records)[:most], {}
         if arm == also[0]:
             order += [one for one in _where_tested(mine, also[1]) if one not in order]
         for place, task in enumerate(mine):
@@ -70,22 +70,8 @@ def _where_tested(tasks, rows):
     return [(place[row], row) for row in map(int, rows) if row in place]
 
 
-def surest_errors(tasks, records):
-    """The test rows that an arm calls wrong at its threshold, the surest first.
-
-    `glomfeat.metrics.scores.how_sure` says how sure a call is.
-
-    Parameters
-    ----------
-    tasks : list of Task
-        Of one arm, all done.
-    records : dict of (arm, repeat, fold) to dict
-
-    Returns
-    -------
-    list of (int, int)
-        Position in `tasks`, and row of the manifest.
-    """
+def _surest_errors(tasks, records):
+    """The test rows that an arm calls wrong at its threshold, the surest first: position in `tasks`, and row."""
     found = []
     for place, task in enumerate(tasks):
         record = records[task.trial.key]

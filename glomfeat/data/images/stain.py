@@ -103,18 +103,11 @@ def macenko_of(density):
     return None if (most <= 0).any() else (*stains.ravel().tolist(), *most.tolist())
 
 
-def reinhard_of(density):
+def _reinhard_of(density):
     """Mean and standard deviation of the colours of tissue (Reinhard et al. 2001, IEEE Comput Graph Appl 21:34).
 
-    Parameters
-    ----------
-    density : ndarray of float64, shape (n, 3)
-
-    Returns
-    -------
-    tuple of float or None
-        Means and standard deviations of l, alpha and beta, with natural logarithms; None if there is too little tissue,
-        or it has only one colour.
+    They are of l, alpha and beta, with natural logarithms; None if there is too little tissue, or it has only one
+    colour.
     """
     if len(density) < LEAST_PX:
         return None
@@ -195,7 +188,7 @@ class Method:
 METHODS = {
     "macenko": Method(1, macenko_of, _to_macenko, 8, "by stain vectors found in each image (Macenko et al. 2009)"),
     "reinhard": Method(
-        1, reinhard_of, _to_reinhard, 6, "by mean and spread of the colours of tissue (Reinhard et al. 2001)"
+        1, _reinhard_of, _to_reinhard, 6, "by mean and spread of the colours of tissue (Reinhard et al. 2001)"
     ),
 }
 STAINS = (NONE, *METHODS)

@@ -116,6 +116,6 @@ def digest_of(net):
     return digest.hexdigest()
 
 
-def first_of(names, most=4):
-    """Join the first names, followed by ... if there are more."""
-    return ", ".join([*names[:most], *["..."] * (len(names) > most)])
+def first_of(names):
+    """Join the first four names, followed by ... if there are more."""
+    return ", ".join([*names[:4], *["..."] * (len(names) > 4)])

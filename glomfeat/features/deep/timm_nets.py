@@ -346,7 +346,7 @@ def _fitted(name, build, config, pooling, side):
     except FeatureError:
         raise
     except Exception as error:  # networks refuse a side in as many ways as there are networks
-        right = next((px for px in _other_sides(build, config, side) if _takes(name, build, pooling, px)), None)
+        right = next((px for px in _other_sides(config, side) if _takes(name, build, pooling, px)), None)
         remedy = f"pass --size {right}" if right else "pass another --size"
         raise FeatureError(f"{name} does not take images of {side} px: {remedy} ({error})") from error
 
@@ -359,7 +359,7 @@ def _takes(name, build, pooling, side):
         return False
 
 
-def _other_sides(build, config, side):
+def _other_sides(config, side):
     """List sides that a network may take: the nearest multiples of common patches, and its weights' own side."""
     near = [max(1, round(side / patch)) * patch for patch in (14, 16, 32)]
     return [*sorted(near, key=lambda px: abs(px - side)), config["input_size"][-1]]

@@ -94,18 +94,7 @@ def classical_names():
 
 
 def describe(image, size):
-    """All groups, in the order of `GROUPS`.
-
-    Parameters
-    ----------
-    image : ndarray of uint8, shape (side, side, 3)
-    size : tuple of int
-        Width and height before padding, in pixels.
-
-    Returns
-    -------
-    ndarray of float64, shape (345,)
-    """
+    """All groups, in the order of `GROUPS`: 345 values of an image, as `glomfeat.Handcrafted` asks for them."""
     rgb = interior(image, size)
     stains = stain_densities(rgb)
     shares = color.rgb2gray(rgb), stains[1] / STAIN_TOP, stains[0] / STAIN_TOP  # as `CHANNELS` names them

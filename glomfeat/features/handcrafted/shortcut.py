@@ -38,18 +38,7 @@ def shortcut():
 
 
 def describe(image, size):
-    """Width, height, width / height, padded share of the square; mean and standard deviation of R, G, B.
-
-    Parameters
-    ----------
-    image : ndarray of uint8, shape (side, side, 3)
-    size : tuple of int
-        Width and height before padding, in pixels.
-
-    Returns
-    -------
-    ndarray of float64, shape (10,)
-    """
+    """Width, height, width / height, padded share of the square; mean and standard deviation of R, G, B."""
     width, height = (int(length) for length in size)
     colours = interior(image, size).reshape(-1, 3).astype(np.float64)
     padded = 1 - width * height / max(width, height) ** 2

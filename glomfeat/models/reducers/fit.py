@@ -113,12 +113,18 @@ def reduce_rows(name, matrix, train, standardise, statistics=None):
     else:
         project, kept = _sliced(kind, k, matrix, train, standardise)
     fitted = time.perf_counter()
-    found = None
-    for part in gen_batches(len(matrix), SLICE_ROWS):
-        rows = project(np.arange(part.start, part.stop))[:, kept]
-        found = np.empty((len(matrix), rows.shape[1]), np.float32) if found is None else found
-        found[part] = rows
+    found = in_slices(len(matrix), lambda rows: project(rows)[:, kept])
     return {"rows": found, "fit_s": np.array(fitted - start), "transform_s": np.array(time.perf_counter() - fitted)}
+
+
+def in_slices(n, find):
+    """What a function finds of `n` rows, asked slice by slice by their places; float32, shape (n, columns)."""
+    found = None
+    for part in gen_batches(n, SLICE_ROWS):
+        rows = find(np.arange(part.start, part.stop))
+        found = np.empty((n, rows.shape[1]), np.float32) if found is None else found
+        found[part] = rows
+    return found
 
 
 def fit_sliced(kind, k, matrix, train, standardise):

@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 from sklearn.pipeline import make_pipeline
-from sklearn.utils import gen_batches
 
-from glomfeat.models.reducers.fit import SLICE_ROWS, fit_sliced, leaves_as_is, parse_reducer
+from glomfeat.models.reducers.fit import fit_sliced, in_slices, leaves_as_is, parse_reducer
 from glomfeat.models.reducers.pca import components_of, from_gram, from_moments, gram, moments, scale_of, signs
 
 
@@ -141,9 +140,4 @@ def transform_all(reducer, matrix):
     -------
     ndarray of float32, shape (n, k)
     """
-    found = None
-    for part in gen_batches(len(matrix), SLICE_ROWS):
-        rows = reducer.transform(matrix[np.arange(part.start, part.stop)])
-        found = np.empty((len(matrix), rows.shape[1]), np.float32) if found is None else found
-        found[part] = rows
-    return found
+    return in_slices(len(matrix), lambda rows: reducer.transform(matrix[rows]))

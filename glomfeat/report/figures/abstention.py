@@ -9,14 +9,7 @@ NAME, SECTION, ORDER = "abstention", "use", 20
 def draw(content):
     """Draw wrong calls of the shown arms against the share handed over, with a panel for images and one for cases.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    Picture or None
-        None if images of a case may lie on both sides of the split.
+    None if images of a case may lie on both sides of the split.
     """
     if not content.shown or not content.run.manifest.is_split_by_case:
         return None

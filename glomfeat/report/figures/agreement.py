@@ -17,14 +17,7 @@ MOST = 2  # arms
 def draw(content):
     """Draw a scatter and a Bland-Altman plot of the percentage of the positive class, with one row for each arm.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    Picture or None
-        None if there are fewer than three cases, if every image is its own case, or if each case is of one class.
+    None if there are fewer than three cases, if every image is its own case, or if each case is of one class.
     """
     run, cases, names = content.run, content.cases, content.names
     positive = plain_class(run.manifest.classes[-1])

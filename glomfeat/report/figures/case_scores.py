@@ -14,14 +14,7 @@ MOST = 3  # arms
 def draw(content):
     """Draw the mean score of each case for the positive class, by the case's class, with one panel for each arm.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    Picture or None
-        None if cases hold several classes.
+    None if cases hold several classes.
     """
     run, cases = content.run, content.cases
     shown = {arm: mine for arm in content.first(MOST) if len(mine := cases[cases["arm"] == arm])}

@@ -18,16 +18,7 @@ WIDTH, TITLE = 14, 33  # characters in a line of a class's name, and of an arm's
 
 
 def draw(content):
-    """Draw confusion matrices of the best of the shown arms, at 0.5 and at the threshold of the run.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    Picture or None
-    """
+    """Draw confusion matrices of the best of the shown arms, at 0.5 and at the threshold of the run."""
     if not content.shown:
         return None
     run, names, arms, manifest = content.run, content.names, content.first(MOST), content.run.manifest

@@ -14,14 +14,7 @@ DIFFERS = 1.1  # times the least memory: a smaller difference is due to the libr
 def draw(content):
     """Draw AUROC against seconds, and against memory if it differs; a line joins the arms that no cheaper arm beats.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    Picture or None
-        None if fewer than two arms were measured.
+    None if fewer than two arms were measured.
     """
     results, names = content.results, content.names
     rows = ranked(results.reset_index(drop=True))

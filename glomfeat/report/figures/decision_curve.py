@@ -14,14 +14,7 @@ ACROSS = 2
 def draw(content):
     """Draw the net benefit of the shown arms over thresholds, with one panel for each class in the table.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    Picture or None
-        None if images of a case may lie on both sides of the split.
+    None if images of a case may lie on both sides of the split.
     """
     if not content.shown or not content.run.manifest.is_split_by_case:
         return None

@@ -15,16 +15,7 @@ ACROSS = 2
 
 
 def draw(content):
-    """Draw ROC curves of the shown arms for each cohort that holds positive and other images.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    Picture or None
-    """
+    """Draw ROC curves of the shown arms for each cohort that holds positive and other images."""
     found = content.external_predictions
     if content.external is None or found is None:
         return None

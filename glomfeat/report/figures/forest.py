@@ -11,16 +11,7 @@ MOST = 40  # arms
 
 
 def draw(content):
-    """Draw the AUROC of all arms with its limits.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    Picture or None
-    """
+    """Draw the AUROC of all arms with its limits."""
     study = with_figure(finished_first(content.tables.results))
     if not content.shown or study.empty:
         return None

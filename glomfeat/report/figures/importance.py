@@ -13,14 +13,7 @@ FEATURES, GROUPS = 3, 15  # at most
 def draw(content):
     """Draw how far the AUROC of each feature's best arm falls when a group of columns is shuffled.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    Picture or None
-        None if no columns were shuffled.
+    None if no columns were shuffled.
     """
     table, results, names = content.importance, content.results, content.names
     if table is None:

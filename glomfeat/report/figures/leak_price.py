@@ -11,16 +11,7 @@ MOST = 40  # arms
 
 
 def draw(content):
-    """Draw what each arm seems to gain if images of one case are on both sides of the split.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    Picture or None
-    """
+    """Draw what each arm seems to gain if images of one case are on both sides of the split."""
     if content.leak_price is None:
         return None
     table, names = content.leak_price, content.names

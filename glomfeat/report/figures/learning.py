@@ -9,17 +9,7 @@ MOST = 6  # arms
 
 
 def draw(content):
-    """Draw AUROC against the number of training cases.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    Picture or None
-        None if it was not asked for.
-    """
+    """Draw AUROC against the number of training cases; None if it was not asked for."""
     table, names = content.learning_curve, content.names
     if table is None:
         return None

@@ -16,16 +16,7 @@ CURVES = ((roc, "auroc"), (precision_recall, "average_precision"))
 
 
 def draw(content):
-    """Draw ROC and precision-recall curves with bands: of the shown arms, or of each class against the rest.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    Picture or None
-    """
+    """Draw ROC and precision-recall curves with bands: of the shown arms, or of each class against the rest."""
     if not content.shown:
         return None
     return _of_arms(content) if len(content.run.manifest.classes) == 2 else _of_classes(content)

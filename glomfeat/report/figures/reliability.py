@@ -10,16 +10,7 @@ LEAST = 100  # images; a curve of fewer follows chance
 
 
 def draw(content):
-    """Draw reliability curves of the shown arms.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    Picture or None
-    """
+    """Draw reliability curves of the shown arms."""
     if not content.shown:
         return None
     run, arms, names, curves = content.run, content.shown, content.names, content.reliability

@@ -5,7 +5,7 @@ import numpy as np
 from glomfeat.data.images.perturb import PERTURBATIONS
 from glomfeat.report.drawing import MUTED, PALETTE, Picture, fold, make_figure
 from glomfeat.report.sections.robustness import CALLED, sentence
-from glomfeat.results.robustness import arms_to_show, worst_of
+from glomfeat.results.robustness import arms_to_show, worst_rows
 
 NAME, SECTION, ORDER = "robustness", "robustness", 10
 SHARED = {"squeeze": False, "sharey": True}
@@ -14,14 +14,7 @@ SHARED = {"squeeze": False, "sharey": True}
 def draw(content):
     """Draw AUROC against the strength of each change, with one row of panels for each arm.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    Picture or None
-        None if images were not changed.
+    None if images were not changed.
     """
     table, names = content.robustness, content.names
     if table is None:
@@ -49,8 +42,7 @@ def draw(content):
                 _label(axis, kind)
             axes[line, 0].set_ylabel(f"{fold(names.get(arm, arm))}\nAUROC")
 
-    worst = [(kind, arm, worst_of(table, arm, kind)) for kind in kinds for arm in arms]
-    rows = [{"kind": kind, "arm": arm, **row} for kind, arm, row in worst if row]
+    rows = worst_rows(table, arms, kinds)
     return Picture(
         NAME,
         "What each arm keeps where images are changed",

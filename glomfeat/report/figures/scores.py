@@ -5,22 +5,14 @@ import numpy as np
 from glomfeat.report.chosen import the_threshold
 from glomfeat.report.drawing import INK, PALETTE, Picture, make_figure
 from glomfeat.report.paper import points
+from glomfeat.results.parts import pooled
 from glomfeat.results.words import figure, plain_class
 
 NAME, SECTION, ORDER = "scores", "figures", 50
 
 
 def draw(content):
-    """Draw histograms of the scores of the shown arms by class.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    Picture or None
-    """
+    """Draw histograms of the scores of the shown arms by class."""
     if not content.shown:
         return None
     run, parts, names = content.run, content.scored, content.names
@@ -31,7 +23,7 @@ def draw(content):
     def make(axes):
         axes = np.atleast_1d(axes)
         for axis, (arm, mine) in zip(axes, parts.items(), strict=True):
-            y, score = (np.concatenate([getattr(part, name) for part in mine]) for name in ("y", "score"))
+            y, score = pooled(mine, "y", "score")
             for is_positive, colour, line, label in (
                 (False, PALETTE[0], "-", "others"),
                 (True, PALETTE[1], "--", positive),

@@ -15,14 +15,7 @@ APART = 0.2  # distance between two arms at one value
 def draw(content):
     """Draw AUROC, sensitivity and specificity of the shown arms at each value that was left out, with limits.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    Picture or None
-        With more than two classes it shows only the AUROC.
+    With more than two classes it shows only the AUROC.
     """
     if content.sites is None:
         return None

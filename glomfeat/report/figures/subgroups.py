@@ -13,16 +13,7 @@ MOST = 60  # groups
 
 
 def draw(content):
-    """Draw the AUROC of the best arm in each group of images, with its limits.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    Picture or None
-    """
+    """Draw the AUROC of the best arm in each group of images, with its limits."""
     if content.subgroups is None:
         return None
     mine = best_in(content.subgroups, content.results)

@@ -14,14 +14,7 @@ MOST = 6  # networks
 def draw(content):
     """Draw loss and inner-valid AUROC of each network by epoch; thin lines are folds, a bold one is their mean.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    Picture or None
-        None if no network was trained.
+    None if no network was trained.
     """
     curves, names = content.curves, content.names
     if curves.empty:

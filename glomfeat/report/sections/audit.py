@@ -2,6 +2,7 @@
 
 from PIL import Image
 
+from glomfeat.core.words import capital
 from glomfeat.report.thumbnails import as_uri
 from glomfeat.results.words import count
 
@@ -13,14 +14,7 @@ SHOWN = {"severe": "severe", "warning": "warning", "info": "to know"}
 def fill(content):
     """Collect the findings of an audit, the most severe first, and its pictures of near-duplicate pairs.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict or None
-        None if there is no audit.
+    None if there is no audit.
     """
     found = content.audit
     if found is None:
@@ -28,7 +22,7 @@ def fill(content):
     findings, sheet = found["findings"], _sheet(found["sheet"])
     grave = sum(finding["severity"] == "severe" for finding in findings)
     said = f"{count(grave, 'severe finding')} among {count(len(findings), 'check')}. "
-    said = said[0].upper() + said[1:] if findings else "Nothing was found. "
+    said = capital(said) if findings else "Nothing was found. "
     return {
         "said": said + "; ".join(found["said"]),
         "findings": findings,

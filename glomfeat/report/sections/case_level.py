@@ -18,15 +18,8 @@ OF_MORE = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "speci
 def fill(content):
     """Make a row for each arm, best first.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict or None
-        None if cases hold several classes. There are no rows until the run is finished, or if some cases have no single
-        call.
+    None if cases hold several classes. There are no rows until the run is finished, or if some cases have no single
+    call.
     """
     manifest, table = content.run.manifest, content.case_level
     if not one_class_each(manifest):

@@ -10,14 +10,7 @@ NAME, TITLE, ORDER, TEMPLATE = "cases", "By case", 30, "sections/cases.html"
 def fill(content):
     """Make a row for each arm, and say which cases are the worst tenth.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict or None
-        None if every image is its own case, if each case is of one class, or if no arm but the floor is done yet.
+    None if every image is its own case, if each case is of one class, or if no arm but the floor is done yet.
     """
     manifest = content.run.manifest
     table = content.agreement[content.agreement["arm"] != FLOOR]

@@ -15,14 +15,7 @@ TITLES = dict(zip(DECISIONS, ("sens.", "spec.", "bal. acc.", "Brier"), strict=Tr
 def fill(content):
     """Collect the differences of all other arms from the reference or the best arm, and what they mean.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict or None
-        None if there are no two arms with a figure.
+    None if there are no two arms with a figure.
     """
     reference, against, base = content.reference, content.comparisons, None
     if reference is not None and not content.against_reference.empty:

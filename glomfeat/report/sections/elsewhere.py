@@ -1,5 +1,6 @@
 """The section on cohorts of other places: internal and external results, and whether the ranking of arms held."""
 
+from glomfeat.core.words import capital
 from glomfeat.metrics.thresholds import fixed_at
 from glomfeat.results.external import ALIKE, alike_in_words, external_cells, held_in_words, in_short
 
@@ -7,17 +8,7 @@ NAME, TITLE, ORDER, TEMPLATE = "elsewhere", "Elsewhere", 37, "sections/elsewhere
 
 
 def fill(content):
-    """Make a table for each cohort.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict or None
-        None if no cohort was scored.
-    """
+    """Make a table for each cohort; None if no cohort was scored."""
     if content.external is None or content.external.empty:
         return None
     names, cohorts = content.names, []
@@ -25,7 +16,7 @@ def fill(content):
         cells = [cell | {"arm": names.get(cell["arm"], cell["arm"])} for cell in external_cells(rows)]
         lacking = next((why for why in rows["reason"] if "no AUROC" in why), "")
         said = held_in_words(rows, content.results, names).removeprefix(f"{name}: ")
-        about = {"name": name, "about": in_short(rows), "said": said[:1].upper() + said[1:], "rows": cells}
+        about = {"name": name, "about": in_short(rows), "said": capital(said), "rows": cells}
         alike = int(rows[ALIKE].iloc[0]) if ALIKE in rows else 0  # older versions did not count them
         about["alike"] = f"Warning: {alike_in_words(alike, int(rows['cases'].iloc[0]))}." if alike else ""
         cohorts.append(about | {"lacking": lacking.rpartition("; ")[2]})

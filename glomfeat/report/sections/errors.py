@@ -5,6 +5,7 @@ from importlib.resources import files
 
 import numpy as np
 
+from glomfeat.core.words import capital
 from glomfeat.report.cards import card, why_no_pictures
 from glomfeat.report.nearest import HOW as NEAR
 from glomfeat.report.thumbnails import find_images, read_fitting
@@ -24,16 +25,7 @@ SIDE = 320
 
 
 def fill(content):
-    """Collect missed images, then false alarms: those of the best arm or half of the arms, and those of each arm.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict
-    """
+    """Collect missed images, then false alarms: those of the best arm or half of the arms, and those of each arm."""
     calls, manifest = content.calls, content.run.manifest
     is_positive = manifest.labels == len(manifest.classes) - 1
     called = image_names(manifest, content.show_names)
@@ -81,7 +73,7 @@ def _on_doubt(content):
         return "No label is in doubt by confident learning on the scores of all arms."
     said = count(many, "label is", "labels are")
     where = "in doubt by confident learning on the scores of all arms: labels_to_check.csv lists them."
-    return f"{said[0].upper()}{said[1:]} {where}"
+    return f"{capital(said)} {where}"
 
 
 def _part(side, lists, content, called, paths, mine):
@@ -132,4 +124,4 @@ def how_many(calls, mine, rows, total, of):
         said += f", {of_them} wrong in every arm" if total > 1 else ", wrong in every arm" if everyone else ""
     if len(rows) < total:
         said += f"; {count(len(rows), 'is', 'are')} shown"
-    return f"{said[0].upper()}{said[1:]}."
+    return f"{capital(said)}."

@@ -6,15 +6,5 @@ NAME, TITLE, ORDER, TEMPLATE = "figures", "Figures", 20, "sections/figures.html"
 
 
 def fill(content):
-    """Count the arms that are drawn, and those that could be.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict or None
-        None if no arm has figures.
-    """
+    """Count the arms that are drawn, and those that could be; None if no arm has figures."""
     return {"drawn": len(content.shown), "arms": len(with_figure(content.results))} if content.shown else None

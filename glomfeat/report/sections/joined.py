@@ -2,6 +2,7 @@
 
 import math
 
+from glomfeat.core.words import capital
 from glomfeat.results.joined import NO_VALUE, NUMBER, added_in_words, columns_in_words
 from glomfeat.results.words import p_value, plain_class
 
@@ -12,14 +13,7 @@ MOST = 8  # values of a column that are shown, the most frequent first
 def fill(content):
     """Collect the differences between arms with and without columns, and describe the columns by class.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict or None
-        None if no columns were joined.
+    None if no columns were joined.
     """
     table, pairs = content.joined, content.joined_pairs
     if table is None:
@@ -27,7 +21,7 @@ def fill(content):
     manifest = content.run.manifest
     return {
         "named": columns_in_words(table),
-        "said": [f"{one[0].upper()}{one[1:]}." for one in added_in_words(pairs, content.names)],
+        "said": [f"{capital(one)}." for one in added_in_words(pairs, content.names)],
         "rows": [_row(row, content.names) for row in pairs.to_dict("records")],
         "classes": [plain_class(name) for name in manifest.classes],
         "columns": [

@@ -1,7 +1,5 @@
 """The section on how a run was made: paragraphs for a paper, folds, versions, weights, and the command to repeat it."""
 
-import numpy as np
-
 from glomfeat.core.arms import FLOOR, FLOOR_HEAD, Arm
 from glomfeat.core.words import joined
 from glomfeat.data.images.decode import LANCZOS, Preprocess
@@ -20,7 +18,7 @@ from glomfeat.results.external import read_external
 from glomfeat.results.journal import versions_in_words
 from glomfeat.results.procedure import CORRECTED, LEFT_OUT
 from glomfeat.results.reference import Reference
-from glomfeat.results.words import count, plain_class
+from glomfeat.results.words import classes_in_words, count, plain_class
 
 NAME, TITLE, ORDER, TEMPLATE = "made", "How it was made", 80, "sections/methods.html"
 CASE_RULES = {
@@ -45,16 +43,7 @@ BESIDE = {
 
 
 def fill(content):
-    """Collect what repeats a run, and what a paper says about it.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict
-    """
+    """Collect what repeats a run, and what a paper says about it."""
     loaded = content.loaded
     return {
         "paragraphs": paragraph(loaded, content.results),
@@ -107,10 +96,8 @@ def references(loaded, results=None):
 
 def _data(loaded):
     manifest = loaded.run.manifest
-    held = np.bincount(manifest.labels, minlength=len(manifest.classes))
-    parts = ", ".join(f"{n:,} {plain_class(name)}" for n, name in zip(held, manifest.classes, strict=True))
     sizes = manifest.table["case"].value_counts()
-    said = f"The data set held {len(manifest):,} images ({parts})"
+    said = f"The data set held {len(manifest):,} images ({classes_in_words(manifest)})"
     if manifest.by_case:
         ends = f"{sizes.min():,} to {sizes.max():,} images a case (median {sizes.median():g})"
         said += f" of {len(sizes):,} cases, with "
@@ -213,13 +200,13 @@ def _ensemble(loaded, arm):
     how = calibration_for(loaded.identity.get("calibration", "none"))
     chosen = "; its threshold was chosen on the mean of these" if chooses_threshold(loaded) else ""
     return (
-        f"An ensemble averaged the scores of {_listed(list(map(str, arm.members)))}, each calibrated ({how}) on inner "
+        f"An ensemble averaged the scores of {joined(arm.members)}, each calibrated ({how}) on inner "
         f"out-of-fold scores of training {loaded.run.manifest.unit}s{chosen}."
     )
 
 
 def _listed(items):
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "none"
+    return joined(items) if items else "none"
 
 
 def _protocol(loaded):

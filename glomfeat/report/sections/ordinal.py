@@ -7,17 +7,7 @@ NAME, TITLE, ORDER, TEMPLATE = "ordinal", "Ordered classes", 26, "sections/ordin
 
 
 def fill(content):
-    """Make a row for each arm, the highest kappa first.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict or None
-        None if no order was given.
-    """
+    """Make a row for each arm, the highest kappa first; None if no order was given."""
     table = content.ordinal
     if table is None or table[STEPS].isna().all():
         return None

@@ -15,14 +15,7 @@ APART = {"sensitivity": "sensitivity", "specificity": "specificity"}
 def fill(content):
     """Make a row for each reader; then one for each pair of a reader and an arm, and for each pair of readers.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict or None
-        None if no readers were given.
+    None if no readers were given.
     """
     table, pairs = content.readers, content.reader_pairs
     if table is None or pairs is None:

@@ -2,7 +2,7 @@
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.report.chosen import the_threshold
-from glomfeat.results.robustness import arms_to_show, worst_of
+from glomfeat.results.robustness import arms_to_show, worst_rows
 from glomfeat.results.words import is_known
 
 NAME, TITLE, ORDER, TEMPLATE = "robustness", "Other stains and scanners", 25, "sections/robustness.html"
@@ -19,14 +19,7 @@ CALLED = {
 def fill(content):
     """Write a sentence for each perturbation, and make a row for each arm and perturbation.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict or None
-        None if images were not changed.
+    None if images were not changed.
     """
     table = content.robustness
     if table is None:
@@ -35,8 +28,7 @@ def fill(content):
     order = content.results["arm"].tolist()
     arms, known = arms_to_show(table, order), set(table["arm"])
     done = content.results.loc[content.results["status"] == "done", "arm"]
-    rows = [(kind, arm, worst_of(table, arm, kind)) for kind in kinds for arm in arms]
-    rows = [{"kind": kind, "arm": arm, **worst} for kind, arm, worst in rows if worst]
+    rows = worst_rows(table, arms, kinds)
     return {
         "sentences": [said for kind in kinds if (said := sentence(kind, rows, content.names))],
         "rows": rows,

@@ -32,17 +32,7 @@ UNTAUGHT = (
 
 
 def fill(content):
-    """Collect the maps of the networks that were looked into.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict or None
-        None if no network was looked into.
-    """
+    """Collect the maps of the networks that were looked into; None if no network was looked into."""
     inside, manifest, names = content.loaded.inside, content.run.manifest, content.names
     arms = [arm for arm in content.results["arm"] if "maps" in inside.get(arm, {})][:ARMS]
     if not arms:

@@ -6,17 +6,7 @@ NAME, TITLE, ORDER, TEMPLATE = "sites", "Does it hold elsewhere?", 15, "sections
 
 
 def fill(content):
-    """Make a row for each arm, with its AUROC at each value.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict or None
-        None if no value was left out.
-    """
+    """Make a row for each arm, with its AUROC at each value; None if no value was left out."""
     if content.sites is None:
         return None
     head, *rows = site_cells(content.sites, content.names, content.show_names)

@@ -11,14 +11,7 @@ SHOWN = {"auroc": "AUROC", "sensitivity_t": "sens.", "specificity_t": "spec."}
 def fill(content):
     """Collect the results of the best arm in each group, and a sentence on them.
 
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict or None
-        None if no subgroups were asked for.
+    None if no subgroups were asked for.
     """
     table = content.subgroups
     if table is None:

@@ -121,16 +121,7 @@ def columns(classes, own=()):
 
 
 def fill(content):
-    """Collect the table with its buttons; each heading says what its column means.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict
-    """
+    """Collect the table with its buttons; each heading says what its column means."""
     results, manifest = content.results, content.run.manifest
     known, unit = columns(len(manifest.classes), own_columns(results)), manifest.unit
     if not manifest.by_case:  # the plain AUROC already counts each image once

@@ -15,17 +15,7 @@ LEFT_OUT = (
 
 
 def fill(content):
-    """Write sentences on the best arm, and collect tables of the shown ones.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict or None
-        None if no arm has a figure.
-    """
+    """Write sentences on the best arm, and collect tables of the shown ones; None if no arm has a figure."""
     if not content.shown:
         return None
     if not content.run.manifest.is_split_by_case:
