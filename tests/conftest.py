@@ -22,6 +22,13 @@ sys.dont_write_bytecode = False
 TESTS = Path(__file__).parent
 TOGETHER = "tests/bundle/"  # whose files share `models`, which takes longest to make
 MEASURING = "tests/core/", "tests/comparison/test_planning.py", "tests/commands/test_memory_campaign.py"
+# Where workbooks are read, or broken off on a full disk.
+WORKBOOKS = "tests/results/test_workbook.py", "tests/comparison/test_compare.py", "tests/comparison/test_full_disk.py"
+# Where shuffles are counted, or compared with those of other processes.
+SHUFFLES = (
+    *("tests/comparison/test_importance.py", "tests/core/test_backends.py"),
+    *("tests/models/test_ensemble.py", "tests/results/test_leak.py", "glomfeat/comparison/explain/importance.py"),
+)
 
 
 class _OnlyExamples:
@@ -74,12 +81,35 @@ def _own_workers():
         yield
 
 
+def _write_plainly(sheets, path):
+    """The text of a workbook's sheets."""
+    given = [(sheet.title, sorted(sheet.flags), sheet.table.to_dict("list")) for sheet in sheets]
+    path.write_text(repr(given), encoding="utf-8", errors="backslashreplace")
+
+
+# What takes a tenth or a twentieth of all tests' time, what stands for it, and where it does not: resident sizes of
+# processes, for reading what they share with others takes long; workbooks; and how often columns are shuffled.
+SHORTER = (
+    ("psutil.Process.memory_full_info", psutil.Process.memory_info, MEASURING),
+    ("glomfeat.results.workbook.write_workbook", _write_plainly, WORKBOOKS),
+    ("glomfeat.comparison.explain.importance.SHUFFLES", 1, SHUFFLES),
+)
+
+
 @pytest.fixture(autouse=True, scope="module")
-def _resident_sizes(request):
-    """Resident sizes of processes, for reading what they share with others takes a twentieth of all tests' time."""
+def _shorter(request):
     with pytest.MonkeyPatch.context() as patch:
-        if not request.node.nodeid.startswith(MEASURING):
-            patch.setattr(psutil.Process, "memory_full_info", psutil.Process.memory_info)
+        for name, value, but in SHORTER:
+            if not request.node.nodeid.startswith(but):
+                patch.setattr(name, value)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_wait_for_the_disk():
+    """Files that are whole as soon as they are written: only a loss of power could tell, and a test has none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
         yield
 
 
@@ -151,19 +181,6 @@ def dealt_once():
 
 
 @pytest.fixture(scope="module")
-def plain_workbooks():
-    """Workbooks as text of their sheets, which saves a tenth of a second a study; not where other processes run it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("glomfeat.results.workbook.write_workbook", _write_plainly)
-        yield
-
-
-def _write_plainly(sheets, path):
-    given = [(sheet.title, sorted(sheet.flags), sheet.table.to_dict("list")) for sheet in sheets]
-    path.write_text(repr(given), encoding="utf-8", errors="backslashreplace")
-
-
-@pytest.fixture(scope="module")
 def without_large_pictures():
     """Reports without the seconds that PNG of their figures at 300 dpi take."""
     with pytest.MonkeyPatch.context() as patch:
@@ -197,12 +214,12 @@ def no_changed_copies(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def models(phantom_folder, tmp_path_factory):
+def models(few_images, tmp_path_factory):
     """A finished study of the phantom, and bundles of some arms in memory and on the disk, by kind."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("glomfeat.models.heads.built_in.TREES_OF_FEW", 1)  # as in fewer_trees
         patch.setattr("glomfeat.data.splits.MOST_DEALS", 1)  # as in dealt_once
-        return make_models(phantom_folder, tmp_path_factory.mktemp("models"))
+        return make_models(few_images, tmp_path_factory.mktemp("models"))
 
 
 def make_models(images, place):

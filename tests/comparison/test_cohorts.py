@@ -34,7 +34,7 @@ from glomfeat.report.page import section_html
 from glomfeat.report.sections import elsewhere
 from glomfeat.results.journal import Journal
 
-pytestmark = pytest.mark.usefixtures("dealt_once", "plain_workbooks")
+pytestmark = pytest.mark.usefixtures("dealt_once")
 
 COLUMNS = [f"x{k}" for k in range(4)]
 INTERNAL = ("results.csv", "trials.csv", "predictions.parquet", "comparisons.csv", "folds.csv")

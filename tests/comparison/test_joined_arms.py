@@ -33,7 +33,7 @@ from glomfeat.results.journal import Journal
 from studies import refit
 from studies._cli import parse_options
 
-pytestmark = pytest.mark.usefixtures("dealt_once", "plain_workbooks")
+pytestmark = pytest.mark.usefixtures("dealt_once")
 
 NUMBERS, WITH = [f"x{k}" for k in range(4)], ("age", "sex")
 OPTIONS = {"reducers": ("pca2",), "heads": ("logreg",), "folds": 4, "with_": WITH}

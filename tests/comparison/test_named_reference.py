@@ -13,7 +13,7 @@ from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.report.content import read_content
 from glomfeat.results.load import load_run
 
-pytestmark = pytest.mark.usefixtures("dealt_once", "plain_workbooks")
+pytestmark = pytest.mark.usefixtures("dealt_once")
 
 OPTIONS = {"reducers": ("none",), "folds": 2}
 

@@ -15,7 +15,7 @@ from studies import export, refit
 from studies._cli import parse_options
 from studies.padding import Padding
 
-pytestmark = pytest.mark.usefixtures("dealt_once", "plain_workbooks")
+pytestmark = pytest.mark.usefixtures("dealt_once")
 
 USED = "noise.csv: 6 columns are used: x0, x1, x2, x3, x4, x5"
 

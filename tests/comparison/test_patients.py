@@ -14,7 +14,7 @@ from glomfeat.report.find import find_sections
 from glomfeat.report.page import section_html
 from glomfeat.report.sections.methods import paragraph
 
-pytestmark = pytest.mark.usefixtures("dealt_once", "plain_workbooks")
+pytestmark = pytest.mark.usefixtures("dealt_once")
 
 OPTIONS = {"reducers": ("none",), "heads": ("logreg",), "folds": 2, "groups": "case"}
 CALLS = ("none", "segmental", "global")

@@ -20,7 +20,7 @@ from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.results.finished import Finished
 from studies.compare import main
 
-pytestmark = pytest.mark.usefixtures("dealt_once", "plain_workbooks")
+pytestmark = pytest.mark.usefixtures("dealt_once")
 
 
 class MLflow(ModuleType):

@@ -12,10 +12,12 @@ import torch
 from helpers.running import run_study
 
 from glomfeat.comparison.compare import compare
+from glomfeat.comparison.explain.importance import SHUFFLES
 from glomfeat.comparison.folder import journal_of
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.core.arms import StudyError
+from glomfeat.core.workbook import write_workbook
 from glomfeat.data.images.decode import ImageError, decode
 from glomfeat.features.deep.checkpoints import WeightsError
 from glomfeat.features.deep.network import Deep
@@ -49,7 +51,9 @@ def contents(out):
 
 
 @pytest.mark.parametrize("kind", ["nets", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("table", "deep"))])
-def test_a_finished_study_loads_no_torch_and_changes_no_file(tmp_path, request, kind):
+def test_a_finished_study_loads_no_torch_and_changes_no_file(tmp_path, request, monkeypatch, kind):
+    monkeypatch.setattr("glomfeat.results.workbook.write_workbook", write_workbook)  # as another process writes them
+    monkeypatch.setattr("glomfeat.comparison.explain.importance.SHUFFLES", SHUFFLES)
     data = request.getfixturevalue("feature_table" if kind == "table" else "phantom_folder")
     options = OPTIONS | {"table": {}, "nets": NETS, "deep": DEEP}[kind]
     run_study(tmp_path, data=str(data), **options)

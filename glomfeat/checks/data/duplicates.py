@@ -241,7 +241,7 @@ def _sections(rows, cases, sizes, pixels, known, seed, jobs):
     longer = sizes[rows].max(axis=1)
     ratio = longer[apart].max(axis=1) / longer[apart].min(axis=1)
     different = cases[rows][apart[:, 0]] != cases[rows][apart[:, 1]]
-    apart = apart[different & (ratio <= 1.4)][:COMPARED]
+    apart = np.unique(apart[different & (ratio <= 1.4)][:COMPARED], axis=0)  # an image is turned once for all its pairs
     together = np.concatenate([pairs, apart])
     split = np.array_split(np.arange(len(together)), max(1, min(jobs, len(together) // 50)))
     with ThreadPoolExecutor(jobs) as pool:
