@@ -9,7 +9,7 @@ import pandas as pd
 from glomfeat.data.subgroups import MISSING
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.paired import paired_difference
-from glomfeat.metrics.resampling import holm, jackknife_limits, leave_out_weights
+from glomfeat.metrics.resampling import apart_limits, holm, jackknife, jackknife_limits, leave_out_weights, p_of_limits
 from glomfeat.metrics.table import METRICS, limits_of
 from glomfeat.results.parts import arms_of, measure, rank, status_of, trial_parts, units_of
 from glomfeat.results.unfinished import UNFINISHED
@@ -38,8 +38,9 @@ def subgroups_table(run, groups):
     sensitivity and specificity at the threshold. Limits are those of `glomfeat.metrics.resampling.jackknife_limits`
     over the cases that have an image in the group. The difference is to all other images that have a value; its limits
     and p are from `glomfeat.metrics.paired.paired_difference`, where leaving out a case removes its images from both
-    sides. ``p_holm`` is adjusted over all differences of an arm; if there are only two groups, both have the same
-    difference.
+    sides. If no case changes the figure of a side, as without errors, leaving out cases does not show how sure that
+    side is: limits are then those of `glomfeat.metrics.resampling.apart_limits`, and p is that of `p_of_limits`.
+    ``p_holm`` is adjusted over all differences of an arm; if there are only two groups, both have the same difference.
 
     Parameters
     ----------
@@ -109,15 +110,11 @@ class _Sides:
     def _limits(self, rows, whole, without, held, notes):
         found, unsure = {}, []
         for name in FIGURES:
-            own, holders = self._behind(rows, "each" if name == BALANCED_T else METRICS[name].made_of)
-            left = without[name][own]
-            if not np.isfinite(whole[name]):
-                continue
-            if len(left) < 2 or not np.isfinite(left).all():
+            ends = self._ends(name, rows, whole, without)[0]
+            if np.isfinite(ends[0]):
+                found |= zip(limits_of(name), ends, strict=True)
+            elif np.isfinite(whole[name]):
                 unsure.append(name)
-                continue
-            low, high = (0.0, 1.0) if name == BALANCED_T else METRICS[name].bounds(self.classes)
-            found |= zip(limits_of(name), jackknife_limits(whole[name], left, low, high, holders), strict=True)
         if len(held) < 2:
             notes.append("fewer than two cases: no limits and no p")
         elif unsure:
@@ -131,7 +128,7 @@ class _Sides:
             notes.append("no tested image has another value: there is nothing to compare it with")
             return {}
         (mine, without, held), (theirs, left, others) = self.measured((code,)), self.measured(rest)
-        either, found, unsure = np.union1d(held, others), {}, []
+        either, found, unsure, unmoved = np.union1d(held, others), {}, [], []
         for name in COMPARED:
             apart, found[f"{name}_rest"] = mine[name] - theirs[name], theirs[name]
             without_each = (without[name] - left[name])[either]
@@ -141,15 +138,36 @@ class _Sides:
                 found[f"{name}_difference"] = apart
                 unsure.append(name)
                 continue
-            # a difference is no surer than the side with fewer cases behind it
-            holders = min(self._behind(rows, METRICS[name].made_of)[1] for rows in (self.of((code,)), beside))
-            tested = paired_difference(apart, without_each, holders)
-            found |= zip((f"{name}{end}" for end in ENDS[1:5]), (apart, tested.lo, tested.hi, tested.p), strict=True)
+            sides = (self.of((code,)), mine, without), (beside, theirs, left)
+            ends, moved, behind = zip(*(self._ends(name, *side) for side in sides), strict=True)
+            holders = min(behind)  # a difference is no surer than the side with fewer cases behind it
+            if all(moved):
+                tested = paired_difference(apart, without_each, holders)
+                said = apart, tested.lo, tested.hi, tested.p
+            elif any(low == high for low, high in ends):
+                said = apart, np.nan, np.nan, np.nan
+                unmoved.append(name)
+            else:
+                low, high = apart_limits(mine[name], ends[0], theirs[name], ends[1])
+                said = apart, low, high, p_of_limits(apart, low, high, holders - 1)
+            found |= zip((f"{name}{end}" for end in ENDS[1:5]), said, strict=True)
         if unsure and len(held) > 1:
             notes.append(
                 f"difference of {', '.join(unsure)}: a side hangs on one case, so there are no limits and no p"
             )
+        if unmoved:
+            notes.append(
+                f"difference of {', '.join(unmoved)}: a side is the same without each case, so there are no limits and "
+                "no p"
+            )
         return found
+
+    def _ends(self, name, rows, whole, without):
+        """The limits of a figure of some rows, whether any case changes it, and how many cases are behind it."""
+        own, holders = self._behind(rows, "each" if name == BALANCED_T else METRICS[name].made_of)
+        low, high = (0.0, 1.0) if name == BALANCED_T else METRICS[name].bounds(self.classes)
+        left = without[name][own]
+        return jackknife_limits(whole[name], left, low, high, holders), jackknife(left)[0] != 0, holders
 
     def _behind(self, rows, made_of):
         """The units behind a figure of some rows, and how many of them count, as `own_cases` has it."""

@@ -237,15 +237,61 @@ def test_more_classes_are_compared_at_the_natural_decision():
     assert np.isfinite(row["sensitivity_p"]) and np.isnan(row["sensitivity_t"]) and np.isnan(row["sensitivity_t_p"])
 
 
-def test_a_planted_difference_is_found_and_told(sited):
-    south = sited.manifest.cases % 3 == 1
-    records = dict(sited.records)
+def with_scores(run, score_of):
+    """The run with other scores of the arm `GOOD`: ``score_of(score, label, rows)`` of each trial."""
+    records = dict(run.records)
     for key, record in records.items():
         if key[0] == GOOD:
-            tested, score = fold_rows(sited.folds, *key[1:])[1], np.array(record["scores"])
-            score[south[tested]] = 1 - score[south[tested]]
-            records[key] = record | {"scores": score.tolist()}
-    run = with_columns(replace(sited, records=records), site=np.where(south, "south", "north"))
+            rows = fold_rows(run.folds, *key[1:])[1]
+            records[key] = record | {"scores": score_of(np.array(record["scores"]), run.manifest.labels[rows], rows)}
+    return replace(run, records=records)
+
+
+def test_a_group_without_errors_does_not_differ_by_that_alone(sited):
+    """Leaving out its cases would make it perfectly sure; five cases without errors are not."""
+    small = sited.manifest.cases < 5
+    run = with_scores(sited, lambda score, y, rows: np.where(small[rows], y, score).tolist())
+    table = table_of(with_columns(run, batch=np.where(small, "old", "new")), "batch")
+    row = table.set_index("value").loc["old"]
+    rest = np.flatnonzero(~small)
+    left = [by_hand(run, rest, case) for case in sorted(set(run.manifest.table["case"].to_numpy()[rest]))]
+    others = by_hand(run, rest)
+    for name in COMPARED:
+        assert row[name] == 1.0
+        beside = others[name]
+        error, freedom = satterthwaite(np.array([one[name] for one in left]))
+        step = stats.t.ppf(0.975, freedom) * error / (beside * (1 - beside))
+        highest = 1 / (1 + np.exp(-np.log(beside / (1 - beside)) - step))
+        surely = 0.025 ** (1 / 5)  # with less than that, five of five cases would be right in less than 2.5 %
+        low = 1 - beside - np.hypot(1 - surely, highest - beside)
+        assert row[f"{name}_difference_lo"] == pytest.approx(low, abs=1e-9) and low < 0
+        t = stats.t.ppf(0.975, 4) * (1 - beside) / (1 - beside - low)
+        assert row[f"{name}_p"] == pytest.approx(2 * stats.t.sf(t, 4), abs=1e-9) and row[f"{name}_p"] > 0.05
+    assert subgroups_in_words(table, results_table(run))[0].startswith("Subgroups: in none of the two groups of batch")
+
+
+def test_a_group_of_which_nothing_is_found_differs(sited):
+    west = sited.manifest.cases % 3 == 2
+    run = with_scores(sited, lambda score, y, rows: np.where(west[rows], score / 1e3, y * 0.6 + score * 0.1).tolist())
+    table = table_of(with_columns(run, site=np.where(west, "west", "east")), "site").set_index("value")
+    assert table.loc["west", ["sensitivity", "sensitivity_rest"]].tolist() == [0, 1]
+    assert table.loc["west", "sensitivity_p_holm"] < 0.05 and table.loc["west", "sensitivity_difference_hi"] < -0.2
+
+
+def test_a_side_that_no_case_changes_has_no_difference_with_limits(sited):
+    west = sited.manifest.cases % 3 == 2
+    run = with_scores(sited, lambda score, y, rows: np.where(west[rows], 0.4, score).tolist())
+    row = table_of(with_columns(run, site=np.where(west, "west", "east")), "site").set_index("value").loc["west"]
+    assert row["auroc"] == 0.5 and np.isfinite(row["auroc_difference"])
+    assert row[["auroc_difference_lo", "auroc_difference_hi", "auroc_p", "auroc_p_holm"]].isna().all()
+    said = "difference of auroc: a side is the same without each case, so there are no limits and no p"
+    assert said in row["note"].split("; ")[0]
+
+
+def test_a_planted_difference_is_found_and_told(sited):
+    south = sited.manifest.cases % 3 == 1
+    run = with_scores(sited, lambda score, y, rows: np.where(south[rows], 1 - score, score).tolist())
+    run = with_columns(run, site=np.where(south, "south", "north"))
     table, results = table_of(run, "site"), results_table(run)
     row = best_in(table, results).set_index("value").loc["south"]
     (said,) = subgroups_in_words(table, results, {GOOD: "the good one"})
