@@ -7,9 +7,10 @@ import numpy as np
 
 from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.by_case import case_sums
+from glomfeat.metrics.mean_recall import mean_recall_limits
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
-from glomfeat.metrics.scores import confusion, decide
+from glomfeat.metrics.scores import decide
 from glomfeat.metrics.table import METRICS, limits_of
 
 
@@ -222,9 +223,10 @@ def measure_pooled(parts, classes, weights=None):
 def find_limits(parts, classes):
     """95 % limits of an arm's metrics, from `glomfeat.metrics.resampling.jackknife_limits`, leaving out each case.
 
-    How sure each is depends on the number of cases behind it, `glomfeat.metrics.own_cases.own_cases`. Limits of false
-    negatives and positives are for as many positive and negative images (with more than two classes: all images) as
-    were tested.
+    How sure each is depends on the number of cases behind it, `glomfeat.metrics.own_cases.own_cases`. If a class is
+    called without errors, limits of balanced accuracy are those of `glomfeat.metrics.mean_recall.mean_recall_limits`.
+    Limits of false negatives and positives are for as many positive and negative images (with more than two classes:
+    all images) as were tested.
 
     Parameters
     ----------
@@ -252,7 +254,17 @@ def find_limits(parts, classes):
                 left_out = high * left_out / left
         own, holders = owned("all" if metric.errors_of is not None and classes > 2 else metric.made_of)
         found[name] = jackknife_limits(float(whole[name][0]), left_out[own], low, high, holders)
+    mean = float(whole["balanced_accuracy"][0])
+    if np.isfinite(found["balanced_accuracy"]).all() and (ends := recall_limits(mean, parts, classes)):
+        found |= {"balanced_accuracy": ends} | ({"sensitivity": ends} if classes > 2 else {})
     return found
+
+
+def recall_limits(value, parts, classes, at_threshold=False):
+    """Limits of an arm's balanced accuracy, from `glomfeat.metrics.mean_recall.mean_recall_limits`."""
+    y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
+    called = [decide(part.score, part.threshold if at_threshold else None) for part in parts]
+    return mean_recall_limits(value, y, np.concatenate(called), cases, classes)
 
 
 def count_holders(parts, classes, made_of="each"):
@@ -264,27 +276,6 @@ def _own_cases(parts, n_cases, classes, made_of):
     y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
     called = np.concatenate([decide(part.score) == 1 for part in parts])
     return own_cases(made_of, y, cases, n_cases, classes, called)
-
-
-def confusions(parts, classes):
-    """Confusion matrices of an arm: the counts of all its trials, averaged over repeats.
-
-    Parameters
-    ----------
-    parts : list of Part
-    classes : int
-
-    Returns
-    -------
-    natural, at_threshold : ndarray of float, shape (classes, classes)
-        At the natural decision, and at the threshold of each trial; NaN with more than two classes, which have no
-        threshold.
-    """
-    repeats = len({part.repeat for part in parts})
-    natural = sum(confusion(part.y, decide(part.score), classes) for part in parts) / repeats
-    if classes > 2:
-        return natural, np.full_like(natural, np.nan)
-    return natural, sum(confusion(part.y, decide(part.score, part.threshold)) for part in parts) / repeats
 
 
 def of_calls(figure, parts, rows, columns, classes):

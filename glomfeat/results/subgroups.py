@@ -11,11 +11,12 @@ from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import apart_limits, holm, jackknife, jackknife_limits, leave_out_weights, p_of_limits
 from glomfeat.metrics.table import METRICS, limits_of
-from glomfeat.results.parts import arms_of, measure, rank, status_of, trial_parts, units_of
+from glomfeat.results.parts import arms_of, measure, rank, recall_limits, status_of, trial_parts, units_of
 from glomfeat.results.unfinished import UNFINISHED
 from glomfeat.results.unmoved import note_unmoved
 
 BALANCED_T = "balanced_accuracy_t"
+MEANS = "balanced_accuracy", BALANCED_T
 FIGURES = (
     *("auroc", "average_precision", "sensitivity", "specificity", "balanced_accuracy"),
     *("sensitivity_t", "specificity_t", BALANCED_T, "brier"),
@@ -95,7 +96,7 @@ class _Sides:
         here |= {"positives": int((labels[rows] == self.classes - 1).sum())}
         if not len(rows):
             return here | {"note": "none of its images is tested"}
-        whole, without, held = self.measured((code,))
+        whole = self.measured((code,))[0]
         classes = [self.manifest.classes[label] for label in np.unique(labels[rows])]
         if len(classes) < self.classes:
             notes.append(f"it holds {' and '.join(classes)} only: what needs every class is empty")
@@ -103,14 +104,14 @@ class _Sides:
             notes.append("no trial tests all classes of it: AUROC and average precision are empty")
         here["n_trials"] = whole["n_trials"]
         here |= {name: whole[name] for name in FIGURES}
-        here |= self._limits(rows, whole, without, held, notes)
+        here |= self._limits(code, notes)
         here |= self._differences(code, notes)
         return here | {"note": "; ".join(notes)}
 
-    def _limits(self, rows, whole, without, held, notes):
-        found, unsure = {}, []
+    def _limits(self, code, notes):
+        (whole, _, held), found, unsure = self.measured((code,)), {}, []
         for name in FIGURES:
-            ends = self._ends(name, rows, whole, without)[0]
+            ends = self._ends(name, (code,))[0]
             if np.isfinite(ends[0]):
                 found |= zip(limits_of(name), ends, strict=True)
             elif np.isfinite(whole[name]):
@@ -123,8 +124,7 @@ class _Sides:
 
     def _differences(self, code, notes):
         rest = self.rest(code)
-        beside = self.of(rest)
-        if not len(beside):
+        if not len(self.of(rest)):
             notes.append("no tested image has another value: there is nothing to compare it with")
             return {}
         (mine, without, held), (theirs, left, others) = self.measured((code,)), self.measured(rest)
@@ -138,8 +138,7 @@ class _Sides:
                 found[f"{name}_difference"] = apart
                 unsure.append(name)
                 continue
-            sides = (self.of((code,)), mine, without), (beside, theirs, left)
-            ends, moved, behind = zip(*(self._ends(name, *side) for side in sides), strict=True)
+            ends, moved, behind = zip(*(self._ends(name, codes) for codes in ((code,), rest)), strict=True)
             holders = min(behind)  # a difference is no surer than the side with fewer cases behind it
             if all(moved):
                 tested = paired_difference(apart, without_each, holders)
@@ -162,27 +161,37 @@ class _Sides:
             )
         return found
 
-    def _ends(self, name, rows, whole, without):
-        """The limits of a figure of some rows, whether any case changes it, and how many cases are behind it."""
-        own, holders = self._behind(rows, "each" if name == BALANCED_T else METRICS[name].made_of)
+    def _ends(self, name, codes):
+        """The limits of a figure, whether they come from leaving out cases, and how many cases are behind it."""
+        whole, without, _ = self.measured(codes)
+        own, holders = self._behind(self.of(codes), "each" if name == BALANCED_T else METRICS[name].made_of)
         low, high = (0.0, 1.0) if name == BALANCED_T else METRICS[name].bounds(self.classes)
         left = without[name][own]
-        return jackknife_limits(whole[name], left, low, high, holders), jackknife(left)[0] != 0, holders
+        ends, moved = jackknife_limits(whole[name], left, low, high, holders), jackknife(left)[0] != 0
+        is_mean = name in MEANS or (name == "sensitivity" and self.classes > 2)
+        if is_mean and np.isfinite(ends[0]):
+            of_classes = recall_limits(whole[name], self.inside(codes), self.classes, name == BALANCED_T)
+            ends, moved = of_classes or ends, moved and not of_classes
+        return ends, moved, holders
 
     def _behind(self, rows, made_of):
         """The units behind a figure of some rows, and how many of them count, as `own_cases` has it."""
         y, units = self.manifest.labels[rows], self.units[self.manifest.cases[rows]]
         return own_cases(made_of, y, units, self.units.max() + 1, self.classes)
 
-    def _measure(self, codes):
-        """Figures of some groups, the same without each unit, and the units behind them."""
-        parts = []
+    def inside(self, codes):
+        """The tested images of some groups, with units in place of cases."""
+        found = []
         for part, of in self.parts:
             rows = np.isin(of, codes)
             if rows.any():
                 inside = {"y": part.y[rows], "score": part.score[rows], "cases": self.units[part.cases[rows]]}
-                parts.append(replace(part, **inside))
-        units = self.units.max() + 1
+                found.append(replace(part, **inside))
+        return found
+
+    def _measure(self, codes):
+        """Figures of some groups, the same without each unit, and the units behind them."""
+        parts, units = self.inside(codes), self.units.max() + 1
         whole, without = (self._figures(parts, weights) for weights in (None, leave_out_weights(units)))
         return (
             {name: values[0] for name, values in whole.items()},

@@ -270,6 +270,18 @@ def test_a_group_without_errors_does_not_differ_by_that_alone(sited):
     assert subgroups_in_words(table, results_table(run))[0].startswith("Subgroups: in none of the two groups of batch")
 
 
+@pytest.mark.parametrize("end_", ["", "_t"])
+def test_a_group_in_which_nothing_is_missed_has_no_surer_balanced_accuracy(sited, end_):
+    """Of each class of the group, the distance from share to limit; their squares add up."""
+    run = with_scores(sited, lambda score, y, rows: np.where(y == 1, 0.9, score).tolist())
+    row = table_of(run, "site").set_index("value").loc["south"]
+    assert row[f"sensitivity{end_}"] == 1 > row[f"specificity{end_}"]
+    for side in ("lo", "hi"):
+        apart = [row[f"{name}{end_}_{side}"] - row[f"{name}{end_}"] for name in ("sensitivity", "specificity")]
+        mean = row[f"balanced_accuracy{end_}"]
+        assert abs(row[f"balanced_accuracy{end_}_{side}"] - mean) == pytest.approx(np.hypot(*apart) / 2)
+
+
 def test_a_group_of_which_nothing_is_found_differs(sited):
     west = sited.manifest.cases % 3 == 2
     run = with_scores(sited, lambda score, y, rows: np.where(west[rows], score / 1e3, y * 0.6 + score * 0.1).tolist())
