@@ -8,6 +8,11 @@ from glomfeat.metrics.by_case import case_sums, ratio_by_case
 from glomfeat.metrics.resampling import ROUNDING, jackknife_limits
 
 
+def is_mean_recall(name: str, classes: int) -> bool:
+    """Whether a metric is the mean over classes of the share that is called right."""
+    return name.startswith("balanced_accuracy") or (name == "sensitivity" and classes > 2)
+
+
 def mean_recall_limits(value: float, y: Any, called: Any, cases: Any, classes: int) -> tuple[float, float] | None:
     """95 % limits of balanced accuracy from those of each class's share, where leaving out cases takes one for certain.
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.by_case import case_sums
-from glomfeat.metrics.mean_recall import mean_recall_limits
+from glomfeat.metrics.mean_recall import is_mean_recall, mean_recall_limits
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
 from glomfeat.metrics.scores import decide
@@ -199,8 +199,8 @@ def measure(parts, classes, weights=None):
     Returns
     -------
     dict of str to ndarray, shape (replicates,)
-        By the names in `METRICS`. Without `weights` there is one replicate, in which every case counts once. Metrics at
-        a threshold are NaN with more than two classes.
+        By the names in `METRICS`; with `weights` only those that have limits. Without `weights` there is one replicate,
+        in which every case counts once. Metrics at a threshold are NaN with more than two classes.
     """
     ranked = {name: rank(parts, weights, name) for name, metric in METRICS.items() if metric.by_fold}
     return ranked | measure_pooled(parts, classes, weights)
@@ -211,12 +211,11 @@ def measure_pooled(parts, classes, weights=None):
 
     Parameters and returns are those of `measure`.
     """
-    weights = None if weights is None else np.asarray(weights, np.float64)
-    named = {name: [] for name, metric in METRICS.items() if not metric.by_fold}
+    weights, named = None if weights is None else np.asarray(weights, np.float64), {}
     for repeat in sorted({part.repeat for part in parts}):
         mine = [part for part in parts if part.repeat == repeat]
         for name, values in _pooled(mine, classes, weights).items():
-            named[name].append(values)
+            named.setdefault(name, []).append(values)
     return {name: np.mean(values, axis=0) for name, values in named.items()}
 
 
@@ -254,9 +253,8 @@ def find_limits(parts, classes):
                 left_out = high * left_out / left
         own, holders = owned("all" if metric.errors_of is not None and classes > 2 else metric.made_of)
         found[name] = jackknife_limits(float(whole[name][0]), left_out[own], low, high, holders)
-    mean = float(whole["balanced_accuracy"][0])
-    if np.isfinite(found["balanced_accuracy"]).all() and (ends := recall_limits(mean, parts, classes)):
-        found |= {"balanced_accuracy": ends} | ({"sensitivity": ends} if classes > 2 else {})
+        if is_mean_recall(name, classes) and np.isfinite(found[name][0]):
+            found[name] = recall_limits(float(whole[name][0]), parts, classes) or found[name]
     return found
 
 
@@ -371,7 +369,7 @@ def _pooled(parts, classes, weights):
     pooled = [np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "score", "cases")]
     named = {}
     for name, metric in METRICS.items():
-        if metric.by_fold:
+        if metric.by_fold or (metric.limits is None and weights is not None):
             continue
         if metric.at == "threshold" and classes > 2:
             named[name] = np.full(len(counts[metric.at]), np.nan)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.data.subgroups import MISSING
+from glomfeat.metrics.mean_recall import is_mean_recall
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import apart_limits, holm, jackknife, jackknife_limits, leave_out_weights, p_of_limits
@@ -16,7 +17,6 @@ from glomfeat.results.unfinished import UNFINISHED
 from glomfeat.results.unmoved import note_unmoved
 
 BALANCED_T = "balanced_accuracy_t"
-MEANS = "balanced_accuracy", BALANCED_T
 FIGURES = (
     *("auroc", "average_precision", "sensitivity", "specificity", "balanced_accuracy"),
     *("sensitivity_t", "specificity_t", BALANCED_T, "brier"),
@@ -168,8 +168,7 @@ class _Sides:
         low, high = (0.0, 1.0) if name == BALANCED_T else METRICS[name].bounds(self.classes)
         left = without[name][own]
         ends, moved = jackknife_limits(whole[name], left, low, high, holders), jackknife(left)[0] != 0
-        is_mean = name in MEANS or (name == "sensitivity" and self.classes > 2)
-        if is_mean and np.isfinite(ends[0]):
+        if is_mean_recall(name, self.classes) and np.isfinite(ends[0]):
             of_classes = recall_limits(whole[name], self.inside(codes), self.classes, name == BALANCED_T)
             ends, moved = of_classes or ends, moved and not of_classes
         return ends, moved, holders
