@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.data.subgroups import MISSING
+from glomfeat.metrics.by_case import case_sums
 from glomfeat.metrics.mean_recall import is_mean_recall
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.paired import paired_difference
@@ -35,7 +36,9 @@ def subgroups_table(run, groups):
     """Figures of each arm in each group of each column, one row each.
 
     Figures are those of `glomfeat.results.parts.measure` on the group's images; a trial that tests only one class of
-    the group does not count in AUROC and average precision (``n_trials`` do). ``balanced_accuracy_t`` is the mean of
+    the group does not count in AUROC and average precision (``n_trials`` do). In AUROC, trials count by their pairs of
+    images of different classes, because a small group leaves some with a case or two, whose AUROC says next to nothing.
+    ``balanced_accuracy_t`` is the mean of
     sensitivity and specificity at the threshold. Limits are those of `glomfeat.metrics.resampling.jackknife_limits`
     over the cases that have an image in the group. The difference is to all other images that have a value; its limits
     and p are from `glomfeat.metrics.paired.paired_difference`, where leaving out a case removes its images from both
@@ -102,6 +105,9 @@ class _Sides:
             notes.append(f"it holds {' and '.join(classes)} only: what needs every class is empty")
         elif not np.isfinite(whole["auroc"]):
             notes.append("no trial tests all classes of it: AUROC and average precision are empty")
+        elif whole["n_trials"] < len(self.parts):
+            of = f"{whole['n_trials']} of {len(self.parts)} trials"
+            notes.append(f"AUROC and average precision are of {of}: the others do not test all classes of it")
         here["n_trials"] = whole["n_trials"]
         here |= {name: whole[name] for name in FIGURES}
         here |= self._limits(code, notes)
@@ -201,8 +207,17 @@ class _Sides:
     def _figures(self, parts, weights):
         with np.errstate(invalid="ignore", divide="ignore"):
             found = measure(parts, self.classes, weights)
+            areas = np.array([rank([part], weights) for part in parts])
+            pairs = np.isfinite(areas) * [self._pairs(part, weights) for part in parts]
+            found["auroc"] = (np.nan_to_num(areas) * pairs).sum(axis=0) / pairs.sum(axis=0)
         found[BALANCED_T] = (found["sensitivity_t"] + found["specificity_t"]) / 2
-        return found | {"n_trials": np.isfinite([rank([part], weights) for part in parts]).sum(axis=0)}
+        return found | {"n_trials": np.isfinite(areas).sum(axis=0)}
+
+    def _pairs(self, part, weights):
+        """How many pairs of images of different classes a trial tests, twice."""
+        sizes = case_sums(np.eye(self.classes)[part.y], part.cases, self.units.max() + 1)
+        sizes = sizes.sum(axis=0)[None] if weights is None else weights @ sizes
+        return sizes.sum(axis=1) ** 2 - (sizes**2).sum(axis=1)
 
 
 def _adjust(rows):
