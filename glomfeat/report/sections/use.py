@@ -177,10 +177,20 @@ def values_said(rows):
 
 
 def _hundred(row, name):
-    return f"{figure(100 * row[name], 0)}{_ends(row, name)}"
+    low, high = (row[end] for end in limits_of(name))
+    limits = f" ({_of_hundred(low)} to {_of_hundred(high)})" if is_known(low) and low < high else ""
+    return f"{_of_hundred(row[name])}{limits}"
 
 
-def _ends(row, name, digits=0):
+def _of_hundred(share):
+    """How many of 100 a share is; none or all only if it is 0 or 1."""
+    least = 100 * min(share, 1 - share)
+    if 0 < least < 0.1:
+        return "under 0.1" if share < 0.5 else "over 99.9"
+    return figure(100 * share, 1 if 0 < least < 1 else 0)
+
+
+def _ends(row, name, digits):
     """Write the limits of a share in brackets, in per cent; empty if there are none."""
     low, high = (row[end] for end in limits_of(name))
     return f" ({between(100 * low, 100 * high, digits)})" if is_known(low) and low < high else ""
