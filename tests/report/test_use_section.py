@@ -79,10 +79,13 @@ def test_a_decision_curve_of_uncalibrated_scores_says_so(content):
         == f" {good} are not calibrated, despite --calibration platt: do not choose by this."
     )
     sound = pd.DataFrame([{"arm": GOOD, "slope_lo": 0.9, "slope_hi": 1.1, "intercept_lo": -0.1, "intercept_hi": 0.1}])
+    sound = sound.assign(gap_lo=-0.02, gap_hi=0.03)
     for change, off in (
         ({}, False),
         ({"slope_hi": 0.95}, True),
         ({"intercept_hi": -0.01}, True),
+        ({"gap_lo": 0.01}, True),
+        ({"gap_hi": -0.01}, True),
         ({"slope_lo": np.nan}, False),
     ):
         asked = replace(content, tables=SimpleNamespace(calibration=sound.assign(**change)))

@@ -1,5 +1,7 @@
 """The section on the use of scores and calls: probabilities, decisions, predictive values, abstaining."""
 
+import numpy as np
+
 from glomfeat.core.words import joined
 from glomfeat.metrics.table import limits_of
 from glomfeat.results.predictive_values import ASKED, OF_DATA
@@ -113,10 +115,15 @@ def doubt_of_scores(content, arms):
     Returns
     -------
     str
-        A sentence after a blank; empty if slope and intercept of all these arms may be those of probabilities.
+        A sentence after a blank; empty if slope, intercept and mean of all these arms may be those of probabilities.
     """
     lines = content.tables.calibration
-    off = (lines["slope_lo"] > 1) | (lines["slope_hi"] < 1) | (lines["intercept_lo"] > 0) | (lines["intercept_hi"] < 0)
+    sound = {
+        "slope": 1,
+        "intercept": 0,
+        "gap": 0,
+    }  # the intercept is vague where few scores are near 0.5, unlike the gap
+    off = np.any([(lines[f"{of}_lo"] > at) | (lines[f"{of}_hi"] < at) for of, at in sound.items()], axis=0)
     whose = [content.names[arm] for arm in arms if arm in set(lines["arm"][off])]
     if not whose:
         return ""
