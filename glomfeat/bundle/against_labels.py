@@ -20,6 +20,7 @@ from glomfeat.data.tables.columns import USUAL, label_column
 from glomfeat.data.tables.joining import find_names_among, lines_on_folders
 from glomfeat.data.tables.read import TableError, listed
 from glomfeat.metrics.by_case import case_sums
+from glomfeat.metrics.mean_recall import is_mean_recall, mean_recall_limits
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
 from glomfeat.metrics.scores import confusion
@@ -305,6 +306,8 @@ def judge(predicted, labels, groups, about, seed=0, unit="files", facts=None):
         value = np.nan if name in blank else value
         own, holders = own_cases(METRICS[name].made_of, y, units, units.max() + 1, number, called == 1)
         ends = jackknife_limits(float(value), without[name][own], *METRICS[name].bounds(number), holders)
+        if is_mean_recall(name, number) and np.isfinite(ends[0]):
+            ends = mean_recall_limits(value, y, called, units, number) or ends
         rows.append((name, value, *ends))
     without = int((predicted["prediction"].notna() & ~predicted["name"].isin(labels["name"])).sum())
     if without:

@@ -8,7 +8,7 @@ bilinear form in the cases' weights.
 import numpy as np
 from scipy.sparse import csr_array
 
-from glomfeat.metrics.scores import BLOCK, ECE_BINS, auroc, average_precision, squared_distance, sureness, two_class
+from glomfeat.metrics.scores import BLOCK, auroc, average_precision, squared_distance, two_class
 
 SIDES = "left", "right"
 
@@ -144,21 +144,6 @@ def brier_by_case(y, score, cases, weights):
     array([0.1 , 0.16])
     """
     return _mean_by_case(squared_distance(y, score), cases, weights)
-
-
-def ece_by_case(y, score, cases, weights):
-    """`glomfeat.metrics.scores.ece` for each row of case weights.
-
-    Parameters and returns are those of `auroc_by_case`.
-
-    Examples
-    --------
-    >>> ece_by_case(np.array([0, 1]), np.array([0.25, 0.95]), np.array([0, 1]), np.array([[1.0, 1], [0, 1]])).round(3)
-    array([0.15, 0.05])
-    """
-    sure, true, bins = sureness(y, score)
-    gaps = np.eye(ECE_BINS)[bins] * (sure - true)[:, None]
-    return np.abs(_mean_by_case(gaps, cases, weights)).sum(axis=1)
 
 
 def _mean_by_case(values, cases, weights):

@@ -50,7 +50,7 @@ class Metric:
         The same for more than two classes, if more differs than that there is no cut-off.
     by_case : callable or None
         Like `function`, for each row of case weights: ``(y, score, cases, weights) -> values``; metrics of confusion
-        matrices need none.
+        matrices, and those without limits, need none.
     by_fold : bool
         Whether it is taken within each fold and averaged over folds, rather than over a repeat's folds together.
     at : {"", "0.5", "threshold"}

@@ -6,7 +6,7 @@ towards itself: a replicate that holds the case does not show that, and leaving 
 """
 
 import numpy as np
-from scipy.special import ndtr, stdtrit
+from scipy.special import ndtr, stdtr, stdtrit
 
 REPLICATES = 2000
 ENOUGH = 0.5  # share of the replicates of a bootstrap that must count
@@ -324,6 +324,33 @@ def apart_limits(value, limits, other, other_limits):
     low = difference - np.hypot(value - limits[0], other_limits[1] - other)
     high = difference + np.hypot(limits[1] - value, other - other_limits[0])
     return float(low), float(high)
+
+
+def p_of_limits(value, low, high, freedom):
+    """Two-sided p-value of no difference that goes with the 95 % limits of one.
+
+    The distance to the limit on the side of 0 is taken as Student's quantile times the standard error (Altman & Bland
+    2011, BMJ 343:d2304, for a normal quantile). p is below 0.05 exactly where the limits exclude 0.
+
+    Parameters
+    ----------
+    value, low, high : float
+    freedom : float
+        Degrees of freedom.
+
+    Returns
+    -------
+    float
+        NaN if there are no limits.
+
+    Examples
+    --------
+    >>> round(p_of_limits(0.2, 0.0, 0.3, 10), 3), round(p_of_limits(0.2, 0.1, 0.5, 10), 4)
+    (0.05, 0.0012)
+    """
+    reach = value - low if value > 0 else high - value
+    with np.errstate(divide="ignore"):
+        return float(2 * stdtr(freedom, -stdtrit(freedom, (1 + LEVEL) / 2) * np.divide(abs(value), reach)))
 
 
 def paired_p(difference, holders=None):

@@ -6,7 +6,7 @@ import numpy as np
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.data.cases import pseudonyms
-from glomfeat.metrics.scores import decide, how_sure, of_class
+from glomfeat.metrics.scores import confusion, decide, how_sure, of_class
 from glomfeat.results.parts import arms_of, trial_parts
 from glomfeat.results.tables import finished_first
 
@@ -121,3 +121,24 @@ def image_names(manifest, show_names=False):
     number = case.groupby(case).cumcount() + 1
     shown = case.map(pseudonyms(case))
     return [f"{name} · {k}" for name, k in zip(shown, number, strict=True)]
+
+
+def confusions(parts, classes):
+    """Confusion matrices of an arm: the counts of all its trials, averaged over repeats.
+
+    Parameters
+    ----------
+    parts : list of Part
+    classes : int
+
+    Returns
+    -------
+    natural, at_threshold : ndarray of float, shape (classes, classes)
+        At the natural decision, and at the threshold of each trial; NaN with more than two classes, which have no
+        threshold.
+    """
+    repeats = len({part.repeat for part in parts})
+    natural = sum(confusion(part.y, decide(part.score), classes) for part in parts) / repeats
+    if classes > 2:
+        return natural, np.full_like(natural, np.nan)
+    return natural, sum(confusion(part.y, decide(part.score, part.threshold)) for part in parts) / repeats

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.metrics.by_case import case_sums, ratio_by_case
-from glomfeat.metrics.resampling import open_limits
+from glomfeat.metrics.resampling import LEVEL, open_limits
 from glomfeat.results.one_vs_rest import questions
 from glomfeat.results.unfinished import note_unfinished
 
@@ -20,7 +20,9 @@ def decision_curve_table(run):
 
     With n images, net benefit at a threshold t is TP / n - FP / n * t / (1 - t), where a score of t or more is positive
     (Vickers & Elkin 2006): whoever acts from a probability of t on accepts (1 - t) / t false alarms for one find. Folds
-    are pooled, repeats averaged. Limits come from leaving out each case.
+    are pooled, repeats averaged. Limits come from leaving out each case. If fewer than two cases hold a false alarm, or
+    a miss, that takes such errors for nearly impossible; but one may cost as much as 99 finds. The lower limits then
+    allow for as many as Clopper & Pearson (1934) do if no case of the class holds one.
 
     Parameters
     ----------
@@ -38,20 +40,25 @@ def decision_curve_table(run):
     for question in questions(run):
         y, score, cases = question.pooled()
         held, local = np.unique(cases, return_inverse=True)
-        whole, without = ratio_by_case(
-            _benefits(y, score, local, len(held)), case_sums(np.ones(len(y)), local, len(held))[:, None]
-        )
+        benefits, unseen = _benefits(y, score, local, len(held))
+        whole, without = ratio_by_case(benefits, case_sums(np.ones(len(y)), local, len(held))[:, None])
         n = len(THRESHOLDS)
         better = np.where(whole[n:] > 0, whole[n:], 0)
         beside = np.where(whole[n:] > 0, without[:, n:], 0)
         for k, threshold in enumerate(THRESHOLDS):
-            ends = open_limits(whole[k], without[:, k])
+            ends = _limits(whole[k], without[:, k], unseen[k])
             gain, left = whole[k] - better[k], without[:, k] - beside[:, k]
-            further = open_limits(gain, left)
+            further = _limits(gain, left, unseen[k])
             note = _why_without(ends, further, len(held))
             row = threshold, whole[k], *ends, whole[n + k], 0.0, gain, *further, note
             rows.append((question.arm, question.label, *row, run.manifest.split))
     return note_unfinished(pd.DataFrame(rows, columns=COLUMNS), run)
+
+
+def _limits(value, left_out, unseen):
+    """Limits of a benefit that errors which were not seen may lower; squared distances add up, as in `apart_limits`."""
+    low, high = open_limits(value, left_out)
+    return value - float(np.hypot(value - low, unseen)), high
 
 
 def _why_without(benefit, gain, cases):
@@ -64,12 +71,26 @@ def _why_without(benefit, gain, cases):
 
 
 def _benefits(y, score, cases, n_cases):
-    """What each case adds to the net benefit, times images: for the arm at each threshold, and for treating all."""
+    """What each case adds to the net benefit, and what errors that were not seen may take from it.
+
+    Returns
+    -------
+    benefits : ndarray of float, shape (cases, 2 * thresholds)
+        Times images: for the arm at each threshold, and for treating all.
+    unseen : ndarray of float, shape (thresholds,)
+    """
     odds = THRESHOLDS / (1 - THRESHOLDS)
     reached = np.searchsorted(THRESHOLDS, score, side="right")  # how many thresholds a score reaches
     hits, alarms = (_reaching(cases[rows], reached[rows], n_cases) for rows in (y == 1, y != 1))
     ones, zeros = (case_sums((y == label).astype(float), cases, n_cases)[:, None] for label in (1, 0))
-    return np.hstack([hits - alarms * odds, ones - zeros * odds])
+    unseen = np.hypot(_unseen(ones - hits, ones), _unseen(alarms, zeros) * odds) / len(y)
+    return np.hstack([hits - alarms * odds, ones - zeros * odds]), unseen
+
+
+def _unseen(errors, images):
+    """How many errors of a class there may be at each threshold, beside fewer than two cases that hold one; else 0."""
+    share = 1 - ((1 - LEVEL) / 2) ** (1 / max(1, np.count_nonzero(images)))
+    return np.where(np.count_nonzero(errors, axis=0) < 2, images.sum() * share, 0)
 
 
 def _reaching(cases, reached, n_cases):

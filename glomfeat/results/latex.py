@@ -94,7 +94,7 @@ def _remarks(results, metrics, remarked):
     known = {metric.name for metric in metrics}
     said = [said_of.removesuffix(COLUMN).removesuffix(OF_REASON).rstrip(".") for said_of in remarked]
     said = [one for one in said if known & {"brier", "ece"} or OF_BRIER not in one]
-    if results[[end for name in known for end in limits_of(name)]].notna().any(axis=None):
+    if results.filter([end for name in known for end in limits_of(name)]).notna().any(axis=None):
         units = "images" if (results["split"] == IMAGE_LEVEL).any() else "cases"
         said.append(f"In brackets are 95 % limits, from leaving out each of the {units} (jackknife)")
     if any(metric.at == "threshold" for metric in metrics):
@@ -115,6 +115,6 @@ def _row(row, metrics, is_best, is_tied):
 
 def _cell(row, metric):
     digits = 3 if metric.errors_of is None else 1
-    low, high = (row[end] for end in limits_of(metric.name))
+    low, high = (row.get(end, math.nan) for end in limits_of(metric.name))
     limits = f" ({figure(low, digits)}--{figure(high, digits)})" if math.isfinite(low) and math.isfinite(high) else ""
     return escape_latex(figure(row[metric.name], digits)) + limits

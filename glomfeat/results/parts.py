@@ -7,9 +7,10 @@ import numpy as np
 
 from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.by_case import case_sums
+from glomfeat.metrics.mean_recall import is_mean_recall, mean_recall_limits
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
-from glomfeat.metrics.scores import confusion, decide
+from glomfeat.metrics.scores import decide
 from glomfeat.metrics.table import METRICS, limits_of
 
 
@@ -206,8 +207,8 @@ def measure(parts, classes, weights=None):
     Returns
     -------
     dict of str to ndarray, shape (replicates,)
-        By the names in `METRICS`. Without `weights` there is one replicate, in which every case counts once. Metrics at
-        a threshold are NaN with more than two classes.
+        By the names in `METRICS`; with `weights` only those that have limits. Without `weights` there is one replicate,
+        in which every case counts once. Metrics at a threshold are NaN with more than two classes.
     """
     ranked = {name: rank(parts, weights, name) for name, metric in METRICS.items() if metric.by_fold}
     return ranked | measure_pooled(parts, classes, weights)
@@ -218,20 +219,20 @@ def measure_pooled(parts, classes, weights=None):
 
     Parameters and returns are those of `measure`.
     """
-    weights = None if weights is None else np.asarray(weights, np.float64)
-    named = {name: [] for name, metric in METRICS.items() if not metric.by_fold}
+    weights, named = None if weights is None else np.asarray(weights, np.float64), {}
     for mine in by_repeat(parts):
         for name, values in _pooled(mine, classes, weights).items():
-            named[name].append(values)
+            named.setdefault(name, []).append(values)
     return {name: np.mean(values, axis=0) for name, values in named.items()}
 
 
 def find_limits(parts, classes):
     """95 % limits of an arm's metrics, from `glomfeat.metrics.resampling.jackknife_limits`, leaving out each case.
 
-    How sure each is depends on the number of cases behind it, `glomfeat.metrics.own_cases.own_cases`. Limits of false
-    negatives and positives are for as many positive and negative images (with more than two classes: all images) as
-    were tested.
+    How sure each is depends on the number of cases behind it, `glomfeat.metrics.own_cases.own_cases`. If a class is
+    called without errors, limits of balanced accuracy are those of `glomfeat.metrics.mean_recall.mean_recall_limits`.
+    Limits of false negatives and positives are for as many positive and negative images (with more than two classes:
+    all images) as were tested.
 
     Parameters
     ----------
@@ -259,7 +260,16 @@ def find_limits(parts, classes):
                 left_out = high * left_out / left
         own, holders = owned("all" if metric.errors_of is not None and classes > 2 else metric.made_of)
         found[name] = jackknife_limits(float(whole[name][0]), left_out[own], low, high, holders)
+        if is_mean_recall(name, classes) and np.isfinite(found[name][0]):
+            found[name] = recall_limits(float(whole[name][0]), parts, classes) or found[name]
     return found
+
+
+def recall_limits(value, parts, classes, at_threshold=False):
+    """Limits of an arm's balanced accuracy, from `glomfeat.metrics.mean_recall.mean_recall_limits`."""
+    y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
+    called = [decide(part.score, part.threshold if at_threshold else None) for part in parts]
+    return mean_recall_limits(value, y, np.concatenate(called), cases, classes)
 
 
 def count_holders(parts, classes, made_of="each"):
@@ -271,27 +281,6 @@ def _own_cases(parts, n_cases, classes, made_of):
     y, cases = pooled(parts, "y", "cases")
     called = np.concatenate([decide(part.score) == 1 for part in parts])
     return own_cases(made_of, y, cases, n_cases, classes, called)
-
-
-def confusions(parts, classes):
-    """Confusion matrices of an arm: the counts of all its trials, averaged over repeats.
-
-    Parameters
-    ----------
-    parts : list of Part
-    classes : int
-
-    Returns
-    -------
-    natural, at_threshold : ndarray of float, shape (classes, classes)
-        At the natural decision, and at the threshold of each trial; NaN with more than two classes, which have no
-        threshold.
-    """
-    repeats = len({part.repeat for part in parts})
-    natural = sum(confusion(part.y, decide(part.score), classes) for part in parts) / repeats
-    if classes > 2:
-        return natural, np.full_like(natural, np.nan)
-    return natural, sum(confusion(part.y, decide(part.score, part.threshold)) for part in parts) / repeats
 
 
 def of_calls(figure, parts, rows, columns, classes):
@@ -387,7 +376,7 @@ def _pooled(parts, classes, weights):
     y, score, cases = pooled(parts, "y", "score", "cases")
     named = {}
     for name, metric in METRICS.items():
-        if metric.by_fold:
+        if metric.by_fold or (metric.limits is None and weights is not None):
             continue
         if metric.at == "threshold" and classes > 2:
             named[name] = np.full(len(counts[metric.at]), np.nan)

@@ -1,6 +1,6 @@
 """AUROC of all finished arms when cases are drawn, not drawn, or left out, as every comparison needs it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -52,11 +52,20 @@ class Resampled:
         """Positions of the arms that look at images: all but the floor."""
         return [k for k, name in enumerate(self.names) if name != FLOOR]
 
+    def difference(self, k, other, below=ALPHA):
+        """Compare two arms: `glomfeat.metrics.paired.paired_difference`.
+
+        The floor's AUROC is 0.5 whatever is drawn, so the other arm's is within 0.5 of it: what lies between -1 and 1
+        is twice the difference.
+        """
+        scale = 2 if FLOOR in (self.names[k], self.names[other]) else 1
+        apart, left_out = self.auroc[k] - self.auroc[other], self.left_out[k] - self.left_out[other]
+        found = paired_difference(scale * apart, scale * left_out, self.holders, below)
+        return replace(found, **{name: getattr(found, name) / scale for name in ("value", "lo", "hi", "detectable")})
+
     def less_best(self, k, below=ALPHA):
-        """Compare an arm with the best one that looks at images: `glomfeat.metrics.paired.paired_difference`."""
-        best = self.looking[0]
-        left_out = self.left_out[k] - self.left_out[best]
-        return paired_difference(self.auroc[k] - self.auroc[best], left_out, self.holders, below)
+        """Compare an arm with the best one that looks at images."""
+        return self.difference(k, self.looking[0], below)
 
     @cached_property
     def p_adjusted(self):

@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.data.subgroups import MISSING
+from glomfeat.metrics.by_case import case_sums
+from glomfeat.metrics.mean_recall import is_mean_recall
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.paired import paired_difference
-from glomfeat.metrics.resampling import holm, jackknife_limits, leave_out_weights
+from glomfeat.metrics.resampling import apart_limits, holm, jackknife, jackknife_limits, leave_out_weights, p_of_limits
 from glomfeat.metrics.table import METRICS, limits_of
-from glomfeat.results.parts import arms_of, measure, rank, status_of, trial_parts, units_of
+from glomfeat.results.parts import arms_of, measure, rank, recall_limits, status_of, trial_parts, units_of
 from glomfeat.results.unfinished import UNFINISHED
 from glomfeat.results.unmoved import note_unmoved
 
@@ -34,12 +36,15 @@ def subgroups_table(run, groups):
     """Figures of each arm in each group of each column, one row each.
 
     Figures are those of `glomfeat.results.parts.measure` on the group's images; a trial that tests only one class of
-    the group does not count in AUROC and average precision (``n_trials`` do). ``balanced_accuracy_t`` is the mean of
+    the group does not count in AUROC and average precision (``n_trials`` do). In AUROC, trials count by their pairs of
+    images of different classes, because a small group leaves some with a case or two, whose AUROC says next to nothing.
+    ``balanced_accuracy_t`` is the mean of
     sensitivity and specificity at the threshold. Limits are those of `glomfeat.metrics.resampling.jackknife_limits`
     over the cases that have an image in the group. The difference is to all other images that have a value; its limits
     and p are from `glomfeat.metrics.paired.paired_difference`, where leaving out a case removes its images from both
-    sides. ``p_holm`` is adjusted over all differences of an arm; if there are only two groups, both have the same
-    difference.
+    sides. If no case changes the figure of a side, as without errors, leaving out cases does not show how sure that
+    side is: limits are then those of `glomfeat.metrics.resampling.apart_limits`, and p is that of `p_of_limits`.
+    ``p_holm`` is adjusted over all differences of an arm; if there are only two groups, both have the same difference.
 
     Parameters
     ----------
@@ -94,30 +99,29 @@ class _Sides:
         here |= {"positives": int((labels[rows] == self.classes - 1).sum())}
         if not len(rows):
             return here | {"note": "none of its images is tested"}
-        whole, without, held = self.measured((code,))
+        whole = self.measured((code,))[0]
         classes = [self.manifest.classes[label] for label in np.unique(labels[rows])]
         if len(classes) < self.classes:
             notes.append(f"it holds {' and '.join(classes)} only: what needs every class is empty")
         elif not np.isfinite(whole["auroc"]):
             notes.append("no trial tests all classes of it: AUROC and average precision are empty")
+        elif whole["n_trials"] < len(self.parts):
+            of = f"{whole['n_trials']} of {len(self.parts)} trials"
+            notes.append(f"AUROC and average precision are of {of}: the others do not test all classes of it")
         here["n_trials"] = whole["n_trials"]
         here |= {name: whole[name] for name in FIGURES}
-        here |= self._limits(rows, whole, without, held, notes)
+        here |= self._limits(code, notes)
         here |= self._differences(code, notes)
         return here | {"note": "; ".join(notes)}
 
-    def _limits(self, rows, whole, without, held, notes):
-        found, unsure = {}, []
+    def _limits(self, code, notes):
+        (whole, _, held), found, unsure = self.measured((code,)), {}, []
         for name in FIGURES:
-            own, holders = self._behind(rows, "each" if name == BALANCED_T else METRICS[name].made_of)
-            left = without[name][own]
-            if not np.isfinite(whole[name]):
-                continue
-            if len(left) < 2 or not np.isfinite(left).all():
+            ends = self._ends(name, (code,))[0]
+            if np.isfinite(ends[0]):
+                found |= zip(limits_of(name), ends, strict=True)
+            elif np.isfinite(whole[name]):
                 unsure.append(name)
-                continue
-            low, high = (0.0, 1.0) if name == BALANCED_T else METRICS[name].bounds(self.classes)
-            found |= zip(limits_of(name), jackknife_limits(whole[name], left, low, high, holders), strict=True)
         if len(held) < 2:
             notes.append("fewer than two cases: no limits and no p")
         elif unsure:
@@ -126,12 +130,11 @@ class _Sides:
 
     def _differences(self, code, notes):
         rest = self.rest(code)
-        beside = self.of(rest)
-        if not len(beside):
+        if not len(self.of(rest)):
             notes.append("no tested image has another value: there is nothing to compare it with")
             return {}
         (mine, without, held), (theirs, left, others) = self.measured((code,)), self.measured(rest)
-        either, found, unsure = np.union1d(held, others), {}, []
+        either, found, unsure, unmoved = np.union1d(held, others), {}, [], []
         for name in COMPARED:
             apart, found[f"{name}_rest"] = mine[name] - theirs[name], theirs[name]
             without_each = (without[name] - left[name])[either]
@@ -141,30 +144,59 @@ class _Sides:
                 found[f"{name}_difference"] = apart
                 unsure.append(name)
                 continue
-            # a difference is no surer than the side with fewer cases behind it
-            holders = min(self._behind(rows, METRICS[name].made_of)[1] for rows in (self.of((code,)), beside))
-            tested = paired_difference(apart, without_each, holders)
-            found |= zip((f"{name}{end}" for end in ENDS[1:5]), (apart, tested.lo, tested.hi, tested.p), strict=True)
+            ends, moved, behind = zip(*(self._ends(name, codes) for codes in ((code,), rest)), strict=True)
+            holders = min(behind)  # a difference is no surer than the side with fewer cases behind it
+            if all(moved):
+                tested = paired_difference(apart, without_each, holders)
+                said = apart, tested.lo, tested.hi, tested.p
+            elif any(low == high for low, high in ends):
+                said = apart, np.nan, np.nan, np.nan
+                unmoved.append(name)
+            else:
+                low, high = apart_limits(mine[name], ends[0], theirs[name], ends[1])
+                said = apart, low, high, p_of_limits(apart, low, high, holders - 1)
+            found |= zip((f"{name}{end}" for end in ENDS[1:5]), said, strict=True)
         if unsure and len(held) > 1:
             notes.append(
                 f"difference of {', '.join(unsure)}: a side hangs on one case, so there are no limits and no p"
             )
+        if unmoved:
+            notes.append(
+                f"difference of {', '.join(unmoved)}: a side is the same without each case, so there are no limits and "
+                "no p"
+            )
         return found
+
+    def _ends(self, name, codes):
+        """The limits of a figure, whether they come from leaving out cases, and how many cases are behind it."""
+        whole, without, _ = self.measured(codes)
+        own, holders = self._behind(self.of(codes), "each" if name == BALANCED_T else METRICS[name].made_of)
+        low, high = (0.0, 1.0) if name == BALANCED_T else METRICS[name].bounds(self.classes)
+        left = without[name][own]
+        ends, moved = jackknife_limits(whole[name], left, low, high, holders), jackknife(left)[0] != 0
+        if is_mean_recall(name, self.classes) and np.isfinite(ends[0]):
+            of_classes = recall_limits(whole[name], self.inside(codes), self.classes, name == BALANCED_T)
+            ends, moved = of_classes or ends, moved and not of_classes
+        return ends, moved, holders
 
     def _behind(self, rows, made_of):
         """The units behind a figure of some rows, and how many of them count, as `own_cases` has it."""
         y, units = self.manifest.labels[rows], self.units[self.manifest.cases[rows]]
         return own_cases(made_of, y, units, self.units.max() + 1, self.classes)
 
-    def _measure(self, codes):
-        """Figures of some groups, the same without each unit, and the units behind them."""
-        parts = []
+    def inside(self, codes):
+        """The tested images of some groups, with units in place of cases."""
+        found = []
         for part, of in self.parts:
             rows = np.isin(of, codes)
             if rows.any():
                 inside = {"y": part.y[rows], "score": part.score[rows], "cases": self.units[part.cases[rows]]}
-                parts.append(replace(part, **inside))
-        units = self.units.max() + 1
+                found.append(replace(part, **inside))
+        return found
+
+    def _measure(self, codes):
+        """Figures of some groups, the same without each unit, and the units behind them."""
+        parts, units = self.inside(codes), self.units.max() + 1
         whole, without = (self._figures(parts, weights) for weights in (None, leave_out_weights(units)))
         return (
             {name: values[0] for name, values in whole.items()},
@@ -175,8 +207,17 @@ class _Sides:
     def _figures(self, parts, weights):
         with np.errstate(invalid="ignore", divide="ignore"):
             found = measure(parts, self.classes, weights)
+            areas = np.array([rank([part], weights) for part in parts])
+            pairs = np.isfinite(areas) * [self._pairs(part, weights) for part in parts]
+            found["auroc"] = (np.nan_to_num(areas) * pairs).sum(axis=0) / pairs.sum(axis=0)
         found[BALANCED_T] = (found["sensitivity_t"] + found["specificity_t"]) / 2
-        return found | {"n_trials": np.isfinite([rank([part], weights) for part in parts]).sum(axis=0)}
+        return found | {"n_trials": np.isfinite(areas).sum(axis=0)}
+
+    def _pairs(self, part, weights):
+        """How many pairs of images of different classes a trial tests, twice."""
+        sizes = case_sums(np.eye(self.classes)[part.y], part.cases, self.units.max() + 1)
+        sizes = sizes.sum(axis=0)[None] if weights is None else weights @ sizes
+        return sizes.sum(axis=1) ** 2 - (sizes**2).sum(axis=1)
 
 
 def _adjust(rows):

@@ -9,14 +9,14 @@ from scipy.stats import norm, wilcoxon
 from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.paired import paired_difference, resampled_t
 from glomfeat.metrics.resampling import case_weights, leave_out_weights, limits, paired_p
-from glomfeat.metrics.scores import ECE_BINS, auroc, mcc
+from glomfeat.metrics.scores import auroc, mcc
 from glomfeat.results.parts import Part, count_holders, find_limits, measure, rank
 
 OURS, CASES, IMAGES = "jackknife over cases (ours)", "percentile bootstrap over cases", "bootstrap over images"
 PAIRED = f"{OURS}, paired"
 PAIRED_CASES, PAIRED_IMAGES = "paired bootstrap over cases", "paired bootstrap over images"
 RESAMPLED, WILCOXON = "corrected resampled t-test", "Wilcoxon over bootstrap replicates"
-COVERED = ("auroc", "average_precision", "sensitivity", "specificity", "mcc", "brier", "ece")
+COVERED = ("auroc", "average_precision", "sensitivity", "specificity", "mcc", "brier")
 ALIKE = 0.7
 IMAGE_REPLICATES = 200
 OVERCONFIDENT = 1.5
@@ -126,8 +126,6 @@ def true_values(scenario, share):
     ones, zeros = share * norm.pdf(grid, scenario.apart) * step, (1 - share) * norm.pdf(grid) * step
     score = _probability(grid, scenario, share)
     hits, calls = np.cumsum(ones[::-1])[::-1], np.cumsum((ones + zeros)[::-1])[::-1]
-    bins = np.minimum((score * ECE_BINS).astype(int), ECE_BINS - 1)
-    gaps = np.bincount(bins, score * (ones + zeros) - ones, ECE_BINS)
     cut = scenario.apart / 2 - logit(share) / scenario.apart
     sensitivity, specificity = ndtr(scenario.apart - cut), ndtr(cut)
     counts = np.array([[specificity, 1 - specificity], [1 - sensitivity, sensitivity]])
@@ -138,7 +136,6 @@ def true_values(scenario, share):
         "specificity": float(specificity),
         "mcc": float(mcc(counts * [[1 - share], [share]])),
         "brier": float((ones * (score - 1) ** 2 + zeros * score**2).sum()),
-        "ece": float(np.abs(gaps).sum()),
     }
 
 

@@ -13,7 +13,6 @@ from sklearn import metrics as sk
 from glomfeat.comparison.no_effect import lines_on_no_effect
 from glomfeat.core.errors import InputError, UserError
 from glomfeat.core.seeds import seed_for
-from glomfeat.metrics.scores import ece
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.selection import fit_chosen
@@ -87,7 +86,6 @@ def test_true_values_are_those_of_very_many_images(scenario):
         "specificity": sk.recall_score(y, score >= 0.5, pos_label=0),
         "mcc": sk.matthews_corrcoef(y, score >= 0.5),
         "brier": sk.brier_score_loss(y, score),
-        "ece": ece(y, score),
     }
     assert found == pytest.approx(truth, abs=0.006)
 

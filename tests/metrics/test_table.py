@@ -30,7 +30,7 @@ PAGE_OF_MORE = """arm, auroc, auroc_case_weighted, tied_with_best, average_preci
 brier, weights, fit_s, predict_ms, accuracy, balanced_accuracy, f1, mcc, ece, auroc_sd, auroc_procedure_lo,
 inner_auroc, peak_vram_mb, parameters""".replace("\n", " ").split(", ")
 LIMITS = """accuracy, balanced_accuracy, sensitivity, specificity, precision, f1, mcc, brier, sensitivity_t,
-specificity_t, ece, fn, fp, fn_t, fp_t""".replace("\n", " ").split(", ")
+specificity_t, fn, fp, fn_t, fp_t""".replace("\n", " ").split(", ")
 CARD = """AUROC, average precision, sensitivity at the threshold, specificity at the threshold,
 balanced accuracy at 0.5, Brier score""".replace("\n", " ").split(", ")
 
@@ -107,7 +107,7 @@ def test_a_card_calls_a_threshold_chosen_only_if_it_was(threshold, rule, said, w
 def test_a_metric_says_what_it_is(name):
     metric = METRICS[name]
     assert metric.title and metric.meaning.endswith(".") and metric.better in ("higher", "lower")
-    assert metric.low < metric.high and (metric.by_case is None) == bool(metric.at)
+    assert metric.low < metric.high and (metric.by_case is None) == bool(metric.at or metric.limits is None)
     assert not (metric.by_fold and metric.at) and (metric.errors_of is None or metric.better == "lower")
 
 

@@ -79,10 +79,13 @@ def test_a_decision_curve_of_uncalibrated_scores_says_so(content):
         == f" {good} are not calibrated, despite --calibration platt: do not choose by this."
     )
     sound = pd.DataFrame([{"arm": GOOD, "slope_lo": 0.9, "slope_hi": 1.1, "intercept_lo": -0.1, "intercept_hi": 0.1}])
+    sound = sound.assign(gap_lo=-0.02, gap_hi=0.03)
     for change, off in (
         ({}, False),
         ({"slope_hi": 0.95}, True),
         ({"intercept_hi": -0.01}, True),
+        ({"gap_lo": 0.01}, True),
+        ({"gap_hi": -0.01}, True),
         ({"slope_lo": np.nan}, False),
     ):
         asked = replace(content, tables=SimpleNamespace(calibration=sound.assign(**change)))
@@ -128,6 +131,15 @@ def test_predictive_values_are_counted_out_of_a_hundred():
     assert values_said(pd.DataFrame([row])) == said
     asked = row | {"of": "asked", "prevalence": 0.005}
     assert values_said(pd.DataFrame([row, asked])).startswith("If 0.5 % of images")
+
+
+def test_a_predictive_value_that_is_small_is_not_called_none():
+    row = {"of": "asked", "class": "sclerotic", "prevalence": 0.001, "ppv": 0.002, "ppv_lo": 0.0004, "ppv_hi": 0.013}
+    row |= {"npv": 0.9996, "npv_lo": 0.993, "npv_hi": 1.0}
+    assert values_said(pd.DataFrame([row])) == (
+        "If 0.1 % of images are sclerotic, 0.2 (under 0.1 to 1) of 100 images that are called so really are, and over "
+        "99.9 (99.3 to 100) of 100 others really are not."
+    )
     assert values_said(pd.DataFrame([row | {"ppv": np.nan}])) == ""
 
 

@@ -5,16 +5,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.runs import FOLDS, GOOD, REPEATS, WEAK, end, make_run, of_arm
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from glomfeat.core.arms import FLOOR, Arm
 from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.paired import resampled_t
+from glomfeat.metrics.resampling import jackknife_limits
 from glomfeat.report.answer import answer
 from glomfeat.report.arm_names import plain_arms
 from glomfeat.results.comparisons import COLUMNS, comparisons_table, missed_in_words
 from glomfeat.results.pairs import pairs_table
-from glomfeat.results.resampled import resample
+from glomfeat.results.resampled import Resampled, resample
 from glomfeat.results.tables import results_table
 
 
@@ -151,6 +153,19 @@ def test_equal_scores_and_a_perfect_arm():
     table = comparisons_table(run).set_index("arm")  # 1 against 0.5, whichever case is left out
     assert table.loc[FLOOR, "p_adjusted"] < 0.01
     assert results_table(run).set_index("arm").loc[FLOOR, "tied_with_best"] is False
+
+
+@pytest.mark.parametrize("holders", [5, 6, 8, 12])
+def test_a_perfect_arm_is_better_than_chance_exactly_where_its_limits_say_so(holders):
+    """As many cases that agree, by the exact test of a share of one half."""
+    found = Resampled((GOOD, FLOOR), np.array([1, 0.5]), *[np.zeros((2, 0))] * 2, np.ones((2, 30)), holders, 0)
+    found.left_out[1] = 0.5
+    row, exact = found.less_best(1), stats.binomtest(holders, holders)
+    low = exact.proportion_ci(method="exact").low
+    assert (row.value, row.p) == (-0.5, pytest.approx(exact.pvalue)) and (row.p < 0.05) == (low > 0.5)
+    assert (row.lo, row.hi) == (-0.5, pytest.approx(0.5 - low))
+    assert found.p_adjusted[1] == pytest.approx(row.p)
+    assert jackknife_limits(1.0, found.left_out[0], holders=holders)[0] == pytest.approx(low)
 
 
 def test_unfinished_arms_are_not_compared():

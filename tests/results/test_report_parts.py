@@ -20,12 +20,12 @@ from glomfeat.report.figures.cost import frontier
 from glomfeat.report.sections import table
 from glomfeat.report.thumbnails import as_uri, data_folder, find_images, read_square
 from glomfeat.results import curves
-from glomfeat.results.calls import choose_errors, image_names, read_calls
+from glomfeat.results.calls import choose_errors, confusions, image_names, read_calls
 from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.curves import GRID, precision_recall, roc, scored, with_band
 from glomfeat.results.latex import to_latex
 from glomfeat.results.next_study import next_study_table
-from glomfeat.results.parts import Part, confusions, trial_parts
+from glomfeat.results.parts import Part, trial_parts
 from glomfeat.results.show import remarks
 from glomfeat.results.tables import results_table
 

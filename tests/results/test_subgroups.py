@@ -41,7 +41,7 @@ def table_of(run, *asked, arms=(GOOD,)):
 
 def by_hand(run, rows, without=None):
     """Figures of the arm `GOOD` on some rows of the manifest, from the records alone, without a case."""
-    cases, areas, precisions, pooled = run.manifest.table["case"].to_numpy(), [], [], {}
+    cases, areas, pairs, precisions, pooled = run.manifest.table["case"].to_numpy(), [], [], [], {}
     for (arm, repeat, fold), record in run.records.items():
         if arm != GOOD:
             continue
@@ -50,10 +50,11 @@ def by_hand(run, rows, without=None):
         y, score = run.manifest.labels[tested][use], np.array(record["scores"])[use]
         if len(set(y)) == 2:
             areas.append(roc_auc_score(y, score))
+            pairs.append((y == 1).sum() * (y == 0).sum())
             precisions.append(average_precision_score(y, score))
         called = score >= 0.5, score >= record["threshold"]
         pooled.setdefault(repeat, []).append(np.column_stack([y, score, *called]))
-    found = {"auroc": areas, "average_precision": precisions}
+    found = {"auroc": [np.average(areas, weights=pairs)] if areas else [], "average_precision": precisions}
     for parts in pooled.values():
         y, score, natural, at = np.concatenate(parts).T
         for end_, called in (("", natural), ("_t", at)):
@@ -65,6 +66,11 @@ def by_hand(run, rows, without=None):
     for end_ in ("", "_t"):
         means[f"balanced_accuracy{end_}"] = (means[f"sensitivity{end_}"] + means[f"specificity{end_}"]) / 2
     return means
+
+
+def of_trials(number):
+    """What a note says of figures of some of the six trials."""
+    return f"AUROC and average precision are of {number} of 6 trials: the others do not test all classes of it"
 
 
 def satterthwaite(left_out):
@@ -155,9 +161,9 @@ def test_a_column_without_another_value_has_no_difference_and_says_so(sited):
         if arm == FLOOR:
             said.append("no limits, for it is the same without each case: AUROC, balanced accuracy at 0.5")
         assert row["note"].split("; ")[0] == said[0] and row["note"].startswith("; ".join(said))
-        assert row["auroc"] == pytest.approx(results.loc[arm, "auroc"], abs=1e-12)
         assert row[[f"{name}_difference" for name in COMPARED]].isna().all()
-        for name in set(FIGURES) - {"balanced_accuracy_t"}:
+        for name in set(FIGURES) - {"balanced_accuracy_t", "auroc"}:
+            assert row[name] == pytest.approx(results.loc[arm, name], abs=1e-12)
             ends = results.loc[arm, [f"{name}_lo", f"{name}_hi"]].tolist()
             ends = [np.nan, np.nan] if ends[0] == ends[1] else ends  # which says nothing of how sure the figure is
             assert row[[f"{name}_lo", f"{name}_hi"]].tolist() == pytest.approx(ends, nan_ok=True)
@@ -174,7 +180,8 @@ def test_groups_of_one_class_or_one_case_say_what_is_missing(sited):
     found = table_of(with_columns(sited, kind=kind), "kind")
     mine = found[found["arm"] == GOOD].set_index("value")
     lone, one_class = mine.loc["lone"], mine.loc["only b"]
-    assert lone["note"] == "fewer than two cases: no limits and no p" and np.isfinite(lone["auroc"])
+    said = "fewer than two cases: no limits and no p"
+    assert lone["note"] == f"{of_trials(2)}; {said}" and lone["n_trials"] == 2 and np.isfinite(lone["auroc"])
     assert lone[[f"{name}{end}" for name in FIGURES for end in ("_lo", "_hi")]].isna().all()
     assert np.isfinite(lone["auroc_difference"]) and np.isnan(lone["auroc_p"])
     assert one_class["note"] == "it holds b only: what needs every class is empty"
@@ -192,8 +199,9 @@ def test_limits_that_hang_on_one_case_are_left_out_and_named(sited):
     row = found[(found["arm"] == GOOD) & (found["value"] == "few")].iloc[0]
     without = "auroc, average_precision, sensitivity, balanced_accuracy, sensitivity_t, balanced_accuracy_t"
     assert row["note"] == (
-        f"{without}: nothing would be left without one of its cases, so there are no limits; difference of auroc, "
-        "sensitivity, sensitivity_t: a side hangs on one case, so there are no limits and no p"
+        f"{of_trials(row['n_trials'])}; {without}: nothing would be left without one of its cases, so there are no "
+        "limits; difference of auroc, sensitivity, sensitivity_t: a side hangs on one case, so there are no limits and "
+        "no p"
     )
     assert np.isfinite(row["auroc"]) and np.isnan(row["auroc_lo"]) and np.isfinite(row["specificity_lo"])
     assert np.isnan(row["auroc_p"]) and np.isfinite(row["specificity_p"])
@@ -226,26 +234,85 @@ def test_more_classes_are_compared_at_the_natural_decision():
     run = make_run(classes=3)
     found = table_of(with_columns(run, half=np.where(run.manifest.cases % 2, "a", "b")), "half")
     mine = found[found["arm"] == GOOD].set_index("value")
-    row, rows, areas = mine.loc["a"], np.flatnonzero(run.manifest.cases % 2), []
+    row, rows, areas, pairs = mine.loc["a"], np.flatnonzero(run.manifest.cases % 2), [], []
     for (arm, repeat, fold), record in run.records.items():
         if arm == GOOD:
             tested = fold_rows(run.folds, repeat, fold)[1]
             use = np.isin(tested, rows)
             y, score = run.manifest.labels[tested][use], np.array(record["scores"])[use]
             areas.append(roc_auc_score(y, score, multi_class="ovr"))
-    assert row["auroc"] == pytest.approx(np.mean(areas))
+            pairs.append(len(y) ** 2 - (np.bincount(y) ** 2).sum())
+    assert row["auroc"] == pytest.approx(np.average(areas, weights=pairs)) != pytest.approx(np.mean(areas))
     assert np.isfinite(row["sensitivity_p"]) and np.isnan(row["sensitivity_t"]) and np.isnan(row["sensitivity_t_p"])
+
+
+def with_scores(run, score_of):
+    """The run with other scores of the arm `GOOD`: ``score_of(score, label, rows)`` of each trial."""
+    records = dict(run.records)
+    for key, record in records.items():
+        if key[0] == GOOD:
+            rows = fold_rows(run.folds, *key[1:])[1]
+            records[key] = record | {"scores": score_of(np.array(record["scores"]), run.manifest.labels[rows], rows)}
+    return replace(run, records=records)
+
+
+def test_a_group_without_errors_does_not_differ_by_that_alone(sited):
+    """Leaving out its cases would make it perfectly sure; five cases without errors are not."""
+    small = sited.manifest.cases < 5
+    run = with_scores(sited, lambda score, y, rows: np.where(small[rows], y, score).tolist())
+    table = table_of(with_columns(run, batch=np.where(small, "old", "new")), "batch")
+    row = table.set_index("value").loc["old"]
+    rest = np.flatnonzero(~small)
+    left = [by_hand(run, rest, case) for case in sorted(set(run.manifest.table["case"].to_numpy()[rest]))]
+    others = by_hand(run, rest)
+    for name in COMPARED:
+        assert row[name] == 1.0
+        beside = others[name]
+        error, freedom = satterthwaite(np.array([one[name] for one in left]))
+        step = stats.t.ppf(0.975, freedom) * error / (beside * (1 - beside))
+        highest = 1 / (1 + np.exp(-np.log(beside / (1 - beside)) - step))
+        surely = 0.025 ** (1 / 5)  # with less than that, five of five cases would be right in less than 2.5 %
+        low = 1 - beside - np.hypot(1 - surely, highest - beside)
+        assert row[f"{name}_difference_lo"] == pytest.approx(low, abs=1e-9) and low < 0
+        t = stats.t.ppf(0.975, 4) * (1 - beside) / (1 - beside - low)
+        assert row[f"{name}_p"] == pytest.approx(2 * stats.t.sf(t, 4), abs=1e-9) and row[f"{name}_p"] > 0.05
+    assert subgroups_in_words(table, results_table(run))[0].startswith("Subgroups: in none of the two groups of batch")
+
+
+@pytest.mark.parametrize("end_", ["", "_t"])
+def test_a_group_in_which_nothing_is_missed_has_no_surer_balanced_accuracy(sited, end_):
+    """Of each class of the group, the distance from share to limit; their squares add up."""
+    run = with_scores(sited, lambda score, y, rows: np.where(y == 1, 0.9, score).tolist())
+    row = table_of(run, "site").set_index("value").loc["south"]
+    assert row[f"sensitivity{end_}"] == 1 > row[f"specificity{end_}"]
+    for side in ("lo", "hi"):
+        apart = [row[f"{name}{end_}_{side}"] - row[f"{name}{end_}"] for name in ("sensitivity", "specificity")]
+        mean = row[f"balanced_accuracy{end_}"]
+        assert abs(row[f"balanced_accuracy{end_}_{side}"] - mean) == pytest.approx(np.hypot(*apart) / 2)
+
+
+def test_a_group_of_which_nothing_is_found_differs(sited):
+    west = sited.manifest.cases % 3 == 2
+    run = with_scores(sited, lambda score, y, rows: np.where(west[rows], score / 1e3, y * 0.6 + score * 0.1).tolist())
+    table = table_of(with_columns(run, site=np.where(west, "west", "east")), "site").set_index("value")
+    assert table.loc["west", ["sensitivity", "sensitivity_rest"]].tolist() == [0, 1]
+    assert table.loc["west", "sensitivity_p_holm"] < 0.05 and table.loc["west", "sensitivity_difference_hi"] < -0.2
+
+
+def test_a_side_that_no_case_changes_has_no_difference_with_limits(sited):
+    west = sited.manifest.cases % 3 == 2
+    run = with_scores(sited, lambda score, y, rows: np.where(west[rows], 0.4, score).tolist())
+    row = table_of(with_columns(run, site=np.where(west, "west", "east")), "site").set_index("value").loc["west"]
+    assert row["auroc"] == 0.5 and np.isfinite(row["auroc_difference"])
+    assert row[["auroc_difference_lo", "auroc_difference_hi", "auroc_p", "auroc_p_holm"]].isna().all()
+    said = "difference of auroc: a side is the same without each case, so there are no limits and no p"
+    assert said in row["note"].split("; ")[0]
 
 
 def test_a_planted_difference_is_found_and_told(sited):
     south = sited.manifest.cases % 3 == 1
-    records = dict(sited.records)
-    for key, record in records.items():
-        if key[0] == GOOD:
-            tested, score = fold_rows(sited.folds, *key[1:])[1], np.array(record["scores"])
-            score[south[tested]] = 1 - score[south[tested]]
-            records[key] = record | {"scores": score.tolist()}
-    run = with_columns(replace(sited, records=records), site=np.where(south, "south", "north"))
+    run = with_scores(sited, lambda score, y, rows: np.where(south[rows], 1 - score, score).tolist())
+    run = with_columns(run, site=np.where(south, "south", "north"))
     table, results = table_of(run, "site"), results_table(run)
     row = best_in(table, results).set_index("value").loc["south"]
     (said,) = subgroups_in_words(table, results, {GOOD: "the good one"})

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.runs import FOLDS, GOOD, REPEATS, WEAK, end, make_run, of_arm
+from scipy import stats
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.resampling import jackknife, jackknife_limits
@@ -55,7 +56,7 @@ def test_net_benefit_is_that_of_its_definition(run):
 
 def test_limits_of_net_benefit_are_from_leaving_out_each_case(run):
     images, mine = images_of(run, GOOD), decision_curve_table(run).set_index(["arm", "threshold"]).loc[GOOD]
-    for threshold in (0.2, 0.7):
+    for threshold in (0.3, 0.7):  # where two or more cases hold a miss, and a false alarm
         left = []
         for case in np.unique(images["case"]):
             rest = images[images["case"] != case]
@@ -68,6 +69,27 @@ def test_limits_of_net_benefit_are_from_leaving_out_each_case(run):
         assert (row["net_benefit_hi"] - row["net_benefit_lo"]) / 2 > jackknife(own)[0] * 1.96
         middle = (row["gain_hi"] + row["gain_lo"]) / 2
         assert middle == pytest.approx(row["gain"]) and (row["gain_hi"] - middle) > jackknife(own - treat)[0] * 1.96
+
+
+def test_where_no_false_alarm_was_seen_a_benefit_is_as_sure_as_specificity():
+    """An arm without errors: the limit below which its 18 cases would hold a false alarm, at the price of each."""
+    run = make_run()
+    for trial in run.trials:
+        if str(trial.arm) == GOOD:
+            y = run.manifest.labels[run.tested(trial)]
+            run.records[trial.key]["scores"] = np.where(y == 1, 0.995, 0.005).tolist()
+    mine, images = decision_curve_table(run).set_index(["arm", "threshold"]).loc[GOOD], images_of(run, GOOD)
+    worst = stats.binomtest(18, 18).proportion_ci(method="exact").low  # each case holds both classes
+    positive = images["y"].mean()
+    left = np.array([images.loc[images["case"] != case, "y"].mean() for case in np.unique(images["case"])])
+    error, freedom = jackknife(left)
+    for threshold in (0.6, 0.9, 0.99):
+        row, odds = mine.loc[threshold], threshold / (1 - threshold)
+        apart = stats.t.ppf(0.975, freedom) * error, (1 - worst) * positive, (1 - worst) * (1 - positive) * odds
+        low = positive - np.linalg.norm(apart)
+        assert row["gain"] == pytest.approx(positive) and row["gain_lo"] == pytest.approx(low)
+        assert row["net_benefit_lo"] == row["gain_lo"] and row["gain_hi"] == pytest.approx(positive + apart[0])
+    assert mine.loc[0.5, "gain_lo"] > 0 > mine.loc[0.9, "gain_lo"]
 
 
 def test_a_decision_curve_says_why_limits_are_empty(run):

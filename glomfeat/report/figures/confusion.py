@@ -9,7 +9,8 @@ from matplotlib.patches import Rectangle
 from glomfeat.report.chosen import number_that_decides, the_threshold
 from glomfeat.report.drawing import GRID, PALETTE, Picture, fold, make_figure
 from glomfeat.report.paper import points
-from glomfeat.results.parts import confusions, trial_parts
+from glomfeat.results.calls import confusions
+from glomfeat.results.parts import trial_parts
 from glomfeat.results.words import plain_class
 
 NAME, SECTION, ORDER = "confusion", "figures", 30

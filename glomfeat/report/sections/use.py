@@ -1,5 +1,7 @@
 """The section on the use of scores and calls: probabilities, decisions, predictive values, abstaining."""
 
+import numpy as np
+
 from glomfeat.core.words import joined
 from glomfeat.metrics.table import limits_of
 from glomfeat.results.predictive_values import ASKED, OF_DATA
@@ -103,10 +105,15 @@ def doubt_of_scores(content, arms):
     Returns
     -------
     str
-        A sentence after a blank; empty if slope and intercept of all these arms may be those of probabilities.
+        A sentence after a blank; empty if slope, intercept and mean of all these arms may be those of probabilities.
     """
     lines = content.tables.calibration
-    off = (lines["slope_lo"] > 1) | (lines["slope_hi"] < 1) | (lines["intercept_lo"] > 0) | (lines["intercept_hi"] < 0)
+    sound = {
+        "slope": 1,
+        "intercept": 0,
+        "gap": 0,
+    }  # the intercept is vague where few scores are near 0.5, unlike the gap
+    off = np.any([(lines[f"{of}_lo"] > at) | (lines[f"{of}_hi"] < at) for of, at in sound.items()], axis=0)
     whose = [content.names[arm] for arm in arms if arm in set(lines["arm"][off])]
     if not whose:
         return ""
@@ -167,10 +174,20 @@ def values_said(rows):
 
 
 def _hundred(row, name):
-    return f"{figure(100 * row[name], 0)}{_ends(row, name)}"
+    low, high = (row[end] for end in limits_of(name))
+    limits = f" ({_of_hundred(low)} to {_of_hundred(high)})" if is_known(low) and low < high else ""
+    return f"{_of_hundred(row[name])}{limits}"
 
 
-def _ends(row, name, digits=0):
+def _of_hundred(share):
+    """How many of 100 a share is; none or all only if it is 0 or 1."""
+    least = 100 * min(share, 1 - share)
+    if 0 < least < 0.1:
+        return "under 0.1" if share < 0.5 else "over 99.9"
+    return figure(100 * share, 1 if 0 < least < 1 else 0)
+
+
+def _ends(row, name, digits):
     """Write the limits of a share in brackets, in per cent; empty if there are none."""
     low, high = (row[end] for end in limits_of(name))
     return f" ({between(100 * low, 100 * high, digits)})" if is_known(low) and low < high else ""
