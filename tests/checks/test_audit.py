@@ -82,7 +82,8 @@ def spoilt(tmp_path_factory):
     planted = plant(paths, sick, np.random.default_rng(0), lambda k: f"P{90 + k % 4}_PAS_1of1_{k:024x}.png")
     first = sorted(folder.rglob("P0*.png"))[0]
     shutil.copy(first, sick / f"P95_PAS_1of1_{0:024x}.png")
-    bad = {"empty": b"", "text": b"hello", "cut": first.read_bytes()[:2000]}
+    whole = first.read_bytes()
+    bad = {"empty": b"", "text": b"hello", "cut": whole[:2000], "zeros": whole[:-4000] + bytes(4000)}
     for name, content in bad.items():
         (sick / f"P96_PAS_1of1_{name}.png").write_bytes(content)
     Image.open(first).convert("CMYK").save(sick / "P96_PAS_1of1_cmyk.jpg")
@@ -145,8 +146,8 @@ def test_severe_findings_come_first_and_give_status_1(spoilt):
 def test_bad_files_are_named_with_the_reason_and_odd_ones_listed(spoilt):
     _, out, _ = spoilt
     broken = codes(out)["files.broken"]
-    assert {row["name"].split("_")[-1] for row in broken["rows"]} == {"empty.png", "text.png", "cut.png"}
-    assert broken["what"].startswith("3 of 27 files cannot be read: ") and "; empty file (1 file); " in broken["what"]
+    assert {row["name"].split("_")[-1] for row in broken["rows"]} == {"empty.png", "text.png", "cut.png", "zeros.png"}
+    assert broken["what"].startswith("4 of 28 files cannot be read: ") and "; empty file (1 file); " in broken["what"]
     assert "files.csv names them" in broken["remedy"]
     odd = pd.read_csv(out / "files.csv").set_index("name")["detail"]
     assert odd["P96_PAS_1of1_cmyk.jpg"] == "CMYK"

@@ -2,6 +2,7 @@ import io
 import struct
 import subprocess
 import sys
+import tracemalloc
 import warnings
 import zlib
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from glomfeat.data.images import decode as images
+from glomfeat.data.images.damaged import is_damaged
 from glomfeat.data.images.decode import FILTERS, PADDINGS, ImageError, Preprocess, decode, encode_png
 
 RNG = np.random.default_rng(0)
@@ -27,11 +29,13 @@ def encode(image, kind, **options):
 def png_of(width, height, bits, rows, *chunks):
     """A grey PNG with further chunks in front of its pixels."""
     header = (b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0))
-    written = (
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in (header, *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(written)
+    chunks = (header, *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks)
+
+
+def chunk(kind, data):
+    """A chunk of a PNG with its checksum."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png_header(width, height):
@@ -351,21 +355,75 @@ def test_bad_files_say_why(data, reason):
         Preprocess(8).read(data)
 
 
-@pytest.mark.parametrize("progressive", [False, True])
-def test_a_jpeg_whose_end_is_zeros_is_refused_and_one_with_bytes_after_its_end_is_not(progressive):
+@pytest.mark.parametrize(("kind", "progressive"), [("JPEG", False), ("JPEG", True), ("MPO", False)])
+def test_a_jpeg_whose_end_is_zeros_is_refused_and_one_with_bytes_after_its_end_is_not(kind, progressive):
     """Its thumbnail has an end of its own; cameras write a second picture, a film or zeros after the first."""
     picture = Image.fromarray(np.random.default_rng(4).integers(0, 256, (60, 80, 3), np.uint8))
     thumbnail, exif = encode(picture.resize((16, 12)), "JPEG"), Image.Exif()
     exif[0x927C] = thumbnail
-    data = encode(picture, "JPEG", exif=exif, progressive=progressive)
-    assert data.count(b"\xff\xd9") == 2
+    several = {"save_all": True, "append_images": [picture]} if kind == "MPO" else {}
+    data = encode(picture, kind, exif=exif, progressive=progressive, **several)
+    first = data.index(b"\xff\xd9", data.index(thumbnail) + len(thumbnail)) + 2
     for share in (2, 1.1):
-        kept = int(len(data) / share)
+        kept = int(first / share)
         with pytest.raises(ImageError, match=TRUNCATED):
             decode(data[:kept] + bytes(len(data) - kept))
     whole = np.asarray(Image.open(io.BytesIO(data)))
     for tail in (bytes(500), data, b"\xff\xd8\xff\xda" + bytes(9), thumbnail + bytes(3)):
         np.testing.assert_array_equal(np.asarray(decode(data + tail)), whole)
+
+
+def flipped(data, at):
+    return data[:at] + bytes([data[at] ^ 16]) + data[at + 1 :]
+
+
+def test_a_png_with_wrong_bytes_among_its_pixels_is_refused():
+    """Pillow itself reads many of them, as it stops where the rows are full."""
+    data = encode_png(np.random.default_rng(0).integers(0, 256, (200, 150, 3), np.uint8))
+    first, last = data.index(b"IDAT"), data.rindex(b"IDAT")
+    assert first < last
+    lost = [data[: int(len(data) * share)].ljust(len(data), b"\0") for share in (0.3, 0.5, 0.9, 0.99)]
+    wrong = [flipped(data, at) for at in (first - 1, first, first + 4, first + 500, last - 1, last + 9, len(data) - 15)]
+    for bad in (*lost, *wrong, data[:-13]):
+        with pytest.raises(ImageError):
+            decode(bad)
+
+
+def test_zeros_at_the_end_of_a_smooth_png_are_refused():
+    smooth = np.add.outer(np.arange(160), np.arange(120)).astype(np.uint8)
+    data = encode_png(smooth)
+    bad = data[: len(data) // 2].ljust(len(data), b"\0")
+    with Image.open(io.BytesIO(bad)) as image:
+        assert not np.array_equal(np.asarray(image), smooth)  # Pillow reads it, with other pixels
+    with pytest.raises(ImageError, match=TRUNCATED):
+        decode(bad)
+
+
+def test_a_whole_png_is_read_whatever_else_is_in_its_file():
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 7), np.uint8)
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    start = png_of(7, 9, 8, rows)[:33]
+    packed, end, text = zlib.compress(rows), chunk(b"IEND", b""), chunk(b"tEXt", b"Comment\0cut here")
+    parts = b"".join(chunk(b"IDAT", part) for part in (packed[:9], b"", packed[9:30], packed[30:]))
+    one = chunk(b"IDAT", packed)
+    whole = [parts + end, one, one + end[:-1], one + end + bytes(99), one + end + b"IDAT", text + one + end]
+    whole += [one + flipped(text, 12) + end, one + flipped(end, 9)]
+    for rest in whole:
+        np.testing.assert_array_equal(np.asarray(decode(start + rest))[..., 0], pixels)
+    moving = encode(Image.fromarray(pixels), "PNG", save_all=True, append_images=[Image.fromarray(255 - pixels)])
+    for data in (moving, flipped(moving, moving.index(b"fdAT") + 9)):  # the first picture alone counts
+        np.testing.assert_array_equal(np.asarray(decode(data))[..., 0], pixels)
+
+
+def test_checking_a_large_png_copies_nothing():
+    data = encode(Image.fromarray(np.random.default_rng(0).integers(0, 256, (2000, 1000), np.uint8)), "PNG")
+    with Image.open(io.BytesIO(data)) as image:
+        tracemalloc.start()
+        try:
+            assert not is_damaged(image, data)
+            assert tracemalloc.get_traced_memory()[1] < 20_000 < len(data)
+        finally:
+            tracemalloc.stop()
 
 
 def test_a_bomb_that_pillow_only_warns_of_is_refused():
@@ -445,8 +503,8 @@ def test_settings_that_cannot_be():
 def test_key_tells_preprocessings_apart():
     settings = [(size, padding, how) for size in (8, 9) for padding in PADDINGS for how in FILTERS]
     assert len({str(Preprocess(*one).key) for one in settings}) == 24
-    assert Preprocess(8, "zero").key == {"pixels": "v5", "size": 8, "padding": "zero"}
-    assert Preprocess(8, icc="keep").key == {"pixels": "v5", "size": 8, "padding": "white", "icc": "keep"}
+    assert Preprocess(8, "zero").key == {"pixels": "v6", "size": 8, "padding": "zero"}
+    assert Preprocess(8, icc="keep").key == {"pixels": "v6", "size": 8, "padding": "white", "icc": "keep"}
 
 
 @pytest.mark.parametrize("side", [7, 40])

@@ -10,6 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from glomfeat.core.errors import InputError, UserError
 from glomfeat.data.images import dicom
+from glomfeat.data.images.damaged import is_damaged
 from glomfeat.data.images.dicom import DicomError, is_dicom, mode_and_profile, read_dicom
 from glomfeat.data.images.icc import is_converted, to_srgb
 from glomfeat.data.images.stain import Stain
@@ -37,7 +38,7 @@ FORMATS = tuple(SUFFIX_OF)  # no EPS: Pillow would run Ghostscript on it
 MAX_PIXELS = 80_000_000
 LONGEST_PX = math.isqrt(MAX_PIXELS)  # side of the largest square that is made of an image
 ICC = ("srgb", "keep")
-JPEG_END, PNG_BITS = b"\xff\xd9", 24  # the marker of a JPEG's end; where a PNG's header says the bits of a sample
+PNG_BITS = 24  # where a PNG's header says the bits of a sample
 CUT_OFF = "corrupt or truncated: copy it again from where it comes from, or leave it out"
 
 # Pillow's warnings about a file (tags cut short, damaged EXIF) do not name it, and pages of them hide what does: what
@@ -121,7 +122,7 @@ class Preprocess:
     @property
     def key(self):
         """What the pixels depend on besides the file's bytes, as short plain data."""
-        key = {"pixels": "v5", "size": self.size, "padding": self.padding}
+        key = {"pixels": "v6", "size": self.size, "padding": self.padding}
         key |= {} if self.filter == LANCZOS else {"filter": self.filter}
         key |= {} if self.icc == "srgb" else {"icc": self.icc}
         return key | self.stain.key if self.stain else key
@@ -215,7 +216,7 @@ def decode(data, colour=255, icc="srgb"):
                 raise ImageError(f"no pixels: {image.width} x {image.height}")
             if wrong := why_wrong(image):
                 raise ImageError(wrong)
-            if _ends_in_zeros(image, data):
+            if is_damaged(image, data):
                 raise ImageError(CUT_OFF)
             white, inverted = grey_scale(image)
             profile = image.info.get("icc_profile") if icc == "srgb" else None
@@ -237,11 +238,6 @@ def decode(data, colour=255, icc="srgb"):
         raise  # the fault of the machine, not of the file
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
         raise ImageError(CUT_OFF) from error
-
-
-def _ends_in_zeros(image, data):
-    """Whether zeros stand for the end of a JPEG, as an interrupted copy leaves them; they decode to a grey area."""
-    return image.format == "JPEG" and data.endswith(bytes(2)) and data.find(JPEG_END, image.fp.tell()) < 0
 
 
 def _scale_clear_grey(image, data):
