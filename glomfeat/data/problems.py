@@ -10,7 +10,10 @@ REMEDIES = {
     " without a file": "take the rows out, or bring the files",
     "cannot be opened": "check that they exist and may be read, or move them out of DATA",
     " without a row in ": "add one for each, or move them out of DATA",
-    " without a label": "give each a row with its class, or move it out of DATA",
+    " without a label": (
+        "give each a row with its class, or move it out of DATA; to use only some images, give a table of these as "
+        "DATA, with a column 'path'"
+    ),
 }
 ARE_PATIENTS = (
     ", and check that each case is a patient (--groups); --groups none splits by image, which says nothing about new "
@@ -26,15 +29,16 @@ class Gap(str):
     """What is wrong with a data set if images or labels are merely missing; those that are there may still be right."""
 
 
-def complain(source, problems):
-    """Raise all problems as one error, if there are any."""
+def complain(source, problems, in_full=""):
+    """Raise all problems as one error, if there are any; `in_full` says where rows beyond the first are listed."""
     if not problems:
         return
     lines = [f"{source}: {len(problems)} problem{'s' if len(problems) > 1 else ''}"]
     for what, rows in problems:
         more = ", ..." if len(rows) > SHOWN else ""
         listed = f": {', '.join(map(printable, rows[:SHOWN]))}{more}" if rows else ""
-        remedy = next((f" ({remedy})" for part, remedy in REMEDIES.items() if part in what), "")
+        where = f"; {in_full}" if more and in_full else ""
+        remedy = next((f" ({remedy}{where})" for part, remedy in REMEDIES.items() if part in what), "")
         lines.append(f"- {count_of(what, rows)}{listed}{remedy}")
     raise ManifestError("\n".join(lines))
 

@@ -22,8 +22,9 @@ def table(folder, labels, suffix=".csv", column="label"):
 @pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
 @pytest.mark.parametrize("text", ["NaN", "nan", "#N/A", " #VALUE!", "<NA>"])
 def test_what_programs_write_for_no_value_is_no_class(tmp_path, text, suffix):
-    said = f"2 images without a label: {NAMES[0]}, {NAMES[7]} (give each a row with its class, or move it out of DATA)"
-    assert complaint(table(tmp_path, [text, *LABELS[1:7], text], suffix)) == [said]
+    said = f"2 images without a label: {NAMES[0]}, {NAMES[7]} (give each a row with its class, or move it out of DATA; "
+    (only,) = complaint(table(tmp_path, [text, *LABELS[1:7], text], suffix))
+    assert only.startswith(said)
 
 
 @pytest.mark.parametrize("text", ["None", "NA", "n/a", "null", "?", "??", "-", "–", "."])
