@@ -5,6 +5,7 @@ from glomfeat.core.words import number_of, printable
 from glomfeat.data.cases import pseudonyms
 
 SHOWN = 5
+MANY_CLASSES = 20
 PLURALS = ("cases", "files", "folders", "images", "labels", "names", "rows", "sets")
 REMEDIES = {
     " without a file": "take the rows out, or bring the files",
@@ -19,6 +20,7 @@ ARE_PATIENTS = (
     ", and check that each case is a patient (--groups); --groups none splits by image, which says nothing about new "
     "patients"
 )
+ARE_CLASSES = "check that these are the classes (--label-column names the column, --layout the level of folders)"
 
 
 class ManifestError(UserError, ValueError):
@@ -107,7 +109,8 @@ def case_problems(table, classes, parts, by_case, show_names=False, called="fold
     Returns
     -------
     list of (str, list of str)
-        One for each class; the last one ends with the remedy for all of them.
+        One for each class; the last one ends with the remedy for all of them. A single one if the classes may be
+        patients, dates or the like: names of patients would be told beside their pseudonyms.
     """
     needed, reasons = max(parts, 4) if parts == 2 else parts, []
     held = [table.loc[table["label"] == label, "case"] for label in range(len(classes))]
@@ -121,8 +124,14 @@ def case_problems(table, classes, parts, by_case, show_names=False, called="fold
         elif count < needed:
             some = number_of(len(cases), f"{role[:-1]} ({name}) is", f"{role} ({name}) are")
             reasons.append(f"the {some} in {number_of(count, unit)}, {parts} {called} need {needed}")
+    remedy = f"use --folds {min(counts)}" if min(counts, default=0) > 2 else f"add {unit}s"
+    lone = counts.count(1) if by_case else 0
+    if reasons and len(classes) > 2 and (len(classes) > MANY_CLASSES or 2 * lone > len(classes)):
+        single = f", {lone} of them in a single one" if lone else ""
+        reasons = [
+            f"{len(reasons)} of {len(classes)} classes are in fewer than {needed} {unit}s{single}: {ARE_CLASSES}"
+        ]
+        remedy = f"if they are, {remedy}"
     if reasons:
-        fewest = min(counts)
-        remedy = f"use --folds {fewest}" if fewest > 2 else f"add {unit}s"
         reasons[-1] += f"; {remedy}{ARE_PATIENTS if by_case else ''}"
     return [(reason, []) for reason in reasons]
