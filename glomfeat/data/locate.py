@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from glomfeat.data.archives import ArchiveError
+from glomfeat.data.beside_paths import lines_on_unnamed, names_elsewhere
 from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.files import OUTPUT, FolderError, is_there, split, walk_files
 from glomfeat.data.folders.facts import add_facts, split_by_archive
@@ -84,6 +85,7 @@ def from_files(source, labels, problems, notes, unread, layout=None, asked=USUAL
     if not there.all():
         frame, there = found_below(source.parent, frame, there)
         problems += [(Gap("labels without a file"), frame["name"][~there].tolist())] if not there.all() else []
+    notes += lines_on_unnamed(frame["path"][there].tolist(), source.name)
     return frame[there]
 
 
@@ -144,7 +146,8 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     holders = {*containers_beside(places, relative, others)}
     others = [name for name in others if (is_left_out(name) or name in holders) and not name.endswith(OUTPUT)]
     if not relative:
-        raise ManifestError(_no_images(folder, others, tables))
+        elsewhere = names_elsewhere(labels, asked)
+        raise ManifestError(_no_images(folder, others, [] if elsewhere else tables) + elsewhere)
     order = sorted(range(len(relative)), key=lambda row: relative[row].split("/"))
     relative, paths = [relative[row] for row in order], [paths[row] for row in order]
     _check_dicom(relative, problems)

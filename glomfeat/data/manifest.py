@@ -209,7 +209,7 @@ def read_manifest(
     """
     how = groups, scheme, show_names, layout, asked, subgroups, known, joined
     inspected = inspect_manifest(data, labels, positive, *how)
-    complain(inspected.data, inspected.problems)
+    complain(inspected.data, inspected.problems, "all names: python -m studies.audit with --show-names")
     manifest = inspected.manifest
     del inspected
     pa.default_memory_pool().release_unused()  # half of what a large manifest takes: columns on the way to the table

@@ -5,17 +5,22 @@ from glomfeat.core.words import number_of, printable
 from glomfeat.data.cases import pseudonyms
 
 SHOWN = 5
+MANY_CLASSES = 20
 PLURALS = ("cases", "files", "folders", "images", "labels", "names", "rows", "sets")
 REMEDIES = {
     " without a file": "take the rows out, or bring the files",
     "cannot be opened": "check that they exist and may be read, or move them out of DATA",
     " without a row in ": "add one for each, or move them out of DATA",
-    " without a label": "give each a row with its class, or move it out of DATA",
+    " without a label": (
+        "give each a row with its class, or move it out of DATA; to use only some images, give a table of these as "
+        "DATA, with a column 'path'"
+    ),
 }
 ARE_PATIENTS = (
     ", and check that each case is a patient (--groups); --groups none splits by image, which says nothing about new "
     "patients"
 )
+ARE_CLASSES = "check that these are the classes (--label-column names the column, --layout the level of folders)"
 
 
 class ManifestError(UserError, ValueError):
@@ -26,15 +31,16 @@ class Gap(str):
     """What is wrong with a data set if images or labels are merely missing; those that are there may still be right."""
 
 
-def complain(source, problems):
-    """Raise all problems as one error, if there are any."""
+def complain(source, problems, in_full=""):
+    """Raise all problems as one error, if there are any; `in_full` says where rows beyond the first are listed."""
     if not problems:
         return
     lines = [f"{source}: {len(problems)} problem{'s' if len(problems) > 1 else ''}"]
     for what, rows in problems:
         more = ", ..." if len(rows) > SHOWN else ""
         listed = f": {', '.join(map(printable, rows[:SHOWN]))}{more}" if rows else ""
-        remedy = next((f" ({remedy})" for part, remedy in REMEDIES.items() if part in what), "")
+        where = f"; {in_full}" if more and in_full else ""
+        remedy = next((f" ({remedy}{where})" for part, remedy in REMEDIES.items() if part in what), "")
         lines.append(f"- {count_of(what, rows)}{listed}{remedy}")
     raise ManifestError("\n".join(lines))
 
@@ -103,7 +109,8 @@ def case_problems(table, classes, parts, by_case, show_names=False, called="fold
     Returns
     -------
     list of (str, list of str)
-        One for each class; the last one ends with the remedy for all of them.
+        One for each class; the last one ends with the remedy for all of them. A single one if the classes may be
+        patients, dates or the like: names of patients would be told beside their pseudonyms.
     """
     needed, reasons = max(parts, 4) if parts == 2 else parts, []
     held = [table.loc[table["label"] == label, "case"] for label in range(len(classes))]
@@ -117,8 +124,14 @@ def case_problems(table, classes, parts, by_case, show_names=False, called="fold
         elif count < needed:
             some = number_of(len(cases), f"{role[:-1]} ({name}) is", f"{role} ({name}) are")
             reasons.append(f"the {some} in {number_of(count, unit)}, {parts} {called} need {needed}")
+    remedy = f"use --folds {min(counts)}" if min(counts, default=0) > 2 else f"add {unit}s"
+    lone = counts.count(1) if by_case else 0
+    if reasons and len(classes) > 2 and (len(classes) > MANY_CLASSES or 2 * lone > len(classes)):
+        single = f", {lone} of them in a single one" if lone else ""
+        reasons = [
+            f"{len(reasons)} of {len(classes)} classes are in fewer than {needed} {unit}s{single}: {ARE_CLASSES}"
+        ]
+        remedy = f"if they are, {remedy}"
     if reasons:
-        fewest = min(counts)
-        remedy = f"use --folds {fewest}" if fewest > 2 else f"add {unit}s"
         reasons[-1] += f"; {remedy}{ARE_PATIENTS if by_case else ''}"
     return [(reason, []) for reason in reasons]

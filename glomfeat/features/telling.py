@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm, rankdata
 
+from glomfeat.core.words import number_of
 from glomfeat.data.tables.joining import lines_on_folders
 from glomfeat.data.tables.precision import coarse_in_words
 from glomfeat.data.tables.read import TABLES, listed
@@ -128,6 +129,12 @@ def _by_case(block, labels, cases):
     return rankdata(sums / np.bincount(index.ravel())[:, None], axis=0), keys[:, 1]
 
 
+def _lines_on_others(others, rows, name):
+    """Count the rows of a table that are of no image, if there are any."""
+    said = f"{others} of {number_of(rows, 'row')} {'belongs' if others == 1 else 'belong'} to no image and"
+    return [f"{name}: {said} {'is' if others == 1 else 'are'} left out"] if others else []
+
+
 def lines_on_tables(features, manifest, show_names=False):
     """Lines about feature tables for the user: columns used, columns left out, and columns that know too much.
 
@@ -155,6 +162,7 @@ def lines_on_tables(features, manifest, show_names=False):
         if table.path != manifest.source:
             rows = (opened.names[place] for place in places)
             lines += lines_on_folders(zip(rows, manifest.table["path"].astype(str), strict=True), table.name)
+            lines += _lines_on_others(len(opened.names) - len(np.unique(places)), len(opened.names), table.name)
         if opened.coarse:
             lines.append(f"warning: {coarse_in_words(opened.coarse, table.name)}, or --drop the column")
         found, looked = telling_columns(table, manifest, opened, show_names, places)

@@ -9,6 +9,8 @@ from helpers.images import complaint, put
 
 from glomfeat.data.manifest import ManifestError, read_manifest
 from glomfeat.data.schemes import CrossValidation
+from glomfeat.features.make import make_feature
+from glomfeat.features.telling import lines_on_tables
 
 TABLE = pd.DataFrame(
     {
@@ -68,3 +70,14 @@ def test_file_prefix_on_a_list_of_images(tmp_path):
         ManifestError, match=r"l\.csv is no feature table: it needs numeric columns beside name and label$"
     ):
         read_manifest(f"file:{tmp_path / 'l.csv'}")
+
+
+@pytest.mark.parametrize(("rows", "said"), [(8, []), (7, ["1 of 8 rows belongs"]), (6, ["2 of 8 rows belong"])])
+def test_rows_of_no_image_are_counted(tmp_path, rows, said):
+    names = TABLE["name"][:rows]
+    put(tmp_path / "images", [f"{['GS', 'no'][k % 2]}/{name}" for k, name in enumerate(names)])
+    TABLE.drop(columns="label").to_csv(tmp_path / "t.csv", index=False)
+    feature = make_feature(f"file:{tmp_path / 't.csv'}")
+    lines = [line for line in lines_on_tables([feature], read_manifest(tmp_path / "images")) if "no image" in line]
+    left = "is left out" if rows == 7 else "are left out"
+    assert lines == [f"{feature.name}: {text} to no image and {left}" for text in said]

@@ -195,11 +195,12 @@ def test_all_problems_in_one_message(tmp_path):
     shutil.copy(tmp_path / "case1_a.png", tmp_path / "case2_c.png")
     rows = ["case1_a.png,no", "case1_b.png,", "case2_c.png,yes", "gone.png,no", "twice.png,no", "twice.png,yes"]
     (tmp_path / "l.csv").write_text("\n".join(["name,label", *rows]))
+    only = "; to use only some images, give a table of these as DATA, with a column 'path')"
     assert complaint(tmp_path, positive="maybe") == [
         "1 row of images under two labels: twice.png",
         "2 labels of l.csv without a file: gone.png, twice.png (take the rows out, or bring the files)",
-        "1 file without a label in l.csv: overview.png (give each a row with its class, or move it out of DATA)",
-        "1 image without a label: case1_b.png (give each a row with its class, or move it out of DATA)",
+        f"1 file without a label in l.csv: overview.png (give each a row with its class, or move it out of DATA{only}",
+        f"1 image without a label: case1_b.png (give each a row with its class, or move it out of DATA{only}",
         "--positive 'maybe' is not a class: there are no, yes",
         "1 set of byte-identical images across classes: keep one of each: case1_a.png = case2_c.png (no, yes)",
     ]
@@ -213,7 +214,8 @@ def test_only_the_first_rows_are_shown_and_all_are_counted(tmp_path):
     )
     shown = ", ".join(names[:5])
     assert complaint(tmp_path, groups="none") == [
-        f"7 labels of l.csv without a file: {shown}, ... (take the rows out, or bring the files)"
+        f"7 labels of l.csv without a file: {shown}, ... (take the rows out, or bring the files; all names: "
+        "python -m studies.audit with --show-names)"
     ]
 
 

@@ -37,6 +37,7 @@ SURE = {"label", "groundtruth", "class"}
 # texts that programs write where there is no value; some are classes too, and people write "none" for no lesion
 NO_LABEL = {"nan", "-nan", "<na>", "#n/a", "#na", "#ref!", "#value!", "#div/0!", "#name?", "#num!", "#null!"}
 DOUBTED = {"na", "n/a", "none", "null"}
+MARKS = "?.-–—"  # a class may be called -, beside one that is called +
 
 
 def clean_label(value):
@@ -114,14 +115,21 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
     if not asked.label and known_kind(label) != "label":  # only the class: no option names it, no header says so
         frame = frame.drop(columns=label)
     frame = frame.assign(name=names, raw=raw)
-    doubted = frame["raw"].str.casefold().isin(DOUBTED) & (frame["raw"] != "none")
-    for text, rows in frame["raw"][doubted].value_counts().items():
-        of = number_of(rows, "row")
-        notes.append(
-            f"warning: {text!r} in {of} of {where} is taken for a class: if it means no label, empty the cells"
-        )
+    notes += _lines_on_doubted(frame["raw"], where)
     frame.attrs = {"named by": called, "left out": left_out, HELD: frame.attrs.get(HELD, {})}
     return frame
+
+
+def _lines_on_doubted(labels, where):
+    """Warn of texts that are taken for classes and may mean that there is no label, such as NA and ?."""
+    counts = labels[labels != ""].value_counts()
+    marks = "?" if any("+" in text for text in counts.index) else MARKS
+    return [
+        f"warning: {text!r} in {number_of(rows, 'row')} of {where} is taken for a class: if it means no label, empty "
+        "the cells"
+        for text, rows in counts.items()
+        if (text.casefold() in DOUBTED and text != "none") or not text.strip(marks)
+    ]
 
 
 def _without_bare(frame):
