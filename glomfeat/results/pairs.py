@@ -50,8 +50,7 @@ def pairs_table(run, resampled):
     pairs, rows = list(combinations(range(len(resampled.names)), 2)), []
     for one, other in pairs:
         row = {"arm": resampled.names[one], "other": resampled.names[other], "split": run.manifest.split}
-        figures = resampled.auroc[one] - resampled.auroc[other], resampled.left_out[one] - resampled.left_out[other]
-        found = paired_difference(*figures, resampled.holders)
+        found = paired_difference(*resampled.less(one, other), resampled.holders)
         row |= {"difference": found.value, "lo": found.lo, "hi": found.hi, "p": found.p}
         for name in DECISIONS:
             value, left_out = (mine - its for mine, its in zip(decided[one][name], decided[other][name], strict=True))

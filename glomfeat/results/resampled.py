@@ -52,11 +52,13 @@ class Resampled:
         """Positions of the arms that look at images: all but the floor."""
         return [k for k, name in enumerate(self.names) if name != FLOOR]
 
+    def less(self, one, other):
+        """By how much the AUROC of one arm is above that of another, and the same without each case."""
+        return self.auroc[one] - self.auroc[other], self.left_out[one] - self.left_out[other]
+
     def less_best(self, k, below=ALPHA):
         """Compare an arm with the best one that looks at images: `glomfeat.metrics.paired.paired_difference`."""
-        best = self.looking[0]
-        left_out = self.left_out[k] - self.left_out[best]
-        return paired_difference(self.auroc[k] - self.auroc[best], left_out, self.holders, below)
+        return paired_difference(*self.less(k, self.looking[0]), self.holders, below)
 
     @cached_property
     def p_adjusted(self):
