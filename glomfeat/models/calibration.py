@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from glomfeat.core.errors import InputError
 from glomfeat.core.notes import NOT_APPLIED
+from glomfeat.metrics.recalibration import logits
 from glomfeat.metrics.scores import two_class
 
 CALIBRATIONS = ("none", "platt", "isotonic")
-EDGE = 2.0**-52  # scores closer to 0 or 1 than this have no finite logit
 
 
 @dataclass(frozen=True)
@@ -115,21 +115,17 @@ def _platt(positive, score):
         return {"slope": 0.0, "intercept": 0.0}
     ones, zeros = positive.sum(), (~positive).sum()
     target = np.where(positive, (ones + 1) / (ones + 2), 1 / (zeros + 2))
-    rows = np.tile(_logit(score), 2)[:, None]
+    rows = np.tile(logits(score), 2)[:, None]
     of_class = np.repeat([1, 0], len(score))
     model = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000)
     model.fit(rows, of_class, sample_weight=np.r_[target, 1 - target])
     return {"slope": model.coef_.item(), "intercept": model.intercept_.item()}
 
 
-def _logit(score):
-    return logit(np.clip(score, EDGE, 1 - EDGE))
-
-
 def _mapped(kind, one, score):
     if kind == "isotonic":
         return np.interp(score, one["score"], one["frequency"])
-    return expit(one["slope"] * _logit(score) + one["intercept"])
+    return expit(one["slope"] * logits(score) + one["intercept"])
 
 
 def noted_calibration(record):

@@ -10,6 +10,7 @@ from glomfeat.checks.data.write import read_audit
 from glomfeat.core.atomic import write_text
 from glomfeat.core.words import capital, printable
 from glomfeat.report.page import fill_page, load_templates
+from glomfeat.report.sections.audit import SHOWN
 from glomfeat.report.thumbnails import as_uri, read_square
 from glomfeat.results.words import count, is_known
 
@@ -22,7 +23,6 @@ SECTIONS = (
     ("cases", "Cases and folds", ("cases.", "folds.")),
     ("shortcuts", "Shortcuts", ("shortcut.", "sites.", "")),
 )
-SHOWN = {"severe": "severe", "warning": "warning", "info": "to know"}
 MOST = 24  # rows of a finding's table
 TITLES = {"p5": "5th percentile", "p95": "95th percentile", "balanced_accuracy": "balanced accuracy", "name": "file"}
 

@@ -14,6 +14,7 @@ from glomfeat.results.parts import (
     arms_of,
     find_limits,
     in_columns,
+    mean_known,
     measure,
     pooled,
     regroup,
@@ -59,16 +60,9 @@ def case_weighted(parts, units):
         of_cases = [without[k : k + step, units[tested]] * each for k in range(0, len(without), step)]
         left_out.append(np.concatenate([auroc_by_case(part.y, part.score, local, some) for some in of_cases]))
     y, cases = np.concatenate([part.y for part in parts]), np.concatenate([units[part.cases] for part in parts])
-    value, left_out = _mean(np.array(whole)[:, None])[0], _mean(np.array(left_out))
+    value, left_out = mean_known(np.array(whole)[:, None])[0], mean_known(np.array(left_out))
     own, holders = own_cases("each", y, cases, len(without))
     return float(value), *jackknife_limits(float(value), left_out[own], holders=holders)
-
-
-def _mean(values):
-    """The mean over the folds whose value is known."""
-    known = np.isfinite(values)
-    with np.errstate(invalid="ignore"):
-        return np.where(known, values, 0).sum(axis=0) / known.sum(axis=0)
 
 
 def one_class_each(manifest):

@@ -55,12 +55,7 @@ def trial_parts(run, trials):
 
 
 def arms_of(run):
-    """The trials of each arm, by its name, in the order of the plan.
-
-    Returns
-    -------
-    dict of str to list of Trial
-    """
+    """The trials of each arm, by its name, in the order of the plan: dict of str to list of Trial."""
     arms = {}
     for trial in run.trials:
         arms.setdefault(str(trial.arm), []).append(trial)
@@ -68,12 +63,7 @@ def arms_of(run):
 
 
 def finished_arms(run):
-    """The trials of each arm all of whose trials are done, by its name, in the order of the plan.
-
-    Returns
-    -------
-    dict of str to list of Trial
-    """
+    """The trials of each arm all of whose trials are done, as from `arms_of`."""
     arms = arms_of(run)
     return {name: trials for name, trials in arms.items() if status_of(map(run.record, trials)) == "done"}
 
@@ -185,9 +175,14 @@ def rank(parts, weights=None, metric="auroc"):
     else:
         weights = np.asarray(weights, np.float64)
         found = np.array([row.by_case(part.y, part.score, part.cases, weights) for part in parts])
-    finite = np.isfinite(found)
+    return mean_known(found)
+
+
+def mean_known(values):
+    """The mean over trials (rows), in each replicate (column) of those that have a value."""
+    known = np.isfinite(values)
     with np.errstate(invalid="ignore"):
-        return np.where(finite, found, 0).sum(axis=0) / finite.sum(axis=0)
+        return np.where(known, values, 0).sum(axis=0) / known.sum(axis=0)
 
 
 def measure(parts, classes, weights=None):

@@ -82,7 +82,7 @@ def reference_table(run, resampled, reference):
     base, margin, rows = resampled.names.index(reference.arm), reference.margin, []
     others = [k for k in resampled.looking if k != base]
     for k in others:
-        value, left_out = resampled.auroc[k] - resampled.auroc[base], resampled.left_out[k] - resampled.left_out[base]
+        value, left_out = resampled.less(k, base)
         found = paired_difference(value, left_out, resampled.holders)
         row = {"arm": resampled.names[k], "difference": value, "lo": found.lo, "hi": found.hi, "p": found.p}
         if margin is not None:

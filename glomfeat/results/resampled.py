@@ -52,6 +52,10 @@ class Resampled:
         """Positions of the arms that look at images: all but the floor."""
         return [k for k, name in enumerate(self.names) if name != FLOOR]
 
+    def less(self, one, other):
+        """By how much the AUROC of one arm is above that of another, and the same without each case."""
+        return self.auroc[one] - self.auroc[other], self.left_out[one] - self.left_out[other]
+
     def difference(self, k, other, below=ALPHA):
         """Compare two arms: `glomfeat.metrics.paired.paired_difference`.
 
@@ -59,7 +63,7 @@ class Resampled:
         is twice the difference.
         """
         scale = 2 if FLOOR in (self.names[k], self.names[other]) else 1
-        apart, left_out = self.auroc[k] - self.auroc[other], self.left_out[k] - self.left_out[other]
+        apart, left_out = self.less(k, other)
         found = paired_difference(scale * apart, scale * left_out, self.holders, below)
         return replace(found, **{name: getattr(found, name) / scale for name in ("value", "lo", "hi", "detectable")})
 

@@ -6,7 +6,7 @@ from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.many import adjust_to_best, best_of_many, joint_errors
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import case_weights, holm, jackknife_limits, leave_out_weights, limits
-from glomfeat.results.parts import Part, count_holders, rank
+from glomfeat.results.parts import count_holders, rank
 from studies.coverage.simulate import ALPHA, draw_scores
 
 UNCHOSEN, SEEN = "that mean, less the AUROC of images of different cases", "best arm, as seen"
@@ -35,14 +35,11 @@ def judge_best(structure, scenario, arms, replicates, seed, number):
     alarm : dict of str to bool
         Whether some arm is called worse than the best one, by method.
     """
-    y, cases, folds = structure.labels, structure.cases, structure.folds
-    named = scenario.name, "best of", arms, number
+    cases, named = structure.cases, (scenario.name, "best of", arms, number)
     weights = case_weights(cases.max() + 1, replicates, seed_for(seed, *named, "cases"))
     weights = np.concatenate([weights, weights == 0, leave_out_weights(cases.max() + 1)])
-    parts = [
-        [Part(0, y[folds == k], cases[folds == k], score[folds == k], 0.5) for k in range(folds.max() + 1)]
-        for score in draw_scores(structure, scenario, np.random.default_rng(seed_for(seed, *named)), arms)
-    ]
+    drawn = draw_scores(structure, scenario, np.random.default_rng(seed_for(seed, *named)), arms)
+    parts = [structure.parts(score) for score in drawn]
     seen = np.array([rank(one)[0] for one in parts])
     best, holders = int(seen.argmax()), count_holders(parts[0], 2)
     found = np.array([rank(one, weights) for one in parts])

@@ -8,7 +8,7 @@ import numpy as np
 from glomfeat.core.seeds import seed_for
 from glomfeat.core.words import markdown_table
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights
-from glomfeat.results.parts import Part, find_limits, measure
+from glomfeat.results.parts import find_limits, measure
 from studies.coverage.run import repeat, with_error
 from studies.coverage.simulate import Scenario, Structure, draw_scores, true_values
 
@@ -71,7 +71,7 @@ def _judge_few(held, cases, scenario, seed, number):
     rng = np.random.default_rng(seed_for(seed, held, cases, scenario.name, number))
     structure = make_few(held, cases, rng)
     score = draw_scores(structure, scenario, rng, share=0.5)[0]
-    parts = [Part(0, structure.labels, structure.cases, score, 0.5)]
+    parts = structure.parts(score)
     whole, ends = measure(parts, 2), find_limits(parts, 2)
     without, found = measure(parts, 2, leave_out_weights(structure.cases.max() + 1)), {}
     for metric in METRICS:

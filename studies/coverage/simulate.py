@@ -66,6 +66,11 @@ class Structure:
     folds: np.ndarray
     positive: str = ""
 
+    def parts(self, score):
+        """The images of each fold, with their scores among those of all images."""
+        of_folds = (self.folds == k for k in range(self.folds.max() + 1))
+        return [Part(0, self.labels[rows], self.cases[rows], score[rows], 0.5) for rows in of_folds]
+
 
 def make_twin(cases=215, seed=0):
     """Labels and cases like those of a cohort of biopsies: heavy-tailed sizes, most cases with both classes.
@@ -161,8 +166,8 @@ def judge(structure, scenario, replicates, seed, number):
     """
     y, cases, folds = structure.labels, structure.cases, structure.folds
     rng = np.random.default_rng(seed_for(seed, scenario.name, number))
-    arms, names = draw_scores(structure, scenario, rng), range(folds.max() + 1)
-    parts = [[Part(0, y[folds == k], cases[folds == k], score[folds == k], 0.5) for k in names] for score in arms]
+    arms = draw_scores(structure, scenario, rng)
+    parts = [structure.parts(score) for score in arms]
     weights = case_weights(cases.max() + 1, replicates, seed_for(seed, scenario.name, number, "cases"))
     figures, drawn, ends = measure(parts[0], 2), measure(parts[0], 2, weights), find_limits(parts[0], 2)
     intervals = {}
@@ -180,7 +185,7 @@ def judge(structure, scenario, replicates, seed, number):
     return intervals, {
         PAIRED: paired_difference(value, rank(parts[0], out) - rank(parts[1], out), holders).p,
         PAIRED_CASES: paired_p(drawn["auroc"] - rank(parts[1], weights), holders),
-        RESAMPLED: resampled_t(of_folds, 1 / (len(names) - 1)),
+        RESAMPLED: resampled_t(of_folds, 1 / (len(parts[0]) - 1)),
         PAIRED_IMAGES: paired_p(by_image[0] - by_image[1]),
         WILCOXON: float(wilcoxon(by_image[0], by_image[1]).pvalue),
     }
