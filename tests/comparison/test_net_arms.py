@@ -77,9 +77,9 @@ def test_curves_are_kept_for_every_trial(finished):
 
 
 @pytest.mark.slow
-def test_a_frozen_network_scores_as_the_head_on_its_features_does(few_images, tmp_path):
+def test_a_frozen_network_scores_as_the_head_on_its_features_does(phantom_folder, tmp_path):
     feature = {"features": ("shufflenet_v2_x0_5",), "reducers": ("none",), "heads": ("logreg",)}
-    options = TINY | {"data": str(few_images), "nets": ("shufflenet_v2_x0_5:frozen",), "class_weight": "balanced"}
+    options = TINY | {"data": str(phantom_folder), "nets": ("shufflenet_v2_x0_5:frozen",), "class_weight": "balanced"}
     _, results, _, _ = run_study(tmp_path, **options, **feature, calibration="platt")
     (head, *_), (net, *_) = (results[results["kind"] == kind].to_dict("records") for kind in ("features", "net"))
     assert head["arm"].endswith("logreg") and net["auroc"] == pytest.approx(head["auroc"], abs=0.01)
