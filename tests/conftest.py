@@ -24,6 +24,8 @@ TOGETHER = "tests/bundle/"  # whose files share `models`, which takes longest to
 MEASURING = "tests/core/", "tests/comparison/test_planning.py", "tests/commands/test_memory_campaign.py"
 # Where workbooks are read, or broken off on a full disk.
 WORKBOOKS = "tests/results/test_workbook.py", "tests/comparison/test_compare.py", "tests/comparison/test_full_disk.py"
+# Where figures are looked at as files.
+PICTURES = "tests/report/test_report.py", "tests/report/test_paper.py", "tests/comparison/test_track.py"
 # Where shuffles are counted, or compared with those of other processes.
 SHUFFLES = (
     *("tests/comparison/test_importance.py", "tests/core/test_backends.py"),
@@ -88,10 +90,11 @@ def _write_plainly(sheets, path):
 
 
 # What takes a tenth or a twentieth of all tests' time, what stands for it, and where it does not: resident sizes of
-# processes, for reading what they share with others takes long; workbooks; and how often columns are shuffled.
+# processes, for reading what they share with others takes long; workbooks; figures at 300 dpi; shuffles of columns.
 SHORTER = (
     ("psutil.Process.memory_full_info", psutil.Process.memory_info, MEASURING),
     ("glomfeat.results.workbook.write_workbook", _write_plainly, WORKBOOKS),
+    ("glomfeat.report.write.save_pngs", lambda pictures, folder: None, PICTURES),
     ("glomfeat.comparison.explain.importance.SHUFFLES", 1, SHUFFLES),
 )
 
@@ -177,14 +180,6 @@ def dealt_once():
     """Inner folds that are dealt once of few cases too, for tests of studies whose choices are not the point."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("glomfeat.data.splits.MOST_DEALS", 1)
-        yield
-
-
-@pytest.fixture(scope="module")
-def without_large_pictures():
-    """Reports without the seconds that PNG of their figures at 300 dpi take."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("glomfeat.report.write.save_pngs", lambda pictures, folder: None)
         yield
 
 

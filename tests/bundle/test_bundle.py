@@ -65,7 +65,7 @@ def test_a_bundle_scores_to_the_last_bit_as_the_refit_in_memory(models, kind):
         other = loaded.predict(images, batch=batch)["score"]
         assert np.array_equal(other, read["score"]) if kind != "net" else np.abs(other - read["score"]).max() <= 1e-6
     proba = loaded.predict_proba(images)
-    assert proba.shape == (48, 2) and np.array_equal(proba[:, 1], read["score"])
+    assert proba.shape == (24, 2) and np.array_equal(proba[:, 1], read["score"])
     assert (read["status"].str.startswith("ok")).all() and read["name"].tolist() == images
     assert (read["prediction"] == (read["score"] >= loaded.threshold)).all()
     assert (read["label"] == loaded.classes_[read["prediction"].astype(int)]).all()
@@ -90,7 +90,7 @@ def test_a_head_is_what_the_harness_would_fit_on_all_rows(models, kind):
     arm = models.arms[kind]
     prepared, extracted = models.prepared, models.extracted
     feature, reducer, head = arm.split("/")
-    manifest, rows = extracted.manifest, np.arange(48)
+    manifest, rows = extracted.manifest, np.arange(24)
     X = np.asarray(extracted.matrices[feature][:])
 
     def reduced(learnt):
@@ -108,7 +108,7 @@ def test_a_head_is_what_the_harness_would_fit_on_all_rows(models, kind):
     chosen = fit_chosen(made_by, X, *given, scored=scored)
     made = models.made[kind]
     assert made.about["chosen"]["params"] == chosen.params and made.threshold == chosen.threshold
-    assert np.array_equal(made.predict(paths_of(models), batch=48)["score"], scores_of(chosen.estimator, X, 2))
+    assert np.array_equal(made.predict(paths_of(models), batch=24)["score"], scores_of(chosen.estimator, X, 2))
 
 
 @pytest.mark.parametrize(("shape", "route", "exact"), [((90, 12), "scatter", True), ((20, 60), "gram", False)])
@@ -410,7 +410,7 @@ def test_a_study_of_other_images_is_not_refitted(models, tmp_path):
     names = {path.name for path in (tmp_path / "images").rglob("*.png")}
     csv.write_text("\n".join(line for line in csv.read_text().splitlines() if line.split(",")[0] in {"name", *names}))
     arguments = [str(models.prepared.study.out), "--arm", "shortcut.v1/none/logreg", "--to", str(tmp_path / "new")]
-    with pytest.raises(ValueError, match=r"holds another study \(data: 48 images.*47 images.*run python -m studies"):
+    with pytest.raises(ValueError, match=r"holds another study \(data: 24 images.*23 images.*run python -m studies"):
         refit.main([*arguments, "--data", str(tmp_path / "images")])
 
 

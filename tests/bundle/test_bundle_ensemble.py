@@ -48,7 +48,7 @@ def test_a_folder_scores_to_the_last_bit_as_the_ensemble_in_memory(models, made)
     pd.testing.assert_frame_equal(in_memory, read, check_exact=True)
     assert np.abs(loaded.predict(images, batch=5)["score"] - read["score"]).max() <= 1e-6
     proba = loaded.predict_proba(images)
-    assert proba.shape == (48, 2) and np.array_equal(proba[:, 1], read["score"])
+    assert proba.shape == (24, 2) and np.array_equal(proba[:, 1], read["score"])
     assert (read["prediction"] == (read["score"] >= loaded.threshold)).all() and loaded.threshold == bundle.threshold
     names = sorted(path.name for path in folder.iterdir() if path.is_dir())
     assert names == ["member-001", "member-002", "member-003"]
@@ -62,7 +62,7 @@ def test_a_folder_scores_to_the_last_bit_as_the_ensemble_in_memory(models, made)
 
 def test_the_threshold_is_chosen_on_the_mean_of_calibrated_inner_scores(models):
     prepared, extracted = models.prepared, models.extracted
-    bundle, manifest, rows = refit_arm(prepared, extracted, ARM), extracted.manifest, np.arange(48)
+    bundle, manifest, rows = refit_arm(prepared, extracted, ARM), extracted.manifest, np.arange(24)
     X = np.asarray(extracted.matrices["shortcut.v1"][:])
     splits = inner_splits(manifest.labels, manifest.cases, rows, rows[:0], seed_for(0, "inner", "refit"))
     held, inner, scores = np.concatenate([held for _, held in splits]), [], []
@@ -80,7 +80,7 @@ def test_the_threshold_is_chosen_on_the_mean_of_calibrated_inner_scores(models):
         scores.append(platt.apply(scores_of(chosen.estimator, X, 2)))
     expected = choose_threshold(manifest.labels[by_row.index], np.mean(inner, axis=0), "balanced")
     assert bundle.threshold == pytest.approx(expected, abs=2e-3)
-    found = bundle.predict(images_of(models), batch=48)["score"]
+    found = bundle.predict(images_of(models), batch=24)["score"]
     np.testing.assert_allclose(found, np.mean(scores, axis=0), atol=2e-3)  # logreg stops at its solver's tolerance
 
 
@@ -94,11 +94,11 @@ def test_a_feature_of_several_members_is_computed_once(models, made, monkeypatch
         return transform(feature, pixels, sizes)
 
     monkeypatch.setattr(glomfeat.Handcrafted, "transform", counted)
-    bundle.predict_proba(images, batch=48)
-    assert calls == [48]
-    faster, _, _ = paced(bundle, images, 48, 2, 10**10)
+    bundle.predict_proba(images, batch=24)
+    assert calls == [24]
+    faster, _, _ = paced(bundle, images, 24, 2, 10**10)
     monkeypatch.undo()
-    assert np.array_equal(faster.predict_proba(images, batch=48), bundle.predict_proba(images, batch=48))
+    assert np.array_equal(faster.predict_proba(images, batch=24), bundle.predict_proba(images, batch=24))
 
 
 def test_an_image_that_one_member_finds_unlike_is_marked(made):

@@ -344,15 +344,15 @@ def test_labels_give_figures_by_case_and_say_what_was_trained_on(models, tmp_pat
     status = run(models.folders["svm"], place, "--recursive", "--labels", tmp_path / "labels.csv", "--out", out)
     assert status == 0
     said, report = capsys.readouterr().out, (tmp_path / "e.html").read_text()
-    assert "from leaving out each of eight cases" in report and "On 48 images of eight cases, shortcut + SVM" in said
-    seen = "48 of the images are images that the model was trained on:"
+    assert "from leaving out each of eight cases" in report and "On 24 images of eight cases, shortcut + SVM" in said
+    seen = "24 of the images are images that the model was trained on:"
     assert f"{seen}</strong> the figures are too good." in report and f"{seen} the figures are too good.\n" in said
     scores = pd.read_csv(out).assign(name=lambda frame: frame["name"].str.rpartition("/")[2]).set_index("name")["score"]
     value = roc_auc_score(table["label"], scores[table["name"]])
     assert f">AUROC</th><td>{value:.3f} " in report and f"with an AUROC of {value:.3f} (" in said
     assert not any(case in report for case in table["case"]) and "C001" in report
     cases = pd.read_csv(tmp_path / "e_cases.csv")
-    assert cases["case"].tolist() == sorted(table["case"].unique()) and cases["images"].sum() == 48
+    assert cases["case"].tolist() == sorted(table["case"].unique()) and cases["images"].sum() == 24
     shown = run(models.folders["svm"], place, "--recursive", "--out", out, "--show-names")
     assert shown == 0 and table["case"][0] in (tmp_path / "e.html").read_text()
 
@@ -814,19 +814,19 @@ def test_memory_does_not_grow_with_the_folder(models, folder, tmp_path):
 
 
 def test_compare_saves_every_arm_and_the_newest_one_is_the_best(
-    phantom_folder, tmp_path, monkeypatch, capsys, without_report
+    few_images, tmp_path, monkeypatch, capsys, without_report
 ):
     from studies.compare import main as compare
 
     monkeypatch.chdir(tmp_path)
     options = ["--features", "shortcut", "--heads", "logreg", "svm", "--size", "24", "--folds", "2", "--jobs", "1"]
     options += ["--reducers", "none"]
-    assert compare([str(phantom_folder), *options, "--cache", "cache", "--save-models"]) == 0
+    assert compare([str(few_images), *options, "--cache", "cache", "--save-models"]) == 0
     results = pd.read_csv("runs/compare/results.csv")
     assert len(list(Path("runs/compare/models").iterdir())) == 2  # the floor is no model
     assert "report: runs/compare/report.html" in capsys.readouterr().out
-    assert evaluate.main([str(phantom_folder), "--recursive", "--out", "new.csv", "--jobs", "1"]) == 0
+    assert evaluate.main([str(few_images), "--recursive", "--out", "new.csv", "--jobs", "1"]) == 0
     said = capsys.readouterr().out
     assert results["arm"][0].replace("/", "+") in "".join(said.split()), said
     rows = pd.read_csv("new.csv")
-    assert len(rows) == 48 and rows["label"].notna().all(), "public.csv and phantom.json are no images"
+    assert len(rows) == 24 and rows["label"].notna().all(), "public.csv and phantom.json are no images"

@@ -364,7 +364,7 @@ def test_what_cannot_be_found_is_one_message(tmp_path, monkeypatch, capsys, part
 )
 def test_a_part_that_ends_the_program_is_found(name, kind, wrong, capsys):
     part = f"helpers.misbehaving:{name}"
-    assert status_of(part, "--kind", kind, "--timeout", "3") == 1
+    assert status_of(part, "--kind", kind, "--timeout", "2") == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  wrong: ")]
     assert lines[0].startswith(f"  wrong: {wrong.format(part)}")
 

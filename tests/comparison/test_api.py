@@ -111,7 +111,7 @@ def test_the_command_line_writes_the_same_bytes(feature_table, tmp_path, small, 
 
 
 @pytest.mark.slow
-def test_lambdas_and_closures_reach_the_workers(phantom_folder, seen, monkeypatch):
+def test_lambdas_and_closures_reach_the_workers(few_images, seen, monkeypatch):
     by, table = 3.0, {}
     for jobs in (1, 2):
         if jobs == 2:
@@ -122,7 +122,7 @@ def test_lambdas_and_closures_reach_the_workers(phantom_folder, seen, monkeypatc
         options["heads"] = {"nb": lambda seed: Head(GaussianNB()), "one": RandomForestClassifier(3)}
         options["heads"] |= {"two": RandomForestClassifier(3, random_state=1)}
         options["reducers"] = [{"svd": lambda: TruncatedSVD(2, random_state=0)}]
-        table[jobs] = glomfeat.compare(phantom_folder, **options)
+        table[jobs] = glomfeat.compare(few_images, **options)
     assert (table[2].table["status"] == "done").all() and len(table[2].table) == 4
     pd.testing.assert_frame_equal(table[1].predictions, table[2].predictions)
     assert {arm.partition("/")[0] for arm in table[1].table["arm"]} == {"mine.v1", "none"}
@@ -183,11 +183,11 @@ def test_only_what_is_not_fitted_anew_counts_with_its_network():
     assert len(said) == 4 and all("Parameter" in line and "cannot be resumed" in line for line in said)
 
 
-def test_a_run_is_resumed_if_its_parts_are_the_same(phantom_folder, tmp_path, seen, monkeypatch):
+def test_a_run_is_resumed_if_its_parts_are_the_same(few_images, tmp_path, seen, monkeypatch):
     def run(by=2, head=None, **more):
         features = {"red": lambda image, size: [image[..., 0].mean() * by, size[0]]}
         heads = {"lda": head or LinearDiscriminantAnalysis()}
-        return glomfeat.compare(phantom_folder, features, heads, out=tmp_path / "out", **seen | more)
+        return glomfeat.compare(few_images, features, heads, out=tmp_path / "out", **seen | more)
 
     first = run().predictions
 
@@ -210,7 +210,7 @@ def test_a_run_is_resumed_if_its_parts_are_the_same(phantom_folder, tmp_path, se
 @pytest.mark.parametrize("kind", [pytest.param("images", marks=pytest.mark.slow), "table"])
 def test_a_run_that_names_the_usual_class_or_reads_the_cases_is_resumed(tmp_path, request, seen, monkeypatch, kind):
     options = seen | {"heads": "dummy"} | ({"features": "shortcut"} if kind == "images" else {})
-    data = request.getfixturevalue("phantom_folder" if kind == "images" else "feature_table")
+    data = request.getfixturevalue("few_images" if kind == "images" else "feature_table")
 
     def both(positive):
         named = glomfeat.compare(data, positive=positive, out=tmp_path / "a", **options)
@@ -225,11 +225,11 @@ def test_a_run_that_names_the_usual_class_or_reads_the_cases_is_resumed(tmp_path
             pd.testing.assert_frame_equal(one, again)
 
 
-def test_what_is_stored_follows_the_code(phantom_folder, seen):
+def test_what_is_stored_follows_the_code(few_images, seen):
     def run(channel):
         reducers = {"one": lambda: TruncatedSVD(1, random_state=0) if channel else PCA(1)}
         features = {"mean": lambda image, size: [image[..., channel].mean(), image.std()]}
-        return glomfeat.compare(phantom_folder, features, {"lda": LinearDiscriminantAnalysis()}, reducers, **seen)
+        return glomfeat.compare(few_images, features, {"lda": LinearDiscriminantAnalysis()}, reducers, **seen)
 
     del seen["reducers"]
     assert scores(run(0), "lda") != scores(run(2), "lda") != []
@@ -248,13 +248,13 @@ class Channel(Defaults):
 
 
 @pytest.mark.parametrize("kind", [pytest.param("object", marks=pytest.mark.slow), "name"])
-def test_numbers_of_a_feature_that_is_a_class_follow_its_code(phantom_folder, seen, tmp_path, monkeypatch, kind):
+def test_numbers_of_a_feature_that_is_a_class_follow_its_code(few_images, seen, tmp_path, monkeypatch, kind):
     def run(channel):
         (tmp_path / "channels.py").write_text(CHANNEL.replace("CHANNEL", str(channel)))
         sys.modules.pop("channels", None)
         importlib.invalidate_caches()
         feature = "channels:Channel" if kind == "name" else importlib.import_module("channels").Channel()
-        return glomfeat.compare(phantom_folder, [feature], {"lda": LinearDiscriminantAnalysis()}, ["none"], **seen)
+        return glomfeat.compare(few_images, [feature], {"lda": LinearDiscriminantAnalysis()}, ["none"], **seen)
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -444,14 +444,14 @@ def test_options_are_explained_in_the_words_of_the_study():
         Study.explain("fold")
 
 
-def test_frames_and_manifests_of_images_are_data(phantom_folder, tmp_path, seen, monkeypatch):
+def test_frames_and_manifests_of_images_are_data(few_images, tmp_path, seen, monkeypatch):
     seen |= {"features": ["shortcut"], "heads": {"lda": LinearDiscriminantAnalysis()}}
-    manifest, of_folder = glomfeat.read_manifest(phantom_folder), glomfeat.compare(phantom_folder, **seen).predictions
+    manifest, of_folder = glomfeat.read_manifest(few_images), glomfeat.compare(few_images, **seen).predictions
     of_manifest = glomfeat.compare(manifest, **seen, out=tmp_path / "manifest")
     pd.testing.assert_frame_equal(of_manifest.predictions, of_folder)
-    assert f"data: {phantom_folder}\n" in (tmp_path / "manifest" / "study.yaml").read_text()
+    assert f"data: {few_images}\n" in (tmp_path / "manifest" / "study.yaml").read_text()
 
-    monkeypatch.chdir(phantom_folder.parent)
+    monkeypatch.chdir(few_images.parent)
     relative = [str(Path(path).relative_to(Path.cwd())) for path in manifest.table["path"]]
     frame = manifest.table[["label", "case"]].assign(path=relative, age=4.5)
     frame["label"] = frame["label"].map({0: "other", 1: "sclerotic"})
@@ -558,10 +558,10 @@ def test_a_frame_of_paths_needs_paths():
         glomfeat.compare(pd.DataFrame({"Path": ["a.png", None], "label": [0, 1]}))
 
 
-def test_a_manifest_of_a_table_is_data_and_has_been_read(phantom_folder, feature_table, seen, small):
+def test_a_manifest_of_a_table_is_data_and_has_been_read(few_images, feature_table, seen, small):
     tabular = glomfeat.compare(glomfeat.read_manifest(feature_table), heads=["logreg"], **small)
     assert tabular.table["feature"].str.startswith("table.").any()
-    manifest = glomfeat.read_manifest(phantom_folder)
+    manifest = glomfeat.read_manifest(few_images)
     with pytest.raises(
         StudyError, match=r"^groups, label_column: the manifest has been read already; give the path that it was read f"
     ):
@@ -588,14 +588,14 @@ def test_the_class_of_a_manifest_is_never_a_feature(tmp_path, small):
 
 
 @pytest.mark.slow
-def test_columns_of_cohorts_may_be_named_beside_a_manifest_of_images(phantom_folder, tmp_path, seen, capsys):
+def test_columns_of_cohorts_may_be_named_beside_a_manifest_of_images(few_images, tmp_path, seen, capsys):
     there = glomfeat.read_manifest(glomfeat.make_phantom(tmp_path / "there", glomfeat.Phantom(24, 6, seed=5)))
     frame = pd.DataFrame({"path": there.table["path"], "case": "Q" + there.table["case"].astype(str)})
     names = np.array(there.classes)
     frame = frame.assign(label=names[np.arange(24) % 2], grade=names[there.labels])
     frame.to_csv(tmp_path / "there.csv", index=False)
     options = seen | {"quiet": False, "test": [f"there={tmp_path / 'there.csv'}"], "label_column": "grade"}
-    manifest = glomfeat.read_manifest(phantom_folder)
+    manifest = glomfeat.read_manifest(few_images)
     found = glomfeat.compare(manifest, "shortcut", "logreg", out=tmp_path / "out", **options)
     assert "label_column: for the cohorts of test alone; the manifest has been read already" in capsys.readouterr().out
     assert set(found.external["positives"]) == {there.labels.sum()} != {12}
@@ -631,7 +631,7 @@ def test_a_failed_call_leaves_no_temporary_folder(tmp_path, small, monkeypatch):
     assert not list((tmp_path / "temporary").iterdir())
 
 
-def test_what_is_said_names_no_case(tmp_path, small, capsys, without_large_pictures):
+def test_what_is_said_names_no_case(tmp_path, small, capsys):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"name": [f"{k}.png" for k in range(40)], "label": rng.integers(0, 2, 40)})
     frame["case"] = np.repeat([f"Smith{k}" for k in range(8)], 5)
@@ -682,14 +682,14 @@ def test_the_report_is_written_when_it_is_asked_for_and_kept(feature_table, tmp_
     assert [names for names, _ in written] == [False, True], "an older page is written again"
 
 
-def test_bundles_hold_what_they_can_and_refitting_says_where_to_go(phantom_folder, tmp_path, seen, capsys):
+def test_bundles_hold_what_they_can_and_refitting_says_where_to_go(few_images, tmp_path, seen, capsys):
     from studies._cli import run_main
     from studies.refit import main
 
     features = ["shortcut", {"red": lambda image, size: [image[..., 0].mean(), size[0]]}]
     heads = {"lda": LinearDiscriminantAnalysis(), "forest": RandomForestClassifier(2)}
     options = seen | {"quiet": False, "save_models": True, "out": tmp_path / "out"}
-    glomfeat.compare(phantom_folder, features, heads, **options)
+    glomfeat.compare(few_images, features, heads, **options)
     said = capsys.readouterr().out
     assert (
         "red.v1/none/lda: no bundle: red.v1 is an object of a Python session, and a bundle holds no code: write a "
@@ -697,7 +697,7 @@ def test_bundles_hold_what_they_can_and_refitting_says_where_to_go(phantom_folde
     ) in said
     assert "shortcut.v1/none/forest: no bundle: RandomForestClassifier cannot be put into a bundle" in said
     bundle = glomfeat.load_bundle(tmp_path / "out" / "models" / "shortcut.v1+none+lda")
-    image = next(phantom_folder.rglob("*.png"))
+    image = next(few_images.rglob("*.png"))
     assert bundle.predict([image])["status"].tolist() == ["ok"]
     with pytest.raises(SystemExit) as stopped:
         run_main(main, [str(tmp_path / "out"), "--arm", "shortcut.v1/none/lda"])
@@ -706,7 +706,7 @@ def test_bundles_hold_what_they_can_and_refitting_says_where_to_go(phantom_folde
     assert said.endswith("call glomfeat.compare there once more with the same out and save_models=True\n")
 
 
-def test_networks_of_ones_own(phantom_folder, tmp_path, small):
+def test_networks_of_ones_own(few_images, tmp_path, small):
     def pooled(classes):
         from torch import nn
 
@@ -714,7 +714,7 @@ def test_networks_of_ones_own(phantom_folder, tmp_path, small):
 
     nets = {"layers": "MP-MP-GAP-D4-out", "function": pooled}
     options = small | {"features": [], "epochs": 1, "size": 16, "save_models": True, "out": tmp_path / "out"}
-    result = glomfeat.compare(phantom_folder, nets=nets, **options)
+    result = glomfeat.compare(few_images, nets=nets, **options)
     rows = result.table.set_index("arm")
     assert rows.loc[["net:layers", "net:function"], "status"].tolist() == ["done", "done"]
     assert {path.name for path in (tmp_path / "out" / "models").iterdir()} == {"net+layers"}

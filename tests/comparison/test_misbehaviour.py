@@ -169,7 +169,7 @@ def table(tmp_path_factory):
 def run(tmp_path_factory):
     """Runs the command, with one trial an arm; in this process alone where no part ends it or never comes back."""
 
-    def run(data, *arguments, report=False, timeout="5", here=False):
+    def run(data, *arguments, report=False, timeout="3", here=False):
         place = tmp_path_factory.mktemp("run")
         line = [str(data), "--scheme", "holdout", "--jobs", "1", "--timeout", timeout, *arguments]
         with pytest.MonkeyPatch.context() as patch, parts_called_here() if here else nullcontext():
@@ -205,7 +205,8 @@ def test_other_heads_are_as_ever(heads):
 def test_a_head_is_a_failed_row(heads, table, method, way, tmp_path):
     part = f"head_{method}_{way}"
     if method == "make_head" and way in GIVEN["make_head"]:  # it is known before any work
-        with pytest.raises(LookupError, match=GIVEN[method][way].replace("{name}", f"{MODULE}:{part}")):
+        named = GIVEN[method][way].replace("{name}", f"{MODULE}:{part}")
+        with parts_called_here(), pytest.raises(LookupError, match=named):
             main([str(table), "--heads", f"{MODULE}:{part}", "--out", str(tmp_path / "out")])
     else:
         assert_reason(heads[0].reason(part), part, method, way)
@@ -347,7 +348,7 @@ def test_a_network_is_a_failed_row(nets, method, way):
 def metrics(run, table):
     usual = ("--reducers", "none", "--heads", "logreg")
     own = [f"{MODULE}:metric_{way}" for way in METRICS]
-    return run(table, *usual, "--metrics", "sklearn.metrics:log_loss", *own, here=True), run(table, *usual)
+    return run(table, *usual, "--metrics", "sklearn.metrics:log_loss", *own, here=True), run(table, *usual, here=True)
 
 
 @pytest.mark.slow

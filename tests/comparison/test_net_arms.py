@@ -26,16 +26,16 @@ TINY = {"nets": ("compact", "shufflenet_v2_x0_5:frozen"), "epochs": 2, "size": 3
 
 
 def run_study(tmp_path, **options):
-    options = {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache"), "jobs": 1, "folds": 2} | options
-    said = []
+    places = {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
+    options, said = places | {"jobs": 1, "folds": 2, "inside": 0} | options, []
     return *compare(prepare(Study(**options), said.append), said.append), said
 
 
 @pytest.fixture(scope="module")
-def finished(phantom_folder, tmp_path_factory):
+def finished(few_images, tmp_path_factory):
     """A run of two networks and a feature."""
     place = tmp_path_factory.mktemp("nets")
-    options = {"data": str(phantom_folder), "features": ("shortcut",), "heads": ("logreg",)} | TINY
+    options = {"data": str(few_images), "features": ("shortcut",), "heads": ("logreg",)} | TINY
     return place, options, run_study(place, **options)
 
 
@@ -120,8 +120,8 @@ def test_same_seed_same_scores_and_training_resumes_at_the_trial(finished, tmp_p
 
 
 @pytest.mark.slow
-def test_labels_of_the_outer_test_fold_change_no_loss_threshold_or_score(phantom_folder, tmp_path):
-    options = {"data": str(phantom_folder), "features": (), "nets": ("compact",), "epochs": 1, "folds": 2, "jobs": 1}
+def test_labels_of_the_outer_test_fold_change_no_loss_threshold_or_score(few_images, tmp_path):
+    options = {"data": str(few_images), "features": (), "nets": ("compact",), "epochs": 1, "folds": 2, "jobs": 1}
     study = Study(**options, out=str(tmp_path / "out"), cache=str(tmp_path / "cache"))
     prepared = prepare(study, lambda line: None)
     run, _, _ = compare(prepared, lambda line: None)
@@ -157,8 +157,8 @@ def test_the_inner_split_of_networks_shares_no_case_and_no_test_row(scheme):
             assert set(manifest.labels[inner_valid]) == {0, 1} and len(inner_valid) < 0.3 * len(fit)
 
 
-def test_the_papers_preset_leaves_the_inner_valid_cases_alone(phantom_folder, tmp_path):
-    options = {"data": str(phantom_folder), "features": (), **TINY, "nets": ("compact",), "preset": "paper"}
+def test_the_papers_preset_leaves_the_inner_valid_cases_alone(few_images, tmp_path):
+    options = {"data": str(few_images), "features": (), **TINY, "nets": ("compact",), "preset": "paper"}
     run_study(tmp_path, **options)
     trials = pd.read_csv(tmp_path / "out" / "trials.csv")
     trials = trials[trials["arm"] == "net:compact"]
@@ -167,17 +167,17 @@ def test_the_papers_preset_leaves_the_inner_valid_cases_alone(phantom_folder, tm
     assert (trials["n_train"] < folds.sum() - folds[trials["fold"]].to_numpy()).all()
 
 
-def test_wrong_networks_are_refused_before_work_begins(phantom_folder, feature_table, tmp_path):
+def test_wrong_networks_are_refused_before_work_begins(few_images, feature_table, tmp_path):
     with pytest.raises(PluginError, match="did you mean 'homemade-128'"):
-        run_study(tmp_path, data=str(phantom_folder), nets=("homemade128",))
+        run_study(tmp_path, data=str(few_images), nets=("homemade128",))
     with pytest.raises(ValueError, match="is a feature table without images; leave out --nets"):
         run_study(tmp_path, data=str(feature_table), nets=("compact",))
     with pytest.raises(StudyError, match="nothing to compare: name some --features or --nets"):
-        run_study(tmp_path, data=str(phantom_folder), features=())
+        run_study(tmp_path, data=str(few_images), features=())
 
 
-def test_a_network_that_does_not_fit_the_budget_is_skipped(phantom_folder, tmp_path):
-    options = {"data": str(phantom_folder), "features": ("shortcut",), "heads": ("logreg",), "nets": ("compact",)}
+def test_a_network_that_does_not_fit_the_budget_is_skipped(few_images, tmp_path):
+    options = {"data": str(few_images), "features": ("shortcut",), "heads": ("logreg",), "nets": ("compact",)}
     _, results, _, _ = run_study(tmp_path, **options, size=16, memory="1.2GB")
     rows = results.set_index("arm")
     reason = rows.loc["net:compact", "reason"]
@@ -186,7 +186,7 @@ def test_a_network_that_does_not_fit_the_budget_is_skipped(phantom_folder, tmp_p
     assert rows.loc["shortcut.v1/ipca128/logreg", "status"] == "done"
 
 
-def test_a_network_of_your_own_is_a_function(phantom_folder, tmp_path, monkeypatch, parts_here):
+def test_a_network_of_your_own_is_a_function(few_images, tmp_path, monkeypatch, parts_here):
     (tmp_path / "mynets.py").write_text(
         "from torch import nn\n"
         "def tiny(classes):\n"
@@ -194,19 +194,19 @@ def test_a_network_of_your_own_is_a_function(phantom_folder, tmp_path, monkeypat
         "    return nn.Sequential(nn.Conv2d(3, 4, 3, 4), pool, nn.Flatten(), nn.Linear(4, classes))\n"
     )
     monkeypatch.chdir(tmp_path)
-    options = {"data": str(phantom_folder), "features": (), "nets": ("mynets:tiny",), "epochs": 1, "size": 24}
+    options = {"data": str(few_images), "features": (), "nets": ("mynets:tiny",), "epochs": 1, "size": 24}
     _, results, _, _ = run_study(tmp_path, **options)
     assert results.set_index("arm").loc["net:mynets:tiny", "status"] == "done"
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("compiled", [False, True])
-def test_networks_train_on_a_gpu_and_say_what_memory_they_took(phantom_folder, tmp_path, compiled):
+def test_networks_train_on_a_gpu_and_say_what_memory_they_took(few_images, tmp_path, compiled):
     import torch
 
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    options = {"data": str(phantom_folder), "features": (), "device": "cuda", "weights": "none", "folds": 2}
+    options = {"data": str(few_images), "features": (), "device": "cuda", "weights": "none", "folds": 2}
     nets = ("compact", "resnet18:finetune", "resnet18:frozen")
     _, results, _, _ = run_study(tmp_path, **options, nets=nets, epochs=2, size=224, compile=compiled)
     trained = results[results["kind"] == "net"]

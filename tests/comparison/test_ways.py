@@ -25,7 +25,7 @@ from glomfeat.report.sections.methods import _sizes, paragraph
 from glomfeat.results.load import load_run
 from studies.compare import main
 
-pytestmark = pytest.mark.usefixtures("dealt_once", "plain_workbooks")
+pytestmark = pytest.mark.usefixtures("dealt_once")
 
 NET = "F-D4-out"
 EXAMPLE = {"features": ("shortcut",), "heads": ("logreg",), "reducers": ("none",), "nets": (NET,), "folds": 2}
@@ -41,12 +41,12 @@ def run_study(images, place, name, **options):
 
 
 @pytest.fixture(scope="module")
-def several(phantom_folder, tmp_path_factory):
+def several(few_images, tmp_path_factory):
     """The phantom read in two sizes, each with two stains, with a mean of two ways."""
     place = tmp_path_factory.mktemp("ways")
     mean = f"shortcut@24-none/none/logreg,net:{NET}@macenko"
     options = {"size": (24, 32), "stain": ("none", "macenko"), "ensembles": (mean,), "test": ()}
-    return place, *run_study(phantom_folder, place, "several", **options)
+    return place, *run_study(few_images, place, "several", **options)
 
 
 def scores(out, arm):
@@ -73,9 +73,9 @@ def test_arms_say_what_differs_and_nothing_else(several):
     ("size", "stain", "feature", "net"),
     [(24, "none", "@24-none", "@none"), (32, "macenko", "@32-macenko", "@macenko")],
 )
-def test_each_way_is_the_study_of_it_alone(several, phantom_folder, size, stain, feature, net):
+def test_each_way_is_the_study_of_it_alone(several, few_images, size, stain, feature, net):
     place, _, _, results, _ = several
-    _, _, alone, _ = run_study(phantom_folder, place, f"{size}{stain}", size=size, stain=stain)
+    _, _, alone, _ = run_study(few_images, place, f"{size}{stain}", size=size, stain=stain)
     assert set(alone.index) == {"none/none/dummy", "shortcut.v1/none/logreg", f"net:{NET}"}
     pairs = {"shortcut.v1/none/logreg": f"shortcut.v1{feature}/none/logreg", f"net:{NET}": f"net:{NET}{net}"}
     for one, of_several in pairs.items():
@@ -85,11 +85,11 @@ def test_each_way_is_the_study_of_it_alone(several, phantom_folder, size, stain,
         assert alone.loc[one, "auroc"] == results.loc[of_several, "auroc"]
 
 
-def test_one_value_is_written_as_ever_and_stored_once(several, phantom_folder):
+def test_one_value_is_written_as_ever_and_stored_once(several, few_images):
     plain, one = Study(size=24, padding="zero"), Study(size=(24,), padding=("zero",))
     assert plain.plain() == one.plain() and plain.plain()["size"] == 24
     prepared = several[1]
-    identity = Study(data=str(phantom_folder)).identity(prepared.manifest, [])
+    identity = Study(data=str(few_images)).identity(prepared.manifest, [])
     assert "stain" not in identity and "stain_reference" not in identity
     assert several[1].identity["stain target"] == {"macenko": Stain("macenko", TARGETS["pas"]["macenko"]).key}
     before = {path.name for path in (several[0] / "cache").rglob("output.pkl")}
@@ -119,10 +119,10 @@ def test_methods_say_what_was_compared(several):
 
 
 @pytest.mark.parametrize(("size", "said"), [(32, True), (128, False), (None, False)])
-def test_a_size_that_a_network_cannot_read_is_not_said_to_be_read(phantom_folder, tmp_path, size, said):
+def test_a_size_that_a_network_cannot_read_is_not_said_to_be_read(few_images, tmp_path, size, said):
     lines, nets = [], (NET, "squeezenet1_1:frozen")
     options = EXAMPLE | {"nets": nets, "size": size, "weights": "none", "cache": str(tmp_path)}
-    prepared = prepare(Study(data=str(phantom_folder), out=str(tmp_path / "out"), **options), lines.append)
+    prepared = prepare(Study(data=str(few_images), out=str(tmp_path / "out"), **options), lines.append)
     line = f"{NET}: the layers fix the side of images, so --size makes no difference"
     assert (line in lines) == said and not any("reads images of 128 px" in line for line in lines)
     assert [prepared.view_of_net(net).size for net in nets] == [128, size or 224]
@@ -156,9 +156,9 @@ def test_a_plan_lists_every_way(several, capsys):
         assert stage in " ".join(said.split())
 
 
-def test_changed_images_are_normalised_after_the_change(phantom_folder, tmp_path):
+def test_changed_images_are_normalised_after_the_change(few_images, tmp_path):
     options = {"nets": (), "perturb": ("stain",), "stain": ("none", "macenko"), "size": 48}
-    run_study(phantom_folder, tmp_path, "out", **options)
+    run_study(few_images, tmp_path, "out", **options)
     table = pd.read_csv(tmp_path / "out" / "robustness.csv")
     arms = [f"shortcut.v1@{stain}/none/logreg" for stain in ("none", "macenko")]
     assert (table["status"] == "done").all() and table.groupby("arm").size().to_dict() == dict.fromkeys(arms, 5)
@@ -175,16 +175,16 @@ def test_changed_images_are_normalised_after_the_change(phantom_folder, tmp_path
         ({"stain": "macenko", "stain_reference": "no.png"}, "--stain-reference no.png cannot be read as an image"),
     ],
 )
-def test_what_cannot_be_asked_for_is_refused(phantom_folder, tmp_path, options, said):
+def test_what_cannot_be_asked_for_is_refused(few_images, tmp_path, options, said):
     with pytest.raises(StudyError) as refused:
-        prepare(Study(data=str(phantom_folder), cache=str(tmp_path), **EXAMPLE | options), lambda line: None)
+        prepare(Study(data=str(few_images), cache=str(tmp_path), **EXAMPLE | options), lambda line: None)
     assert str(refused.value).startswith(said)
 
 
-def test_a_reference_is_an_image_that_shows_tissue(phantom_folder, tmp_path):
+def test_a_reference_is_an_image_that_shows_tissue(few_images, tmp_path):
     Image.new("RGB", (50, 50), "white").save(tmp_path / "blank.png")
-    paths = sorted(phantom_folder.rglob("*.png"))
-    study = Study(data=str(phantom_folder), stain="reinhard", cache=str(tmp_path), **EXAMPLE)
+    paths = sorted(few_images.rglob("*.png"))
+    study = Study(data=str(few_images), stain="reinhard", cache=str(tmp_path), **EXAMPLE)
     with pytest.raises(StudyError, match=r"blank.png: reinhard finds in it too little tissue"):
         prepare(replace(study, stain_reference=str(tmp_path / "blank.png")), lambda line: None)
     prepared = prepare(replace(study, stain_reference=str(paths[0])), lambda line: None)

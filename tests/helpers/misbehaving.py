@@ -87,7 +87,7 @@ SAID = {
     "exits": "raised SystemExit: 0",
     "dies": "ended its process (exit status 0)",
     "aborts": "ended its process (SIGABRT)",
-    "loops": "took longer than --timeout 5 s",
+    "loops": "took longer than --timeout 3 s",
 }
 
 

@@ -10,7 +10,7 @@ from glomfeat.data.labels.corrections import digest_of_name
 from glomfeat.data.manifest import read_manifest
 from glomfeat.report.write import write_report
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_figures", "without_large_pictures")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_figures")]
 SHOWN = "[...document.querySelectorAll('.gallery > :not([hidden])')].map((card) => Number(card.dataset.row))"
 LISTS = "[...document.querySelectorAll('.gallery')].flatMap((part) => JSON.parse(part.dataset.lists)[{}])"
 WIDER = "[...document.querySelectorAll('#errors *')].filter((e) => e.getBoundingClientRect().right > innerWidth)"

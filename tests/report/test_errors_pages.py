@@ -21,7 +21,7 @@ from glomfeat.report.sections import errors
 from glomfeat.report.sections.errors import how_many
 from glomfeat.report.write import write_report
 
-pytestmark = pytest.mark.usefixtures("without_figures", "without_large_pictures")
+pytestmark = pytest.mark.usefixtures("without_figures")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,6 @@ def with_a_doubt(run):
 def out(tmp_path_factory, images):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("glomfeat.report.write.find_figures", list)
-        patch.setattr("glomfeat.report.write.save_pngs", lambda pictures, folder: None)
         out = write_folder(tmp_path_factory.mktemp("pages") / "out", with_a_doubt(make_run()), data=str(images))
         write_report(out)
     return out

@@ -37,9 +37,7 @@ def page(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=[2, 3], ids=["two classes", "three classes"])
 def report(request, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("glomfeat.report.write.save_pngs", lambda pictures, folder: None)
-        return write_report(write_folder(tmp_path_factory.mktemp("report") / "out", make_run(classes=request.param)))
+    return write_report(write_folder(tmp_path_factory.mktemp("report") / "out", make_run(classes=request.param)))
 
 
 def test_on_a_phone_nothing_scrolls_sideways_and_figures_are_readable(page, report):

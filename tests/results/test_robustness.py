@@ -15,8 +15,6 @@ from glomfeat.report.write import write_report
 from glomfeat.results.finished import Finished
 from glomfeat.results.robustness import COLUMNS, robustness_table
 
-pytestmark = pytest.mark.usefixtures("without_large_pictures")
-
 
 def changed_of(run, by="blur.v1", spread=0.3, arms=(GOOD, WEAK)):
     """Scores of changed images: those of the run with noise that grows with the strength, from none at all."""
@@ -126,7 +124,7 @@ def test_an_arm_that_has_not_scored_all_has_no_figures_and_one_that_has_none_no_
     assert table["auroc"].isna().all() and table["flipped"].isna().all()
 
 
-def test_the_page_says_which_arm_keeps_most(tmp_path, monkeypatch, without_large_pictures):
+def test_the_page_says_which_arm_keeps_most(tmp_path, monkeypatch):
     run = make_run()
     out = write_folder(tmp_path / "out", run)
     table = robustness_table(run, ["blur"], changed_of(run))
