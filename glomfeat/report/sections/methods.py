@@ -174,7 +174,7 @@ def _models(loaded):
     said = []
     if features:
         heads = _listed([entry_of(name).sentence for name in identity["heads"] if name != FLOOR_HEAD])
-        reducers = _listed(["no reduction" if r == "none" else r for r in identity["reducers"]])
+        reducers = _listed([_reduction(loaded.run, name) for name in identity["reducers"]])
         said.append(f"Features were {_listed(features)}; reduction: {reducers}; classifiers: {heads}.")
         said.append("Reducers and scalers were fitted on the training rows of each fold.")
         if "missing" in identity:
@@ -196,6 +196,18 @@ def _models(loaded):
         said.append(f"Networks trained on pixels were {nets}. {how}")
     said += [_ensemble(loaded, Arm.parse(ensemble)) for ensemble in identity.get("ensembles", [])]
     return " ".join(said)
+
+
+def _reduction(run, reducer):
+    """Name a reducer, and the features that have so few columns that it leaves them as they are."""
+    if reducer == "none":
+        return "no reduction"
+    trials = [trial for trial in run.trials if trial.arm.reducer == reducer and run.record(trial)["status"] == "done"]
+    left = {trial.arm.feature: f"{reducer} leaves the" in run.record(trial)["reason"] for trial in trials}
+    if left and all(left.values()):
+        return f"no reduction ({reducer} leaves so few columns as they are)"
+    as_is = _listed([feature for feature in left if left[feature]])
+    return f"{reducer} (which leaves the columns of {as_is} as they are)" if any(left.values()) else reducer
 
 
 def _joined(columns):
