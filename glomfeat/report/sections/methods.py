@@ -37,7 +37,8 @@ BESIDE = {
     "external.csv": "Each arm was also fitted on all images and tested on images of other places ({test}), on which "
     "nothing was fitted or chosen.",
     "subgroups.csv": "Each group of images by {subgroups} was compared with all others that have a value, with a "
-    "jackknife over {unit}s as well and adjusted p-values (Holm 1979).",
+    "jackknife over {unit}s as well and adjusted p-values (Holm 1979); where one of both had no errors, limits of both "
+    "were combined (Zou & Donner 2008).",
     "robustness.csv": "Test images were also changed and scored again by the same models.",
     "learning_curve.csv": "For learning curves, arms were also fitted on fewer training {unit}s.",
     "leak_price.csv": "For the price of leaks, arms were also run on folds of images that tear cases apart.",
@@ -302,14 +303,20 @@ def _beside(loaded):
 
 
 def _pooled(loaded):
-    """Say what metrics were calculated from: images of each fold or of all, or of the only part that is tested."""
+    """Say what metrics were calculated from, such as images of each fold or of all, and what they are means of."""
+    means = (
+        " AUROC, average precision, sensitivity, specificity, precision and F1 are unweighted means over classes of "
+        "one against the rest."
+        if len(loaded.run.manifest.classes) > 2
+        else ""
+    )
     if len({trial.fold for trial in loaded.run.trials}) == 1:
         several = " of each repeat and averaged" if loaded.identity["repeats"] > 1 else ""
-        return f"All metrics were calculated on the outer-test part{several}."
+        return f"All metrics were calculated on the outer-test part{several}.{means}"
     fold = "left-out value" if loaded.run.left_out else "fold"
     return (
         f"AUROCs and average precision were calculated within each {fold} and averaged; other metrics were calculated "
-        "from pooled out-of-fold scores or decisions."
+        f"from pooled out-of-fold scores or decisions.{means}"
     )
 
 
