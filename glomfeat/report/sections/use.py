@@ -99,7 +99,8 @@ def calibration_said(lines, arm):
         said += [f"not shown by these cases to be {', or '.join(unknown)}"] if unknown else []
         how = f"are {', but '.join(said)}"
         if row["slope"] <= 0:
-            how = f"do not rise with the share of {plain_class(row['class'])} {slope}"
+            rise = "do not rise" if row["slope_hi"] <= 0 else "are not shown to rise"
+            how = f"{rise} with the share of {plain_class(row['class'])} {slope}"
         found.append(f"Its scores for {plain_class(row['class'])} {how}.")
     return " ".join(found)
 
