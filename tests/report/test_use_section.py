@@ -142,6 +142,8 @@ def test_a_predictive_value_that_is_small_is_not_called_none():
         "If 0.1 % of images are sclerotic, 0.2 (under 0.1 to 1) of 100 images that are called so really are, and over "
         "99.9 (99.3 to 100) of 100 others really are not."
     )
+    sure = values_said(pd.DataFrame([row | {"npv_lo": 0.9993, "npv_hi": 0.9997}]))
+    assert sure.endswith("really are, and over 99.9 of 100 others really are not.")
     assert values_said(pd.DataFrame([row | {"ppv": np.nan}])) == ""
 
 

@@ -185,9 +185,8 @@ def values_said(rows):
 
 
 def _hundred(row, name):
-    low, high = (row[end] for end in limits_of(name))
-    limits = f" ({_of_hundred(low)} to {_of_hundred(high)})" if is_known(low) and low < high else ""
-    return f"{_of_hundred(row[name])}{limits}"
+    value, low, high = (_of_hundred(row[column]) for column in (name, *limits_of(name)))
+    return value if not low or low == high else f"{value} ({low} to {high})"
 
 
 def _of_hundred(share):
