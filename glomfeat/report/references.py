@@ -170,6 +170,12 @@ WORKS = {
         "mixup: beyond empirical risk minimization",
         *("International Conference on Learning Representations", "2018"),
     ),
+    "Zou & Donner 2008": _article(
+        "zou2008",
+        "Zou, Guang Yong and Donner, Allan",
+        "Construction of confidence limits about effect measures: a general approach",
+        *("Statistics in Medicine", "2008", "27", "1693--1702", "10.1002/sim.3095"),
+    ),
 }
 OF_PROGRAMS = {
     "scikit-learn": _article(

@@ -354,9 +354,10 @@ def held_in_words(rows, internal, names=None):
     Examples
     --------
     >>> rows = pd.DataFrame({"cohort": "north", "arm": ["a", "b", "c"], "auroc": [0.8, 0.7, 0.6]})
-    >>> rows = rows.assign(internal_auroc=[0.9, 0.8, 0.7], tied_with_best=[True, False, False])
+    >>> rows = rows.assign(internal_auroc=[0.9, 0.8, 0.7], tied_with_best=[True, True, False])
     >>> held_in_words(rows, rows.assign(auroc=rows["internal_auroc"], status="done"))
-    "north: the study's best arm, a, is the best there too (AUROC 0.800); Kendall's tau of the ranks of 3 arms is 1.00"
+    "north: the study's best arm, a, is the best there too (AUROC 0.800), but one other arm does not differ from it
+    beyond chance; Kendall's tau of the ranks of 3 arms is 1.00"
     """
     from scipy.stats import kendalltau
 
@@ -371,11 +372,14 @@ def held_in_words(rows, internal, names=None):
     if first.empty:
         return f"{unknown}: the study's best arm, {home}, has no AUROC there"
     first = first.iloc[0]
+    as_good = known["tied_with_best"].astype(str) == "True"
     if first["auroc"] == best["auroc"]:
         alone = (known["auroc"] == best["auroc"]).sum() == 1
         said = f"{'is' if alone else 'is one of'} the best there too (AUROC {figure(first['auroc'])})"
+        if others := int((as_good & (known["auroc"] < best["auroc"])).sum()):
+            said += f", but {count(others, 'other arm does', 'other arms do')} not differ from it beyond chance"
     else:
-        tied = "does not differ beyond chance from" if str(first["tied_with_best"]) == "True" else "is behind"
+        tied = "does not differ beyond chance from" if as_good[first.name] else "is behind"
         said = f"{tied} the best there, {there} (AUROC {figure(first['auroc'])} and {figure(best['auroc'])})"
     text = f"{cohort}: the study's best arm, {home}, {said}"
     tau = kendalltau(mine["internal_auroc"], mine["auroc"]).statistic if len(mine) > 2 else np.nan

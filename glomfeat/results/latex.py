@@ -57,13 +57,19 @@ def to_latex(results, title, positive=""):
     best = next(iter(with_figure(finished_first(results[["arm", "status", "auroc"]]))["arm"]), None)
     for at, of in (GROUPS | ({"0.5": LARGEST} if largest else {})).items():
         known = [metric for metric in METRICS.values() if metric.at == at and results[metric.name].notna().any()]
+        if largest:  # errors of either kind are then the number of wrong calls
+            known = [metric for metric in known if metric.errors_of != 0]
         parts = [known[start : start + MOST] for start in range(0, len(known), MOST)]
         for number, metrics in enumerate(parts, 1):
             label = f"tab:{of.lower().replace(' ', '-')}" + (f"-{number}" if len(parts) > 1 else "")
-            titles = [as_decided(metric.title, largest) for metric in metrics]
+            titles = [_title(metric, largest) for metric in metrics]
             found = _remarks(results, metrics, said)
             lines += _table(rows, best, dict(zip(metrics, titles, strict=True)), found, f"{of}: {title}", label)
     return "\n".join(lines)
+
+
+def _title(metric, largest):
+    return "wrong" if largest and metric.errors_of is not None else as_decided(metric.title, largest)
 
 
 def _table(rows, best, titles, remarked, title, label):

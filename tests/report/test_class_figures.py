@@ -169,6 +169,12 @@ def test_captions_name_panels_that_phones_show_below_each_other(content, of_two)
         assert not re.search(r"\b(Left|Right)\b", picture.caption)
 
 
+@pytest.mark.parametrize("cases", [11, 12])
+def test_bands_of_few_cases_are_said_to_hold_less(tmp_path, cases):
+    picture = ranking.draw(read_content(write_folder(tmp_path / "out", make_run(n=132, cases=cases))))
+    assert ("With so few cases they hold less" in picture.caption) == (cases < 12)
+
+
 def test_a_curve_without_errors_is_said_to_have_a_band_without_width(of_two):
     right = {arm: [replace(part, score=part.y + 0.0) for part in parts] for arm, parts in of_two.scored.items()}
     said = "The band of a curve without errors has no width, since no draw has any; the limits of its AUROC are wider."

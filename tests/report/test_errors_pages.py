@@ -124,9 +124,11 @@ def test_how_many_errors_there_are_is_one_sentence(total, shown, agreed, arms, o
     assert how_many(calls, np.ones(100, bool), range(shown), total, of) == said
 
 
-def test_a_section_without_doubts_speaks_of_errors_only(pages, tmp_path):
+def test_a_section_without_doubts_speaks_of_errors_only(pages, out, tmp_path):
     shows = "errors.html, beside this page, shows"
     assert f"{shows} these and the errors large" in pages[0].said
+    best = read_content(out).results["auroc"].max()
+    assert f"on the scores of all arms, the best of which has an AUROC of {best:.3f}: labels_to_check" in pages[0].said
     content = read_content(write_folder(tmp_path / "out", make_run()))
     content.tables.__dict__["doubt"] = replace(content.tables.doubt, rows=content.tables.doubt.rows[:0])
     said = Page(section_html(errors, content)).said

@@ -266,6 +266,7 @@ def test_methods_are_filled_in(page, folder):
         "numpy 2.4",
     ):
         assert part in page.said, part
+    assert "unweighted means" not in page.said
 
 
 def test_methods_name_what_else_stands_on_the_page(tmp_path):
@@ -431,6 +432,7 @@ def test_more_classes_have_a_page(tmp_path):
     found = Page(write_report(write_folder(tmp_path / "out", run)).read_text(encoding="utf-8"))
     assert len(found.ids) == len(set(found.ids)) and "distinguish a, b and c on cases" in found.said
     assert "Other images that were called a wrong class" in found.said
+    assert "precision and F1 are unweighted means over classes of one against the rest" in found.said
     text = (tmp_path / "out" / "errors.html").read_text(encoding="utf-8")
     shown = re.findall(r'row">(.*?)</th><td>(.)</td>.*?; the best arm calls it (.)</td>', text)
     votes = {name: [] for name in image_names(run.manifest)}

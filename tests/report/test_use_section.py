@@ -115,10 +115,12 @@ def test_a_smooth_curve_of_calibration_takes_a_hundred_images(tmp_path, n):
 
 def test_a_score_that_falls_where_the_class_is_commoner_is_not_called_extreme():
     line = {"arm": "a", "class": "sclerotic", "slope": -0.3, "slope_lo": -1.3, "slope_hi": 0.7, "mean_score": 0.3}
-    said = calibration_said(pd.DataFrame([line | {"share": 0.2, "gap_lo": 0.1, "gap_hi": 0.2}]), "a")
-    assert said.startswith(
-        "Its scores for sclerotic do not rise with the share of sclerotic (calibration slope -0.30, "
-    )
+    line |= {"share": 0.2, "gap_lo": 0.1, "gap_hi": 0.2}
+    for high, rise in ((0.7, "are not shown to rise"), (-0.1, "do not rise")):
+        said = calibration_said(pd.DataFrame([line | {"slope_hi": high}]), "a")
+        assert said.startswith(
+            f"Its scores for sclerotic {rise} with the share of sclerotic (calibration slope -0.30, -1.30 to {high:.2f}"
+        )
 
 
 def test_predictive_values_are_counted_out_of_a_hundred():
@@ -140,6 +142,8 @@ def test_a_predictive_value_that_is_small_is_not_called_none():
         "If 0.1 % of images are sclerotic, 0.2 (under 0.1 to 1) of 100 images that are called so really are, and over "
         "99.9 (99.3 to 100) of 100 others really are not."
     )
+    sure = values_said(pd.DataFrame([row | {"npv_lo": 0.9993, "npv_hi": 0.9997}]))
+    assert sure.endswith("really are, and over 99.9 of 100 others really are not.")
     assert values_said(pd.DataFrame([row | {"ppv": np.nan}])) == ""
 
 

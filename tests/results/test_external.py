@@ -196,6 +196,12 @@ def test_whether_a_ranking_held_is_one_sentence():
         "n: the study's best arm, A, is behind the best there, b (AUROC 0.700 and 0.800); Kendall's tau of the ranks "
         "of 4 arms is 0.67"
     )
+    best = rows.assign(auroc=[0.9, 0.8, 0.6, 0.5])
+    others = {0: "", 1: ", but one other arm does not differ from it beyond chance"}
+    others[2] = ", but two other arms do not differ from it beyond chance"
+    for many, said in others.items():
+        text = held_in_words(best.assign(tied_with_best=np.arange(4) <= many), at_home)
+        assert text.startswith(f"n: the study's best arm, a, is the best there too (AUROC 0.900){said}; Kendall's tau")
     tied = held_in_words(rows.assign(tied_with_best=True)[:2], at_home)
     assert (
         tied

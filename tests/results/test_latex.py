@@ -70,6 +70,7 @@ def test_what_did_not_finish_says_why_and_what_is_not_known_is_left_out(results)
     text = to_latex(results_table(run), "made up")
     assert rf"{WEAK} & \multicolumn{{4}}{{l}}{{failed: disk\_full \& more}} \\" in text
     three = to_latex(results_table(make_run(classes=3)), "made up")
+    assert "& wrong" in three and "missed" not in three and "false alarms" not in three
     assert "threshold}" not in three and "AUROC &" in three
     assert "Decisions for the class of the largest score: made up" in three and "at 0.5" not in three
     empty = to_latex(results.assign(**dict.fromkeys(METRICS, np.nan), status="planned", reason=""), "none")

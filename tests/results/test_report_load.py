@@ -9,7 +9,7 @@ import pytest
 from glomfeat.comparison.compare import compare
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
-from glomfeat.core.arms import FLOOR, StudyError
+from glomfeat.core.arms import FLOOR, Arm, StudyError, Trial
 from glomfeat.report.sections.methods import paragraph
 from glomfeat.results.load import load_run
 from glomfeat.results.predictions import predictions_table
@@ -56,6 +56,22 @@ def test_methods_say_where_several_machines_were_averaged(finished, reason, seve
         "Of more than 6,000 training images, the mean of the decisions of several support vector machines was taken"
     )
     assert (of_parts in said, "did not learn from the images of further parts" in said) == (several, left)
+
+
+def test_methods_claim_no_reduction_that_did_not_take_place(finished):
+    """The ten columns of the built-in feature are fewer than the usual reducer makes of them."""
+    loaded = load_run(finished[2])
+    assert "; reduction: no reduction (ipca128 leaves so few columns as they are);" in " ".join(paragraph(loaded))
+    (feature,) = loaded.identity["features"]
+    for trial in [trial for trial in loaded.run.trials if trial.arm.head == "svm"]:
+        wide = Trial(Arm("wide.v1", "ipca128", "svm"), trial.repeat, trial.fold)
+        loaded.run.trials.append(wide)
+        loaded.run.records[wide.key] = loaded.run.record(trial) | {"arm": str(wide.arm), "reason": ""}
+    said = f"; reduction: ipca128 (which leaves the columns of {feature} as they are);"
+    assert said in " ".join(paragraph(loaded))
+    for key, record in loaded.run.records.items():
+        record["reason"] = "" if key[0] != FLOOR else record["reason"]
+    assert "; reduction: ipca128;" in " ".join(paragraph(loaded))
 
 
 def test_methods_describe_no_comparison_that_was_not_made(finished):

@@ -35,7 +35,8 @@ def draw(content):
         NAME,
         f"What more {unit}s would bring",
         f"AUROC on the same test {unit}s after training on a share of the training {unit}s, with 95 % limits. A curve "
-        f"that still rises at its right end says that more {unit}s would help.",
+        f"that still rises at its right end suggests that more {unit}s would help, unless the rise is small beside the "
+        "limits.",
         "Learning curves. " + "; ".join(f"{names.get(arm, arm)} ends at {figure(ends[arm])}" for arm in arms) + ".",
         make_figure(5.4, 4.0, make),
     )

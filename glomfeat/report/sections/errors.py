@@ -10,7 +10,8 @@ from glomfeat.report.cards import card, why_no_pictures
 from glomfeat.report.nearest import HOW as NEAR
 from glomfeat.report.thumbnails import find_images, read_fitting
 from glomfeat.results.calls import choose_errors, image_names
-from glomfeat.results.words import count, plain_class
+from glomfeat.results.tables import with_figure
+from glomfeat.results.words import count, figure, plain_class
 
 NAME, TITLE, ORDER, TEMPLATE = "errors", "Errors", 40, "sections/errors.html"
 HOW = (
@@ -71,9 +72,14 @@ def _on_doubt(content):
     many = len(content.tables.doubt.rows)
     if not many:
         return "No label is in doubt by confident learning on the scores of all arms."
-    said = count(many, "label is", "labels are")
-    where = "in doubt by confident learning on the scores of all arms: labels_to_check.csv lists them."
-    return f"{capital(said)} {where}"
+    said = f"{count(many, 'label is', 'labels are')} in doubt by confident learning on the scores of all arms"
+    known = with_figure(content.results)
+    if len(known):
+        said += f", the best of which has an AUROC of {figure(known['auroc'].max())}"
+    return (
+        f"{capital(said)}: labels_to_check.csv lists them. The weaker the arms, the more of these are "
+        "errors of the arms and not of the labels."
+    )
 
 
 def _part(side, lists, content, called, paths, mine):

@@ -35,7 +35,8 @@ BESIDE = {
     "external.csv": "Each arm was also fitted on all images and tested on images of other places ({test}), on which "
     "nothing was fitted or chosen.",
     "subgroups.csv": "Each group of images by {subgroups} was compared with all others that have a value, with a "
-    "jackknife over {unit}s as well and adjusted p-values (Holm 1979).",
+    "jackknife over {unit}s as well and adjusted p-values (Holm 1979); where one of both had no errors, limits of both "
+    "were combined (Zou & Donner 2008).",
     "robustness.csv": "Test images were also changed and scored again by the same models.",
     "learning_curve.csv": "For learning curves, arms were also fitted on fewer training {unit}s.",
     "leak_price.csv": "For the price of leaks, arms were also run on folds of images that tear cases apart.",
@@ -161,7 +162,7 @@ def _models(loaded):
     said = []
     if features:
         heads = _listed([entry_of(name).sentence for name in identity["heads"] if name != FLOOR_HEAD])
-        reducers = _listed(["no reduction" if r == "none" else r for r in identity["reducers"]])
+        reducers = _listed([_reduction(loaded.run, name) for name in identity["reducers"]])
         said.append(f"Features were {_listed(features)}; reduction: {reducers}; classifiers: {heads}.")
         said.append("Reducers and scalers were fitted on the training rows of each fold.")
         if "missing" in identity:
@@ -183,6 +184,18 @@ def _models(loaded):
         said.append(f"Networks trained on pixels were {nets}. {how}")
     said += [_ensemble(loaded, Arm.parse(ensemble)) for ensemble in identity.get("ensembles", [])]
     return " ".join(said)
+
+
+def _reduction(run, reducer):
+    """Name a reducer, and the features that have so few columns that it leaves them as they are."""
+    if reducer == "none":
+        return "no reduction"
+    trials = [trial for trial in run.trials if trial.arm.reducer == reducer and run.record(trial)["status"] == "done"]
+    left = {trial.arm.feature: f"{reducer} leaves the" in run.record(trial)["reason"] for trial in trials}
+    if left and all(left.values()):
+        return f"no reduction ({reducer} leaves so few columns as they are)"
+    as_is = _listed([feature for feature in left if left[feature]])
+    return f"{reducer} (which leaves the columns of {as_is} as they are)" if any(left.values()) else reducer
 
 
 def _joined(columns):
@@ -277,14 +290,20 @@ def _beside(loaded):
 
 
 def _pooled(loaded):
-    """Say what metrics were calculated from: images of each fold or of all, or of the only part that is tested."""
+    """Say what metrics were calculated from, such as images of each fold or of all, and what they are means of."""
+    means = (
+        " AUROC, average precision, sensitivity, specificity, precision and F1 are unweighted means over classes of "
+        "one against the rest."
+        if len(loaded.run.manifest.classes) > 2
+        else ""
+    )
     if len({trial.fold for trial in loaded.run.trials}) == 1:
         several = " of each repeat and averaged" if loaded.identity["repeats"] > 1 else ""
-        return f"All metrics were calculated on the outer-test part{several}."
+        return f"All metrics were calculated on the outer-test part{several}.{means}"
     fold = "left-out value" if loaded.run.left_out else "fold"
     return (
         f"AUROCs and average precision were calculated within each {fold} and averaged; other metrics were calculated "
-        "from pooled out-of-fold scores or decisions."
+        f"from pooled out-of-fold scores or decisions.{means}"
     )
 
 

@@ -89,7 +89,8 @@ def calibration_said(lines, arm):
         said += [f"not shown by these cases to be {', or '.join(unknown)}"] if unknown else []
         how = f"are {', but '.join(said)}"
         if row["slope"] <= 0:
-            how = f"do not rise with the share of {plain_class(row['class'])} {slope}"
+            rise = "do not rise" if row["slope_hi"] <= 0 else "are not shown to rise"
+            how = f"{rise} with the share of {plain_class(row['class'])} {slope}"
         found.append(f"Its scores for {plain_class(row['class'])} {how}.")
     return " ".join(found)
 
@@ -174,9 +175,8 @@ def values_said(rows):
 
 
 def _hundred(row, name):
-    low, high = (row[end] for end in limits_of(name))
-    limits = f" ({_of_hundred(low)} to {_of_hundred(high)})" if is_known(low) and low < high else ""
-    return f"{_of_hundred(row[name])}{limits}"
+    value, low, high = (_of_hundred(row[column]) for column in (name, *limits_of(name)))
+    return value if not low or low == high else f"{value} ({low} to {high})"
 
 
 def _of_hundred(share):
