@@ -15,7 +15,7 @@ from glomfeat.data.tables.columns import USUAL, label_column
 from glomfeat.data.tables.joining import last_parts
 from glomfeat.data.tables.read import CASE_COLUMNS, as_spelt, find_column, plain
 
-OF_FACTS, OF_CLASS = ".json", ".cls"
+BESIDE = OF_FACTS, OF_CLASS = ".json", ".cls"
 OF_CAMELYON = "wsi"  # the column of slides beside PatchCamelyon's arrays; each patient has one slide
 
 
