@@ -19,6 +19,7 @@ from glomfeat.comparison.refit import refit_arm
 from glomfeat.comparison.starts import noted_starts
 from glomfeat.core.arms import Arm, StudyError
 from glomfeat.data.images.decode import Preprocess, decode, encode_png
+from glomfeat.data.images.perturb import PERTURBATIONS
 from glomfeat.data.images.stain import TARGETS, Stain
 from glomfeat.features.base import FeatureError
 from glomfeat.report.sections.methods import _sizes, paragraph
@@ -156,13 +157,23 @@ def test_a_plan_lists_every_way(several, capsys):
         assert stage in " ".join(said.split())
 
 
-def test_changed_images_are_normalised_after_the_change(phantom_folder, tmp_path):
-    options = {"nets": (), "perturb": ("stain",), "stain": ("none", "macenko"), "size": 48}
-    run_study(phantom_folder, tmp_path, "out", **options)
-    table = pd.read_csv(tmp_path / "out" / "robustness.csv")
+def test_changed_images_are_normalised_after_the_change(phantom_folder, tmp_path, monkeypatch):
+    """And are compared with images to which the same is done without a change, so that no change makes no difference.
+
+    Images are normalised at their full size, and changed ones at that of their square.
+    """
+    monkeypatch.setitem(PERTURBATIONS, "stain", replace(PERTURBATIONS["stain"], strengths=(1.0, 2.0)))
     arms = [f"shortcut.v1@{stain}/none/logreg" for stain in ("none", "macenko")]
-    assert (table["status"] == "done").all() and table.groupby("arm").size().to_dict() == dict.fromkeys(arms, 5)
-    assert table.loc[table["arm"] == arms[1], "auroc_change"].abs().max() > 0
+    options = {"nets": (), "perturb": ("stain",), "stain": ("none", "macenko"), "size": 24}
+    _, _, results, _ = run_study(phantom_folder, tmp_path, "out", **options, ensembles=(",".join(arms),))
+    table = pd.read_csv(tmp_path / "out" / "robustness.csv")
+    assert (table["status"] == "done").all() and table.groupby("arm").size().tolist() == [2, 2, 2]
+    neutral, strong = (table[table["strength"] == one].set_index("arm") for one in (1.0, 2.0))
+    assert (neutral[["auroc_change", "sensitivity_t_change", "flipped"]] == 0).all(axis=None)
+    assert strong["auroc_change"].abs().min() > 0
+    auroc = results["auroc"]
+    assert neutral["auroc"][arms[0]] == pytest.approx(auroc[arms[0]])
+    assert neutral["auroc"][arms[1]] != pytest.approx(auroc[arms[1]])  # at so small a size, the way alone tells
 
 
 @pytest.mark.parametrize(

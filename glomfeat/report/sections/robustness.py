@@ -6,6 +6,7 @@ from glomfeat.results.robustness import arms_to_show, worst_of
 from glomfeat.results.words import is_known
 
 NAME, TITLE, ORDER, TEMPLATE = "robustness", "Other stains and scanners", 25, "sections/robustness.html"
+SAME = 1e-6  # AUROC of unchanged images that differ by less are the same figure
 CALLED = {
     "stain": "another balance of the stains",
     "blur": "blur",
@@ -37,6 +38,9 @@ def fill(content):
     done = content.results.loc[content.results["status"] == "done", "arm"]
     rows = [(kind, arm, worst_of(table, arm, kind)) for kind in kinds for arm in arms]
     rows = [{"kind": kind, "arm": arm, **worst} for kind, arm, worst in rows if worst]
+    own = content.results.set_index("arm")["auroc"]
+    before = (table["auroc"] - table["auroc_change"]).groupby(table["arm"]).mean()
+    apart = (before - own.reindex(before.index)).abs() > SAME
     return {
         "sentences": [said for kind in kinds if (said := sentence(kind, rows, content.names))],
         "rows": rows,
@@ -46,6 +50,7 @@ def fill(content):
         "at": the_threshold(content.loaded, "the threshold that was chosen on unchanged images"),
         "sensitivity": bool(table["sensitivity_t"].notna().any()),
         "without": [content.names.get(arm, arm) for arm in done if arm != FLOOR and arm not in known],
+        "normalised": [content.names.get(arm, arm) for arm in before.index[apart]],
         "partly": [content.names.get(arm, arm) for arm in table.loc[table["status"] != "done", "arm"].unique()],
     }
 
