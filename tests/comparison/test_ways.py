@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from glomfeat.bundle.save import save_bundle
 from glomfeat.comparison.compare import compare
 from glomfeat.comparison.extraction import extract_for
 from glomfeat.comparison.options import Study
+from glomfeat.comparison.outcome import say_as_were
 from glomfeat.comparison.prepare import prepare
 from glomfeat.comparison.refit import refit_arm
 from glomfeat.comparison.starts import noted_starts
@@ -218,9 +220,20 @@ def test_images_without_tissue_are_left_as_they_are_and_counted(tmp_path):
                 path = tmp_path / "images" / kind / f"P{case:02d}_PAS_1of1_{kind}{case}{k}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 tissue = rng.integers(60, 200, (20, 20, 3)).astype(np.uint8)
-                blank = np.full((20, 20 + k, 3), 250 + (kind == "a"), np.uint8)
+                blank = np.full((20, 20 + k * (kind == "a"), 3), 250 + (kind == "a"), np.uint8)  # b's files are equal
                 path.write_bytes(encode_png(tissue if case else blank))
     groups = r"(?P<case>P\d\d)_"
     *_, lines = run_study(tmp_path / "images", tmp_path, "out", size=16, stain="reinhard", nets=(), groups=groups)
     said = "stain: reinhard leaves 4 of 16 images as they are: they show too little tissue"
     assert any(line.startswith(said) for line in lines), lines
+
+
+def test_images_that_are_left_as_they_are_with_one_padding_alone_are_counted_so():
+    white, black = (
+        Preprocess(16, padding, stain=Stain("macenko", TARGETS["pas"]["macenko"])) for padding in ("white", "zero")
+    )
+    found, lines = SimpleNamespace(manifest=range(9), pixels={white: 0, black: 0}, as_were={white: 4}), []
+    say_as_were([found], lines.append)
+    assert lines[0].startswith("stain: macenko leaves up to 4 of 9 images as they are: ")
+    say_as_were([SimpleNamespace(manifest=range(9), pixels={white: 0, black: 0}, as_were={})], lines.append)
+    assert len(lines) == 1
