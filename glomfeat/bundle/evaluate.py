@@ -22,7 +22,8 @@ from glomfeat.core.progress import track
 from glomfeat.core.starting import spread
 from glomfeat.core.words import guarded, number_of, unguarded
 from glomfeat.data.files import OUTPUT, is_hidden, names_below, split
-from glomfeat.data.sources import BESIDE, is_image
+from glomfeat.data.labels.samples import BESIDE
+from glomfeat.data.sources import is_image
 from glomfeat.data.unread import lines_on_outputs
 from glomfeat.features.budget import find_pace, largest_source
 from glomfeat.features.make import Handcrafted

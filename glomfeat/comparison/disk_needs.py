@@ -54,7 +54,7 @@ def disk_needs(prepared, found, done):
     Takes
     """
     changes = changes_of(prepared.study.perturb)
-    cache = _of_features(prepared, found, changes)
+    cache = _of_features(prepared, found, prepared.study.perturb)
     cache += sum(_of_features(there.prepared, there) for there in [*found.places.values(), *found.copies])
     study, n = prepared.study, len(prepared.manifest)
     left = [trial for trial in prepared.all_trials if trial.key not in done]
@@ -68,12 +68,12 @@ def disk_needs(prepared, found, done):
     return Takes(cache, _of_reductions(prepared, found.widths, left), out)
 
 
-def _of_features(prepared, found, changes=()):
+def _of_features(prepared, found, perturbed=()):
     """Bytes of pixels and features of images that are not stored yet."""
     features = sum(
         missing_rows(prepared.store, found.shards, key) * row_bytes
         for view in found.views
-        for key, row_bytes in _stored_of(view, found.widths, changes)
+        for key, row_bytes in _stored_of(view, found.widths, perturbed)
     )
     return features + sum(_missing_of_table(prepared, feature, found.widths) for feature in prepared.features)
 
@@ -83,8 +83,9 @@ def missing_rows(store, shards, key):
     return sum(len(rows) for k, rows in enumerate(shards.rows) if not store.has(shards.key(key, k)))
 
 
-def _stored_of(view, widths, changes):
+def _stored_of(view, widths, perturbed):
     """Yield the key and the bytes per row of everything stored for one way of reading images."""
+    changes = changes_of(perturbed, view.preprocess.stain)
     for base in (one.key for one in view.each):
         yield base, view.preprocess.size**2 * 3
         for feature in view.pace.features:

@@ -180,17 +180,19 @@ def mean_changed(task, records, changed):
     records : dict of (arm, repeat, fold) to dict
         Of the journal, in which the members are done.
     changed : dict of (arm, repeat, fold) to list
-        Scores of the members, strength by strength.
+        Scores of the members, strength by strength; the last ones without a change for those whose stains are
+        normalised after it, where the others score what they scored in the trial.
 
     Returns
     -------
     list of ndarray of float64
         One for each strength.
     """
-    scores = []
+    scores, most = [], max(len(changed[key]) for key, _ in task.members)
     for key, rows in task.members:
         calibration = _calibration(task, rows, records[key]) if task.calibration == "none" and len(rows) else None
-        own = [np.asarray(one, np.float64) for one in changed[key]]
+        of_member = [*changed[key], records[key]["scores"]][:most]
+        own = [np.asarray(one, np.float64) for one in of_member]
         scores.append([calibration.apply(one) for one in own] if calibration else own)
     return [mean_scores(of_strength) for of_strength in zip(*scores, strict=True)]
 

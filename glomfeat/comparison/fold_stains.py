@@ -1,6 +1,8 @@
 """Stain references drawn from the training images of each fold, and images described with them."""
 
 from dataclasses import replace
+from functools import partial
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -130,10 +132,10 @@ def _where(prepared, tables):
 
 
 def _with_stains(prepared, stains):
-    """A study that normalises stains to references that have been drawn, by the method."""
+    """A study that normalises stains to drawn references, by the method and the colour of transparent parts."""
 
     def settled(view):
-        return replace(view, stain=stains[view.stain.method]) if view and is_drawn(view) else view
+        return replace(view, stain=stains[_reads(view)]) if view and is_drawn(view) else view
 
     def seen(feature):
         return replace(feature, view=settled(feature.view)) if feature.view else feature
@@ -167,8 +169,8 @@ def draw_stains(prepared, manifest, rows, *name):
 
     Returns
     -------
-    dict of str to Stain
-        By the method.
+    dict of (str, int) to Stain
+        By the method and the colour of transparent parts.
 
     Raises
     ------
@@ -176,17 +178,29 @@ def draw_stains(prepared, manifest, rows, *name):
         None of the images that were tried shows what a method needs.
     """
     tried = _tried(prepared, manifest, rows, *name)
-    table, icc = manifest.table.iloc[tried], prepared.preprocess.icc
-    found, stains = prepared.store.shard(_key(manifest, tried, icc), lambda: _references(table, icc)), {}
-    for method in (method for method in prepared.study.stains if method in METHODS):
+    table, icc, stains = manifest.table.iloc[tried], prepared.preprocess.icc, {}
+    methods = [method for method in prepared.study.stains if method in METHODS]
+    for colour, method in product(_colours(prepared), methods):
+        key = _key(manifest, tried, icc, colour)
+        found = prepared.store.shard(key, partial(_references, table, icc, colour))
         if not len(found[method]):
             what = f"none of {len(tried)} images, drawn from those that models of a fold learn from, shows"
             raise StudyError(
                 f"--stain-reference fold: {what} what {method} needs, tissue of more than one colour or stain: give "
                 "pas, he or an image that is filled with tissue"
             )
-        stains[method] = Stain(method, tuple(found[method].tolist()))
+        stains[method, colour] = Stain(method, tuple(found[method].tolist()))
     return stains
+
+
+def _reads(view):
+    """What a reference of a way of reading images depends on: the method, and the colour of transparent parts."""
+    return view.stain.method, view.colour
+
+
+def _colours(prepared):
+    """The colours that a study lays transparent parts over."""
+    return sorted({replace(prepared.preprocess, padding=padding).colour for padding in prepared.study.paddings})
 
 
 def _tried(prepared, manifest, rows, *name):
@@ -224,20 +238,20 @@ def order_drawn(digests, cases, rows, seed):
     return order[np.argsort(turn.to_numpy(), kind="stable")]
 
 
-def _key(manifest, tried, icc):
+def _key(manifest, tried, icc, colour):
     versions = {method: f"v{one.version}" for method, one in METHODS.items()}
     images = digest_of(manifest.table["digest"].iloc[tried].tolist())
-    return {"statistics": DRAWN, "what": "a stain reference", "icc": icc, **versions, "images": images}
+    return {"statistics": DRAWN, "what": "a stain reference", "icc": icc, "on": colour, **versions, "images": images}
 
 
-def _references(table, icc):
+def _references(table, icc, colour):
     """The numbers of every method; empty if none were found."""
     densities = []
     for path, digest in zip(table["path"], table["digest"], strict=True):
         if len(densities) == SAMPLE:
             break
         try:
-            density = look(np.asarray(decode(read_checked(path, digest), icc=icc)))[1]
+            density = look(np.asarray(decode(read_checked(path, digest), colour, icc)))[1]
         except ImageError:
             continue
         if all(one.describe(density) is not None for one in METHODS.values()):
@@ -278,10 +292,10 @@ def stand_for(prepared, whole):
     stains = []
     for place, rows in places:
         tried = _tried(prepared, manifest, rows, *place)
-        stored = prepared.store.has(_key(manifest, tried, prepared.preprocess.icc))
-        stains.append(draw_stains(prepared, manifest, rows, *place) if stored else {})
+        keys = [_key(manifest, tried, prepared.preprocess.icc, colour) for colour in _colours(prepared)]
+        stains.append(draw_stains(prepared, manifest, rows, *place) if all(map(prepared.store.has, keys)) else {})
     return lambda view: (
-        [replace(view, stain=one.get(view.stain.method, view.stain)) for one in stains] if is_drawn(view) else [view]
+        [replace(view, stain=one.get(_reads(view), view.stain)) for one in stains] if is_drawn(view) else [view]
     )
 
 

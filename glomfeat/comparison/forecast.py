@@ -181,7 +181,7 @@ def _plan_features(prepared, found, view):
     workers, seconds = prepared.cluster.workers if prepared.cluster else 0, view.decode_s / view.pace.threads
     name = "decode" if len(found.views) == 1 else f"decode to {_square(view, found.views)}"
     stages = [stage(name, each, side**2 * 3, 1, needs["decode"], workers or 1, seconds)]
-    changes = [replace(one, stain=view.preprocess.stain) for one in changes_of(prepared.study.perturb)]
+    changes = changes_of(prepared.study.perturb, view.preprocess.stain)
     before = replace(view.preprocess, stain=None).key
     change_s = _change_seconds(changes, view.pixels, view.sizes)
 

@@ -190,12 +190,14 @@ def say_as_were(found, say, of=""):
     """Say how many images have a stain that could not be normalised, if any, by one reference or by several."""
     counts = {}
     for extracted in found:
-        for view, count in extracted.as_were.items():  # the same number at every size
-            counts.setdefault(view.stain, (count, len(extracted.manifest)))
-    for method in dict.fromkeys(stain.method for stain in counts):
-        each = [count for stain, count in counts.items() if stain.method == method]
+        for view in (view for view in extracted.pixels if view.stain):  # the same number at every size
+            counts[view.stain, view.colour] = extracted.as_were.get(view, 0), len(extracted.manifest)
+    for method in dict.fromkeys(stain.method for stain, _ in counts):
+        each = [count for (stain, _), count in counts.items() if stain.method == method]
         many, total = max(each)
-        most = "up to " if len(each) < len(found) or min(each) < max(each) else ""
+        if not many:
+            continue
+        most = "up to " if min(each) < max(each) else ""
         left = f"{method} leaves {most}{many} of {number_of(total, 'image')} as they are"
         say(f"{of}stain: {left}: they show too little tissue, one colour or one stain, or little more than noise")
 

@@ -25,7 +25,7 @@ from glomfeat.core.words import number_of
 from glomfeat.core.workers import Call, side_by_side
 from glomfeat.data.images.perturb import PERTURBATIONS
 from glomfeat.features.base import as_feature
-from glomfeat.features.changed import changed_feature, changes_of
+from glomfeat.features.changed import UNCHANGED, changed_feature, changes_of
 from glomfeat.models.calibration import noted_calibration
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.reducers.fit import SLICE_ROWS, parse_reducer
@@ -48,7 +48,8 @@ class Rescore:
     names : tuple of tuple of str
         The perturbations that each task still has to score.
     matrices : dict of str to list of Matrix
-        Of the changed images, by perturbation; one matrix for each strength.
+        Of the changed images, by perturbation; one matrix for each strength and, if stains are normalised after the
+        change, one without a change.
     """
 
     tasks: tuple
@@ -100,12 +101,13 @@ def score_changed(prepared, tasks, records, extracted, journal, say):
 
 def _describe(prepared, used, asked, extracted, say):
     """The matrices of changed images, by feature and perturbation."""
-    found = {name: {} for name in used}
-    for change in changes_of(asked):
+    found, features = {name: {} for name in used}, [as_feature(f) for f in prepared.features if f.name in used]
+    stained = {f.name for f in features if (f.view or prepared.preprocess).stain}
+    for change in [*changes_of(asked), *([UNCHANGED] if stained else [])]:
         of = {
-            f.name: changed_feature(as_feature(f), change, prepared.preprocess)
-            for f in prepared.features
-            if f.name in used
+            f.name: changed_feature(f, change, prepared.preprocess)
+            for f in features
+            if change is not UNCHANGED or f.name in stained
         }
         made = extract_for(prepared, prepared.manifest, [*of.values()])
         if made.manifest.table["digest"].tolist() != extracted.manifest.table["digest"].tolist():
@@ -113,7 +115,8 @@ def _describe(prepared, used, asked, extracted, say):
         for name, feature in of.items():
             if why := made.failed.get(feature.name):
                 say(f"robustness: {feature.name} is left out: {why}")
-            found[name].setdefault(change.name, []).append(made.matrices.get(feature.name))
+            for by in asked if change is UNCHANGED else [change.name]:
+                found[name].setdefault(by, []).append(made.matrices.get(feature.name))
     return {
         name: {by: parts for by, parts in of.items() if all(part is not None for part in parts)}
         for name, of in found.items()

@@ -1,6 +1,7 @@
 """The ways in which a study reads images: every side with every padding and every treatment of stains."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
@@ -63,8 +64,9 @@ def find_ways(study, say):
     StudyError
         The stain reference cannot be used.
     """
-    stains = {method: _stain(study, method) for method in study.stains}
-    normalised = [method for method in stains if method != NONE]
+    colours = {Preprocess.asked(None, padding).colour for padding in study.paddings}
+    stains = {one: _stain(study, *one) for one in product(study.stains, sorted(colours))}
+    normalised = [method for method in study.stains if method != NONE]
     if normalised:
         named = {name: f"the built-in {words} reference" for name, words in IN_WORDS.items()}
         named[FOLD] = "references that are drawn from the training images of each fold"
@@ -74,9 +76,11 @@ def find_ways(study, say):
     values = {"size": study.sizes, "padding": study.paddings, "stain": study.stains}
     found = []
     for size, padding, method in study.ways:
-        here = {"size": size, "padding": padding, "stain": stains[method].label if stains[method] else NONE}
+        view = Preprocess.asked(size, padding, study.icc)
+        view = replace(view, stain=stains[method, view.colour])
+        here = {"size": size, "padding": padding, "stain": view.stain.label if view.stain else NONE}
         named = tuple((name, str(here[name])) for name in values if len(values[name]) > 1)
-        found.append(Way(size, Preprocess.asked(size, padding, study.icc, stains[method]), named))
+        found.append(Way(size, view, named))
     return found
 
 
@@ -139,12 +143,15 @@ def lines_on_sides(views, ways):
 
 def stain_identity(ways):
     """The numbers that stains are normalised to, for a study's identity; empty if stains are left as they are."""
-    stains = {way.preprocess.stain.method: way.preprocess.stain.key for way in ways if way.preprocess.stain}
+    stains = {}
+    for view in (way.preprocess for way in ways if way.preprocess.stain):
+        if stains.setdefault(view.stain.method, view.stain.key) != view.stain.key:
+            stains[f"{view.stain.method} on {view.colour}"] = view.stain.key
     return {"stain target": stains} if stains else {}
 
 
-def _stain(study, method):
-    """The stain normalisation of a method; None if stains are left as they are."""
+def _stain(study, method, colour):
+    """The stain normalisation of a method, for transparent parts of a colour; None if stains are left as they are."""
     if method == NONE:
         return None
     reference = study.stain_reference
@@ -153,7 +160,7 @@ def _stain(study, method):
     if reference == FOLD:
         return Drawn(method)
     try:
-        stain = Stain.of(method, np.asarray(decode(read_bytes(reference), icc=study.icc)))
+        stain = Stain.of(method, np.asarray(decode(read_bytes(reference), colour, study.icc)))
     except (OSError, ImageError) as error:
         why = getattr(error, "strerror", None) or error
         raise StudyError(

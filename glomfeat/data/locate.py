@@ -22,7 +22,7 @@ from glomfeat.data.folders.layout import (
 from glomfeat.data.images import dicom
 from glomfeat.data.images.decode import READ
 from glomfeat.data.images.decode import SUFFIXES as OF_IMAGES
-from glomfeat.data.labels.classes import clean_label, labelled, one_row_each, refuse_no_rows
+from glomfeat.data.labels.classes import labelled, one_row_each, refuse_no_rows
 from glomfeat.data.labels.find import (
     find_labels,
     heads_in,
@@ -32,6 +32,7 @@ from glomfeat.data.labels.find import (
     tables_beside,
     with_columns,
 )
+from glomfeat.data.labels.samples import sample_labels
 from glomfeat.data.problems import Gap, ManifestError
 from glomfeat.data.sources import (
     archive_problems,
@@ -42,7 +43,6 @@ from glomfeat.data.sources import (
     images_of,
     is_image,
     places_of,
-    sample_labels,
 )
 from glomfeat.data.tables.columns import USUAL, Asked, sort_columns
 from glomfeat.data.tables.joining import as_parts, find_names_among, last_parts, without_suffix
@@ -153,12 +153,13 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     _check_dicom(relative, problems)
     heads = heads_in(folder, places) if labels is None else {}
     given, labels = labels, labels or find_labels(folder, heads, relative, asked, notes, layout)
-    if labels is None and (asked.label or (asked.name and not holds_groups(heads, relative, asked))):
-        refuse_unused(folder, heads, asked, notes)
     parts = split_by_archive(places, paths)
-    if labels is None and (samples := sample_labels(relative, paths)) is not None:
-        samples = samples.assign(raw=samples["raw"].map(clean_label), name=last_parts(samples["name"].tolist()))
-        return samples.assign(split=samples["path"].map(parts)) if parts else samples
+    samples = sample_labels(folder, relative, paths, asked, notes, parts) if labels is None else None
+    is_used = samples is not None and as_spelt(samples, asked.label)
+    if labels is None and ((asked.label and not is_used) or (asked.name and not holds_groups(heads, relative, asked))):
+        refuse_unused(folder, heads, asked, notes)
+    if samples is not None:
+        return samples
     notes += lines_on_drawings(relative)
     if not layout:
         refuse_outlines(relative, "say what the folders mean with --layout, such as class/image", labels is not None)

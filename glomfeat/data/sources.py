@@ -2,24 +2,18 @@
 
 import contextlib
 import itertools
-import json
 import os
 import re
 from pathlib import Path
-
-import pandas as pd
 
 from glomfeat.data.archives import SUFFIXES as ARCHIVES
 from glomfeat.data.archives import ArchiveError
 from glomfeat.data.containers import SUFFIXES as CONTAINERS
 from glomfeat.data.containers import is_container
 from glomfeat.data.files import index_of, is_archive, is_hidden, names_below, roots_of, split
-from glomfeat.data.images.decode import SUFFIXES, ImageError
-from glomfeat.data.tables.read import CASE_COLUMNS, LABEL_COLUMNS, SLIDE_COLUMNS, find_column
+from glomfeat.data.images.decode import SUFFIXES
 
-BESIDE = (".json", ".cls")
 LOOKED_AT = 4
-OF_CAMELYON = "wsi"  # the column of slides beside PatchCamelyon's arrays; each patient has one slide
 BRACES = re.compile(r"\{([^{}]*)\}")
 
 
@@ -308,92 +302,3 @@ def archive_problems(archives):
         outside = f"names in {archive} that lead out of it: pack it again from inside its folder"
         problems.append((outside, index.escaping()))
     return [(what, names) for what, names in problems if names]
-
-
-def sample_labels(names, paths):
-    """Read labels that lie beside images as in a WebDataset: ``key.png`` with ``key.cls``, ``key.json`` or both.
-
-    A ``.cls`` holds a class's index or name; a ``.json`` may hold a label, a case and a slide.
-
-    Parameters
-    ----------
-    names, paths : list of str
-        From `images_of`.
-
-    Returns
-    -------
-    pandas.DataFrame or None
-        ``name``, ``path``, ``raw`` (label as text, empty if there is none) and, if a JSON has them, ``case`` and
-        ``slide``. Further images of a labelled sample (``key.mask.png``) are left out. None if nothing is labelled in
-        this way.
-    """
-    archive = split(paths[0])[0]
-    if archive is None:
-        return None
-    if is_container(archive):
-        return _contained(names, paths)
-    kept, facts = [], {"raw": [], "case": [], "slide": []}
-    for row, path in enumerate(paths):
-        archive, member = split(path)
-        index, stem = index_of(archive), member.rpartition(".")[0]
-        found = _facts(index, stem)
-        sample = _key(member)
-        if not found and sample != stem and _facts(index, sample):
-            continue
-        kept.append(row)
-        for name, values in facts.items():
-            values.append(found.get(name))
-    if not any(facts["raw"]):
-        return None
-    facts = {name: values for name, values in facts.items() if name == "raw" or any(values)}
-    frame = pd.DataFrame({"name": [names[row] for row in kept], "path": [paths[row] for row in kept]} | facts)
-    return frame.fillna({"raw": ""})
-
-
-def _contained(names, paths):
-    """What containers say about their images; None if they give no classes."""
-    found = []
-    for archive in dict.fromkeys(split(path)[0] for path in paths):
-        index = index_of(archive)
-        found.append(index.facts.assign(path=[f"{archive}{os.sep}{name}" for name in index.names]))
-    facts = pd.concat(found, ignore_index=True).set_index("path").loc[paths].reset_index()
-    label = find_column(facts, LABEL_COLUMNS)
-    if label is None:
-        return None
-    wanted = {"case": (*CASE_COLUMNS, OF_CAMELYON), "slide": (*SLIDE_COLUMNS, OF_CAMELYON), "split": ("split",)}
-    known = {kind: find_column(facts, columns) for kind, columns in wanted.items()}
-    known = {kind: facts[column].tolist() for kind, column in known.items() if column is not None}
-    return pd.DataFrame({"name": names, "path": paths, "raw": facts[label].fillna("").astype(str)} | known)
-
-
-def _key(name):
-    """What the members of a sample share: the name up to the first dot of its last part."""
-    folder, slash, last = name.rpartition("/")
-    return folder + slash + last.partition(".")[0]
-
-
-def _facts(index, stem):
-    """Label, case and slide from the readable files beside an image, as text."""
-    found = {}
-    for suffix in BESIDE:
-        row = index.find(stem + suffix)
-        if row is None:
-            continue
-        try:
-            text = index.read(row).decode()
-            found |= _from_json(json.loads(text)) if suffix == ".json" else {"raw": text.strip()}
-        except (ImageError, ValueError):  # then it has no label, and its name is listed among the images without one
-            continue
-    return found
-
-
-def _from_json(held):
-    if not isinstance(held, dict):
-        return {}
-    lower = {str(name).strip().lower(): value for name, value in held.items() if isinstance(value, str | int | float)}
-    known = {"raw": LABEL_COLUMNS, "case": CASE_COLUMNS, "slide": SLIDE_COLUMNS}
-    found = {}
-    for what, columns in known.items():
-        text = next((str(lower[column]).strip() for column in columns if column in lower), "")
-        found |= {what: text} if text else {}
-    return found

@@ -20,7 +20,7 @@ class Change:
     Attributes
     ----------
     name : str
-        One of `PERTURBATIONS`.
+        One of `PERTURBATIONS`; empty for no perturbation.
     strength : float
     stain : Stain or None
         How stains are normalised after the change, as they would be for the images of another laboratory.
@@ -33,7 +33,7 @@ class Change:
     @property
     def key(self):
         """What changed pixels depend on besides the original ones, as text."""
-        changed = f"{PERTURBATIONS[self.name].key} {self.strength:g}"
+        changed = f"{PERTURBATIONS[self.name].key} {self.strength:g}" if self.name else "as it is"
         return f"{changed}, {self.stain.key['stain']} {self.stain.key['target']}" if self.stain else changed
 
     def apply(self, images, sizes):
@@ -49,22 +49,29 @@ class Change:
         -------
         ndarray of uint8, of the same shape
         """
-        changed = PERTURBATIONS[self.name].apply(images, self.strength)
+        changed = PERTURBATIONS[self.name].apply(images, self.strength) if self.name else images
         if not self.stain or not len(images):
             return changed
         pairs = zip(changed, sizes, strict=True)
         return np.stack([self.stain.apply(image, interior(image, size))[0] for image, size in pairs])
 
 
-def changes_of(names):
-    """All strengths of the named perturbations.
+UNCHANGED = Change("", 0.0)
+
+
+def changes_of(names, stain=None):
+    """All strengths of the named perturbations and, if stains are normalised after them, no perturbation at last.
+
+    The stain of an image is normalised at its full size, that of a changed image at the size of its square. So a change
+    is measured against the square that is normalised without one.
 
     Examples
     --------
     >>> [change.key for change in changes_of(["jpeg"])][:2]
     ['jpeg.v1 90', 'jpeg.v1 70']
     """
-    return [Change(name, strength) for name in names for strength in PERTURBATIONS[name].strengths]
+    found = [Change(name, strength, stain) for name in names for strength in PERTURBATIONS[name].strengths]
+    return [*found, replace(UNCHANGED, stain=stain)] if found and stain else found
 
 
 @dataclass(frozen=True)

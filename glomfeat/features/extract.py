@@ -202,12 +202,13 @@ def _from_pixels(manifest, pace, preprocess, store, on_error, failed, apart, sec
     networks = [one for one in pace.features if is_network(one) and not (apart and is_users(one))]
     places, readable, bad, parts = [], [], {}, {}
     in_turn = {feature.name: InTurn(feature, preprocess.size, pace.threads) for feature in networks}
-    profiles = as_were = 0
+    profiles, as_were, equal = 0, 0, manifest.table["digest"].value_counts()
     for shard, (arrays, reasons) in enumerate(_decoded(manifest, shards, preprocess, store, pace, networks)):
         good = arrays["sizes"][:, 0] > 0
         bad |= reasons
-        profiles += int(arrays["profiles"].sum())
-        as_were += int(arrays["as_were"].sum()) if "as_were" in arrays else 0
+        images = equal[shards.members(shard)].to_numpy()  # equal files have one row here
+        profiles += int(images[arrays["profiles"]].sum())
+        as_were += int(images[arrays["as_were"]].sum()) if "as_were" in arrays else 0
         places.append({name: mapped(array) for name, array in arrays.items()})
         readable.append(good)
         for feature in networks:

@@ -42,7 +42,8 @@ def robustness_table(run, names, changed):
         changed images less that on unchanged ones, with limits from `glomfeat.metrics.resampling.open_limits` that end
         at -1 and 1; ``flipped`` is the share of images whose call changes. Calls are at each trial's own threshold,
         which was chosen on unchanged images; with more than two classes they are the likeliest class, and there is no
-        sensitivity. A difference that no case changes has no limits, and ``note`` says why. An arm that has not scored
+        sensitivity. If stains are normalised after the change, unchanged images are those that took the same way
+        without one. A difference that no case changes has no limits, and ``note`` says why. An arm that has not scored
         the changed images in all of its trials has no figures; one that has in none has no row.
     """
     rows, units = [], tested_units(run)
@@ -51,17 +52,25 @@ def robustness_table(run, names, changed):
             name: sum(PERTURBATIONS[name].key in changed.get(trial.key, {}) for trial in trials) for name in names
         }
         whole = len(trials) in scored.values()
-        unchanged = _Unchanged(regroup(trial_parts(run, trials), units)) if whole else None
+        parts, unchanged = regroup(trial_parts(run, trials), units) if whole else [], None
         for perturbation in (PERTURBATIONS[name] for name in names if scored[name]):
             done = scored[perturbation.name] == len(trials)
             row = {"arm": arm, "perturbation": perturbation.name, "status": "done" if done else "partial", "note": ""}
+            given = [changed[trial.key][perturbation.key] for trial in trials] if done else []
+            if done and unchanged is None:
+                unchanged = _Unchanged(_as_they_are(parts, given, len(perturbation.strengths)))
             for place, strength in enumerate(perturbation.strengths):
                 row = row | {"strength": strength, "in_words": perturbation.say(strength)}
                 if done:
-                    scores = [np.asarray(changed[trial.key][perturbation.key][place], np.float64) for trial in trials]
-                    row |= unchanged.beside(scores)
+                    row |= unchanged.beside([np.asarray(scores[place], np.float64) for scores in given])
                 rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _as_they_are(parts, given, strengths):
+    """An arm's parts, with the scores that follow those of all strengths, if there are any, in place of their own."""
+    pairs = zip(parts, given, strict=True)
+    return [replace(part, score=np.array(of[-1])) if len(of) > strengths else part for part, of in pairs]
 
 
 class _Unchanged:

@@ -90,7 +90,7 @@ def test_every_arm_is_done_in_every_fold_and_place(study):
 
 def test_a_bundle_holds_a_reference_of_all_images_and_scores_the_cohort_as_its_arm(study):
     found, prepared = pd.read_parquet(study.out / "external_predictions.parquet"), prepare_again(study)
-    whole = draw_stains(prepared, prepared.manifest, np.arange(len(prepared.manifest)), "all")["macenko"]
+    whole = draw_stains(prepared, prepared.manifest, np.arange(len(prepared.manifest)), "all")["macenko", 255]
     paths = {path.name: path for path in study.far.rglob("*.png")}
     for arm in (HEAD, f"net:{NET}@macenko-fold"):
         bundle, own = glomfeat.load_bundle(study.out / "models" / folder_of(arm)), found[found["arm"] == arm]
@@ -181,3 +181,33 @@ def test_it_is_the_same_bytes_by_two_jobs_with_leak_price(study, tmp_path, witho
         assert (study.out / name).read_bytes() == (tmp_path / "out" / name).read_bytes(), name
     trials = pd.read_csv(tmp_path / "out" / "trials.csv")
     assert set(trials["fold"]) == {"0", "1", "image:0", "image:1"} and (trials["status"] == "done").all()
+
+
+@pytest.mark.parametrize("reference", ["fold", "image"])
+def test_a_reference_is_measured_on_the_colour_that_its_images_are_laid_over(tmp_path, reference):
+    """Transparent parts are white or black, and white tells how bright the light was."""
+    folder, paths = make_phantom(tmp_path / "data", Phantom(images=8, cases=4, min_px=60, max_px=90)), []
+    for path in sorted(folder.rglob("*.png")):
+        image = Image.open(path).convert("RGB")
+        dark = np.asarray(image) * 0.8  # so that what is white is brighter than the light
+        y, x = np.mgrid[-1 : 1 : 1j * image.height, -1 : 1 : 1j * image.width]
+        Image.fromarray(np.dstack([dark, 255 * (x**2 + y**2 < 1)]).astype(np.uint8)).save(path)
+        paths.append(path)
+
+    def measured(path, colour):
+        return macenko_of(look(np.asarray(decode(path.read_bytes(), colour)))[1])
+
+    telling = next(path for path in paths if measured(path, 0) != measured(path, 255))
+    of = "fold" if reference == "fold" else str(telling)
+    options = OPTIONS | {"stain_reference": of, "stain": "macenko", "padding": ("white", "zero")}
+    study = Study(data=str(folder), cache=str(tmp_path / "cache"), out=str(tmp_path / "out"), **options)
+    prepared = prepare(study, lambda line: None)
+    if reference == "fold":
+        stains = draw_stains(prepared, prepared.manifest, np.arange(8), "all")
+    else:
+        stains, paths = {("macenko", one.view.colour): one.view.stain for one in prepared.features}, [telling]
+        assert len(prepared.identity["stain target"]) == 2
+    for colour in (0, 255):
+        numbers = [measured(path, colour) for path in paths]
+        assert stains["macenko", colour] == Stain("macenko", tuple(np.median(numbers, axis=0)))
+    assert stains["macenko", 0] != stains["macenko", 255]

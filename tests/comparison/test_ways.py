@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,11 +15,13 @@ from glomfeat.bundle.save import save_bundle
 from glomfeat.comparison.compare import compare
 from glomfeat.comparison.extraction import extract_for
 from glomfeat.comparison.options import Study
+from glomfeat.comparison.outcome import say_as_were
 from glomfeat.comparison.prepare import prepare
 from glomfeat.comparison.refit import refit_arm
 from glomfeat.comparison.starts import noted_starts
 from glomfeat.core.arms import Arm, StudyError
 from glomfeat.data.images.decode import Preprocess, decode, encode_png
+from glomfeat.data.images.perturb import PERTURBATIONS
 from glomfeat.data.images.stain import TARGETS, Stain
 from glomfeat.features.base import FeatureError
 from glomfeat.report.sections.methods import _sizes, paragraph
@@ -156,13 +159,23 @@ def test_a_plan_lists_every_way(several, capsys):
         assert stage in " ".join(said.split())
 
 
-def test_changed_images_are_normalised_after_the_change(few_images, tmp_path):
-    options = {"nets": (), "perturb": ("stain",), "stain": ("none", "macenko"), "size": 48}
-    run_study(few_images, tmp_path, "out", **options)
-    table = pd.read_csv(tmp_path / "out" / "robustness.csv")
+def test_changed_images_are_normalised_after_the_change(phantom_folder, tmp_path, monkeypatch):
+    """And are compared with images to which the same is done without a change, so that no change makes no difference.
+
+    Images are normalised at their full size, and changed ones at that of their square.
+    """
+    monkeypatch.setitem(PERTURBATIONS, "stain", replace(PERTURBATIONS["stain"], strengths=(1.0, 2.0)))
     arms = [f"shortcut.v1@{stain}/none/logreg" for stain in ("none", "macenko")]
-    assert (table["status"] == "done").all() and table.groupby("arm").size().to_dict() == dict.fromkeys(arms, 5)
-    assert table.loc[table["arm"] == arms[1], "auroc_change"].abs().max() > 0
+    options = {"nets": (), "perturb": ("stain",), "stain": ("none", "macenko"), "size": 24}
+    _, _, results, _ = run_study(phantom_folder, tmp_path, "out", **options, ensembles=(",".join(arms),))
+    table = pd.read_csv(tmp_path / "out" / "robustness.csv")
+    assert (table["status"] == "done").all() and table.groupby("arm").size().tolist() == [2, 2, 2]
+    neutral, strong = (table[table["strength"] == one].set_index("arm") for one in (1.0, 2.0))
+    assert (neutral[["auroc_change", "sensitivity_t_change", "flipped"]] == 0).all(axis=None)
+    assert strong["auroc_change"].abs().min() > 0
+    auroc = results["auroc"]
+    assert neutral["auroc"][arms[0]] == pytest.approx(auroc[arms[0]])
+    assert neutral["auroc"][arms[1]] != pytest.approx(auroc[arms[1]])  # at so small a size, the way alone tells
 
 
 @pytest.mark.parametrize(
@@ -207,9 +220,20 @@ def test_images_without_tissue_are_left_as_they_are_and_counted(tmp_path):
                 path = tmp_path / "images" / kind / f"P{case:02d}_PAS_1of1_{kind}{case}{k}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 tissue = rng.integers(60, 200, (20, 20, 3)).astype(np.uint8)
-                blank = np.full((20, 20 + k, 3), 250 + (kind == "a"), np.uint8)
+                blank = np.full((20, 20 + k * (kind == "a"), 3), 250 + (kind == "a"), np.uint8)  # b's files are equal
                 path.write_bytes(encode_png(tissue if case else blank))
     groups = r"(?P<case>P\d\d)_"
     *_, lines = run_study(tmp_path / "images", tmp_path, "out", size=16, stain="reinhard", nets=(), groups=groups)
     said = "stain: reinhard leaves 4 of 16 images as they are: they show too little tissue"
     assert any(line.startswith(said) for line in lines), lines
+
+
+def test_images_that_are_left_as_they_are_with_one_padding_alone_are_counted_so():
+    white, black = (
+        Preprocess(16, padding, stain=Stain("macenko", TARGETS["pas"]["macenko"])) for padding in ("white", "zero")
+    )
+    found, lines = SimpleNamespace(manifest=range(9), pixels={white: 0, black: 0}, as_were={white: 4}), []
+    say_as_were([found], lines.append)
+    assert lines[0].startswith("stain: macenko leaves up to 4 of 9 images as they are: ")
+    say_as_were([SimpleNamespace(manifest=range(9), pixels={white: 0, black: 0}, as_were={})], lines.append)
+    assert len(lines) == 1

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import socket
 import tarfile
 import threading
@@ -241,8 +242,9 @@ def test_a_profile_leaves_what_is_clear_and_what_it_is_not_for():
 def test_profiles_are_counted_in_a_line_and_in_the_audit(tmp_path, capsys, without_report, only_exact_copies):
     root = put(tmp_path / "data", *(f"{kind}/case{k}_{kind}.png" for k in range(4) for kind in ("sick", "well")))
     put(root, "sick/case0_sick.png", "well/case1_well.png", icc_profile=swapped())
+    shutil.copy(root / "sick" / "case0_sick.png", root / "sick" / "case0_again.png")
     rest = ["--cache", str(tmp_path / "cache"), "--out"]
-    said = "colours: 2 images have an embedded ICC profile that is not sRGB's: "
+    said = "colours: 3 images have an embedded ICC profile that is not sRGB's: "
     for how, what in (
         ("srgb", "converted to sRGB; --icc keep leaves them as they are"),
         ("keep", "kept as the numbers in the file"),
@@ -253,7 +255,7 @@ def test_profiles_are_counted_in_a_line_and_in_the_audit(tmp_path, capsys, witho
     assert not one["score"].equals(other["score"])
     audit.main([str(root), "--jobs", "1", "--size", "48", *rest, str(tmp_path / "audit")])
     found = {one["code"]: one for one in json.loads((tmp_path / "audit" / "audit.json").read_text())["findings"]}
-    assert found["files.profile"]["figures"] == {"files": 2}
+    assert found["files.profile"]["figures"] == {"files": 3}
 
 
 def dicom_file(pixels, **values):

@@ -26,9 +26,9 @@ def encode(image, kind, **options):
     return buffer.getvalue()
 
 
-def png_of(width, height, bits, rows, *chunks):
-    """A grey PNG with further chunks in front of its pixels."""
-    header = (b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0))
+def png_of(width, height, bits, rows, *chunks, kind=0):
+    """A PNG, grey if its kind is 0 and of colours if it is 2, with further chunks in front of its pixels."""
+    header = (b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0))
     chunks = (header, *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks)
 
@@ -145,6 +145,20 @@ def test_colour_that_stands_for_transparent():
     data = encode(Image.fromarray(image), "PNG", transparency=(1, 2, 3))
     assert np.asarray(decode(data, 0)).tolist() == [[[10, 20, 30], [0, 0, 0]]]
     assert np.asarray(decode(data, 255)).tolist() == [[[10, 20, 30], [255, 255, 255]]]
+
+
+@pytest.mark.parametrize("clear", [0, 65535, 255, 1000])
+def test_a_colour_of_sixteen_bits_that_stands_for_transparent_is_read_or_refused(clear):
+    """Of 255, Pillow's 8 bits would mean white; a pixel of 255 is nearly black."""
+    pixels = np.array([[[clear] * 3, [20000, 40000, 60000], [65535, 0, 65535]]], ">u2")
+    chunk_of = (b"tRNS", struct.pack(">HHH", *[clear] * 3))
+    data = png_of(3, 1, 16, b"\0" + pixels.tobytes(), chunk_of, kind=2)
+    if clear not in (0, 65535):
+        with pytest.raises(ImageError, match=r"^16-bit colours of which one stands for transparent: save it as 8-bit"):
+            decode(data)
+        return
+    for ground in (0, 255):
+        assert np.asarray(decode(data, ground)).tolist() == [[[ground] * 3, [78, 156, 234], [255, 0, 255]]]
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])

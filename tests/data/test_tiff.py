@@ -15,7 +15,7 @@ GREY = RGB[..., 0]
 RGB_16, GREY_16 = RGB.astype(np.uint16) * 257, GREY.astype(np.uint16) * 257
 PLANES = RGB.transpose(2, 0, 1)
 CMYK = np.dstack([255 - RGB, np.zeros_like(GREY)])
-ALPHA = np.full_like(GREY, 255)
+ALPHA, HALF = np.full_like(GREY, 255), np.full_like(GREY, 128)
 COLOURS = np.array([np.arange(256), np.arange(256)[::-1], np.full(256, 7)], np.uint16) * 257
 
 
@@ -60,6 +60,7 @@ def packed(photometric, compression, **options):
         (CMYK.astype(np.uint16) * 257, packed("separated", None), RGB),
         (np.dstack([RGB, ALPHA]), packed("rgb", None, extrasamples=["assocalpha"]), RGB),
         (np.dstack([RGB_16, ALPHA * np.uint16(257)]), packed("rgb", "lzw", extrasamples=["unassalpha"]), RGB),
+        (np.dstack([GREY // 2, HALF]), packed("minisblack", None, extrasamples=["assocalpha"]), three(127 + GREY // 2)),
         (np.dstack([RGB, GREY]), packed("rgb", None, extrasamples=["unspecified"]), RGB),
         (np.dstack([RGB, GREY, GREY]), packed("rgb", None, extrasamples=[0, 0]), RGB),
         (np.stack([GREY, 255 - GREY]), packed("minisblack", None), three(GREY)),
@@ -127,6 +128,11 @@ FLOAT = r"^floating-point pixels: their range is unknown; convert to 8 or 16 bit
         (RGB.astype(np.uint32), packed("rgb", None), KIND),
         (np.stack([GREY] * 5), packed("minisblack", None, planarconfig="separate"), KIND),
         (RGB, packed("rgb", "jpeg2000"), KIND),
+        (
+            RGB,
+            packed("rgb", "webp"),
+            r"^WebP inside a TIFF, which Pillow does not read: save it as PNG, or as TIFF with",
+        ),
     ],
 )
 def test_what_would_be_read_wrongly_or_not_at_all_says_why(image, options, reason):

@@ -10,7 +10,7 @@ from glomfeat.data.images.perturb import PERTURBATIONS
 from glomfeat.data.images.stain import TARGETS, Stain
 from glomfeat.features.base import Handcrafted, as_feature
 from glomfeat.features.budget import is_network
-from glomfeat.features.changed import Change, changed_feature, changes_of
+from glomfeat.features.changed import UNCHANGED, Change, changed_feature, changes_of
 from glomfeat.features.handcrafted.shortcut import interior
 from glomfeat.features.make import make_feature
 from glomfeat.features.pixels import Pixels
@@ -66,3 +66,7 @@ def test_stains_are_normalised_after_the_change_and_padding_takes_no_part(featur
     darker = PERTURBATIONS["brightness"].apply(squares, 0.7)
     wanted = np.stack([stain.apply(square, interior(square, (32, 16)))[0] for square in darker])
     np.testing.assert_array_equal(changed.transform(squares, sizes), feature.transform(wanted, sizes))
+    same = changed_feature(feature, UNCHANGED, Preprocess(32, stain=stain))
+    wanted = np.stack([stain.apply(square, interior(square, (32, 16)))[0] for square in squares])
+    np.testing.assert_array_equal(same.transform(squares, sizes), feature.transform(wanted, sizes))
+    assert same.view == Preprocess(32) and same.key not in (changed.key, feature.key)

@@ -27,6 +27,25 @@ def changed_of(run, by="blur.v1", spread=0.3, arms=(GOOD, WEAK)):
     return found
 
 
+def test_changes_are_measured_against_images_that_took_the_same_way():
+    """Behind the scores of the strengths may stand those of images to which the same was done without a change."""
+    run = make_run()
+    changed = changed_of(run)
+    before = {key: np.clip(of["blur.v1"][0] + 0.2, 0, 1) for key, of in changed.items() if key[0] == GOOD}
+    for key, scores in before.items():
+        changed[key]["blur.v1"].append(scores)
+    table, old = (robustness_table(run, ["blur"], of).set_index("arm") for of in (changed, changed_of(run)))
+    assert table.loc[WEAK].equals(old.loc[WEAK]) and table.loc[GOOD, "auroc"].equals(old.loc[GOOD, "auroc"])
+    flips, images, aurocs = 0, 0, []
+    for key, (y, _, at) in zip(before, of_arm(run, GOOD), strict=True):
+        flips += ((before[key] >= at) != (changed[key]["blur.v1"][2] >= at)).sum()
+        aurocs.append(roc_auc_score(y, changed[key]["blur.v1"][2]) - roc_auc_score(y, before[key]))
+        images += len(y)
+    row = table.loc[GOOD].iloc[2]
+    assert row["flipped"] == pytest.approx(flips / images) and row["auroc_change"] == pytest.approx(np.mean(aurocs))
+    assert row["flipped"] != old.loc[GOOD, "flipped"].iloc[2]
+
+
 def test_figures_are_those_of_a_plain_computation():
     run = make_run()
     changed = changed_of(run)
@@ -153,6 +172,9 @@ def test_what_is_not_in_the_table_is_named():
     given["threshold"] = "youden"
     assert section.fill(content)["at"] == "the threshold that was chosen on unchanged images"
     assert section.fill(content)["without"] == ["weak"] and section.fill(content)["partly"] == []
+    assert section.fill(content)["normalised"] == []
+    content.robustness = table.assign(auroc_change=table["auroc_change"] + 0.1)
+    assert section.fill(content)["normalised"] == ["good"]
     content.robustness = table.assign(status="partial", auroc=np.nan)
     assert section.fill(content)["partly"] == ["good"] and section.fill(content)["sentences"] == []
     assert figure.draw(content) is None

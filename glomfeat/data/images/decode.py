@@ -220,6 +220,7 @@ def decode(data, colour=255, icc="srgb"):
                 raise ImageError(CUT_OFF)
             white, inverted = grey_scale(image)
             profile = image.info.get("icc_profile") if icc == "srgb" else None
+            _check_clear(image, data)
             _scale_clear_grey(image, data)
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
@@ -240,6 +241,13 @@ def decode(data, colour=255, icc="srgb"):
         raise ImageError(CUT_OFF) from error
 
 
+def _check_clear(image, data):
+    """Refuse a PNG whose transparent colour has 16 bits, of which Pillow compares only 8, unless they say the same."""
+    clear = image.info.get("transparency")
+    if image.format == "PNG" and data[PNG_BITS] == 16 and isinstance(clear, tuple) and not {*clear} <= {0, 65535}:
+        raise ImageError("16-bit colours of which one stands for transparent: save it as 8-bit RGB or RGBA")
+
+
 def _scale_clear_grey(image, data):
     """Scale the grey that stands for transparent in a PNG of up to 4 bits, as Pillow scales its pixels and not this."""
     if image.format == "PNG" and image.mode in ("1", "L") and isinstance(image.info.get("transparency"), int):
@@ -254,7 +262,7 @@ def _eight_bit(image, white, inverted):
     if image.mode == "I":
         raise ImageError("32-bit pixels: it is not known which value is white; convert to 8 or 16 bit")
     if not image.mode.startswith("I;"):
-        return image
+        return image.convert("LA") if image.mode == "La" else image  # grey that is multiplied by its alpha
     values = np.asarray(image).astype(np.int64)
     scaled = (np.minimum(values, white) * 255 + white // 2) // white
     grey = Image.fromarray((255 - scaled if inverted else scaled).astype(np.uint8))

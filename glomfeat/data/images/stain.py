@@ -9,7 +9,7 @@ from glomfeat.core.cache import digest_of
 from glomfeat.data.images.density import DENSITIES, change_density, in_blocks, to_bytes
 
 NONE, FOLD = "none", "fold"
-DRAWN = "fold.v1"  # raised whenever other references would be drawn
+DRAWN = f"{FOLD}.v2"  # raised whenever other references would be drawn
 TISSUE = 0.15 * np.log(10)  # the paper's threshold, for decadic densities; here for the length of all three densities
 ANGLE_PERCENT, MOST_PERCENT = 1, 99  # Macenko: angles left out at both ends, and what stands for the most
 SAMPLE_PX = 2**17  # how many are looked at: in a larger image, every second, third, ... pixel of every such row

@@ -1,4 +1,4 @@
-"""TIFFs that Pillow misreads without a warning, recognised by the tags of TIFF 6.0."""
+"""TIFFs that Pillow misreads without a warning, or does not read, recognised by the tags of TIFF 6.0."""
 
 import re
 
@@ -6,11 +6,12 @@ import numpy as np
 
 COMPRESSION, PHOTOMETRIC, DESCRIPTION, BITS, PLANES, KIND, SIGNED = 259, 262, 270, 258, 284, 254, 339
 CHANNELS = re.compile(r"(?:^|\n)channels=([2-9])|\bSizeC=\"([2-9])\"")
+WEBP = 50001  # libtiff's number for this compression
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def why_wrong(image):
-    """Say why the first page of a TIFF would be read wrongly.
+    """Say why the first page of a TIFF would be read wrongly or not at all.
 
     Parameters
     ----------
@@ -33,6 +34,8 @@ def why_wrong(image):
     tags = getattr(image, "tag_v2", None)
     if tags is None:
         return ""
+    if tags.get(COMPRESSION) == WEBP:
+        return "WebP inside a TIFF, which Pillow does not read: save it as PNG, or as TIFF with LZW"
     bits, one = np.atleast_1d(tags.get(BITS, 1)), len(image.getbands()) == 1
     if one and getattr(image, "n_frames", 1) > 1 and CHANNELS.search(str(tags.get(DESCRIPTION, ""))):
         return "the channels of one image as separate pages: save it as RGB"

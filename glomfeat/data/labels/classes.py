@@ -21,6 +21,7 @@ from glomfeat.data.tables.read import (
     LABEL_COLUMNS,
     NAME_COLUMNS,
     OF_TEXT,
+    TEXTS,
     TableError,
     columns_in_words,
     find_names,
@@ -144,12 +145,12 @@ def _without_bare(frame):
 def lines_on_emptied(path, frame, asked):
     """Name texts such as NA that count as no value in columns of texts that options name, though they may be values.
 
-    In workbooks and parquet files such texts are values. `frame` is the table as it was read.
+    In other files than texts such values are what they are. `frame` is the table as it was read.
     """
     path, words = Path(path), words_of_options(asked)
     lacking = [column for column in frame.columns if plain(column) in words and frame[column].isna().any()]
     lacking = [c for c in lacking if pd.to_numeric(frame[c].dropna(), errors="coerce").isna().any()]
-    if not lacking or path.suffix.lower() in (".parquet", ".xlsx"):
+    if not lacking or path.suffix.lower() not in TEXTS:
         return []
     form, lines = look_at(path, OF_TEXT), []
     written = read_text(path, form, only=[column for column in lacking if column in form.header])

@@ -4,7 +4,7 @@ import numpy as np
 
 from glomfeat.data.images.perturb import PERTURBATIONS
 from glomfeat.report.drawing import MUTED, PALETTE, Picture, fold, make_figure
-from glomfeat.report.sections.robustness import CALLED, sentence
+from glomfeat.report.sections.robustness import CALLED, SAME, sentence
 from glomfeat.results.robustness import arms_to_show, worst_rows
 
 NAME, SECTION, ORDER = "robustness", "robustness", 10
@@ -25,7 +25,7 @@ def draw(content):
     if not arms or not kinds:
         return None
     known = table[table["arm"].isin(arms)].dropna(subset="auroc")
-    limits = content.results.set_index("arm")[["auroc_lo", "auroc_hi"]]
+    limits = content.results.set_index("arm")[["auroc", "auroc_lo", "auroc_hi"]]
     floor = min(0.5, known["auroc"].min() - 0.02)
 
     def make(axes):
@@ -74,6 +74,8 @@ def _curve(known, arm, kind):
 def _draw_arm(axis, known, arm, kind, limits):
     x, values, places, rows, unchanged = _curve(known, arm, kind)
     before = PERTURBATIONS[kind].before
+    if abs(limits["auroc"] - unchanged) > SAME:  # of images whose stains were normalised at another size
+        limits = limits * np.nan
     low, high = (np.insert(rows[end].to_numpy(), before, limits[end]) for end in ("auroc_lo", "auroc_hi"))
     axis.fill_between(x, low, high, color=PALETTE[0], alpha=0.15, linewidth=0)
     axis.axhline(unchanged, color=PALETTE[0], linestyle="--", linewidth=0.9)

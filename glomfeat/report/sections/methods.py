@@ -3,7 +3,7 @@
 from glomfeat.core.arms import FLOOR, FLOOR_HEAD, Arm
 from glomfeat.core.words import joined
 from glomfeat.data.images.decode import LANCZOS, Preprocess
-from glomfeat.data.images.stain import DRAWN, METHODS, NONE
+from glomfeat.data.images.stain import FOLD, METHODS, NONE
 from glomfeat.data.schemes import find_scheme
 from glomfeat.models.ensemble import calibration_for
 from glomfeat.models.heads.built_in import entry_of
@@ -124,7 +124,8 @@ def _stains(identity):
     if not how:
         return ""
     left = "left as they were, or " if NONE in stains else ""
-    drawn = any(target.get("target") == DRAWN for target in identity.get("stain target", {}).values())
+    targets = [str(target.get("target")) for target in identity.get("stain target", {}).values()]
+    drawn = any(target.startswith(f"{FOLD}.") for target in targets)  # by this version or an older one
     whence = (
         " The reference was estimated anew for each fold: the median of the method's values for up to 16 of its "
         "training images, each of another case if there were enough cases."

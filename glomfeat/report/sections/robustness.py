@@ -6,6 +6,7 @@ from glomfeat.results.robustness import arms_to_show, worst_rows
 from glomfeat.results.words import is_known
 
 NAME, TITLE, ORDER, TEMPLATE = "robustness", "Other stains and scanners", 25, "sections/robustness.html"
+SAME = 1e-6  # AUROC of unchanged images that differ by less are the same figure
 CALLED = {
     "stain": "another balance of the stains",
     "blur": "blur",
@@ -29,6 +30,9 @@ def fill(content):
     arms, known = arms_to_show(table, order), set(table["arm"])
     done = content.results.loc[content.results["status"] == "done", "arm"]
     rows = worst_rows(table, arms, kinds)
+    own = content.results.set_index("arm")["auroc"]
+    before = (table["auroc"] - table["auroc_change"]).groupby(table["arm"]).mean()
+    apart = (before - own.reindex(before.index)).abs() > SAME
     return {
         "sentences": [said for kind in kinds if (said := sentence(kind, rows, content.names))],
         "rows": rows,
@@ -38,6 +42,7 @@ def fill(content):
         "at": the_threshold(content.loaded, "the threshold that was chosen on unchanged images"),
         "sensitivity": bool(table["sensitivity_t"].notna().any()),
         "without": [content.names.get(arm, arm) for arm in done if arm != FLOOR and arm not in known],
+        "normalised": [content.names.get(arm, arm) for arm in before.index[apart]],
         "partly": [content.names.get(arm, arm) for arm in table.loc[table["status"] != "done", "arm"].unique()],
     }
 
