@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -118,6 +119,18 @@ def did_you_mean(name, known, lists=""):
     return f"{hint}known: {', '.join(known)}"
 
 
+def if_path(name):
+    """What to say of an unknown name if it is a path, as DATA behind an option of several values is; else nothing.
+
+    Examples
+    --------
+    >>> if_path("/"), if_path("logrg")
+    ("; '/' is a file or folder: DATA stands before the options", '')
+    """
+    there = os.path.exists(name)  # noqa: PTH110 (a name may be too long for a path)
+    return f"; {name!r} is a file or folder: DATA stands before the options" if there else ""
+
+
 def resolve(name, table, kind):
     """Find the factory that a name stands for.
 
@@ -151,7 +164,8 @@ def resolve(name, table, kind):
         return table[name]
     module_name, colon, attribute = name.partition(":")
     if not colon:
-        raise PluginError(f"no {kind} is called {name!r}: {did_you_mean(name, table)}; your own is 'module:function'")
+        known = f"{did_you_mean(name, table)}; your own is 'module:function'"
+        raise PluginError(f"no {kind} is called {name!r}: {known}{if_path(name)}")
     missing = (
         f"{kind} {name!r}: there is no module {module_name!r}; run the command in its folder, or put it on PYTHONPATH"
     )

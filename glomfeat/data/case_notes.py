@@ -8,9 +8,9 @@ from glomfeat.core.words import printable
 from glomfeat.data.case_doubts import doubts_on_cases
 from glomfeat.data.cases import (
     BELOW,
-    BY_FOLDER,
     JOINED,
     LOOKS,
+    OURS,
     cases_in_names,
     find_cases,
     search_name,
@@ -22,7 +22,6 @@ from glomfeat.data.tables.columns import SPLITS, label_column
 from glomfeat.data.tables.joining import last_part, without_suffix
 from glomfeat.data.tables.read import OF_PERSONS, SITE_COLUMNS, find_column, known_kind, listed, plain, read_values
 
-OURS = ("name", "raw", "path", "folder", "in", BELOW, BY_FOLDER)
 WITHOUT_GROUPS = "without --groups none"
 NOT_USED = "columns that are not used"
 SHOWN, MOST_PARTS = 5, 20

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_float_dtype
 
 from glomfeat.core.words import as_seen, printable
 from glomfeat.data.folders.names import are_years
 from glomfeat.data.tables.joining import last_part
-from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column
+from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column, known_kind, listed
 
 CASE_PATTERNS = {
     "<case>_PAS_<k>of<n>_<id>": r"^(?P<slide>(?P<case>.+)_PAS_\d+of\d+)_[0-9A-Za-z]+$",
@@ -28,7 +29,9 @@ REMEDY = "write one such as '^(?P<case>[^_]+)_', or the name of a column"
 BELOW = "subfolder"  # the column of folders below the classes' folders that mean nothing known
 JOINED = "+"  # between the names of cases that are joined
 BY_FOLDER = "case by folder"  # the column made from the folders, if they give cases better than anything else
+OURS = ("name", "raw", "path", "folder", "in", BELOW, BY_FOLDER)  # columns that no table of the user's gives
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{2,3}$")  # shorter and longer endings may be a part of a case's name
+MOST_COLUMNS = 6  # that are suggested where no case is found
 NOT_FOUND = "not found"
 LOOSELY = "capitals, blanks, separators, zeros or the form of letters"  # what `written_loosely` passes over
 NAMED_BY = "; --show-names shows the names of cases"
@@ -282,6 +285,8 @@ def _auto_of(names, frame):
     could = [f"--groups {str(c)!r} gives {frame[c].nunique()}" for c in told]
     if problems and could and len(problems[0][1]) == len(names):
         problems = [(f"{problems[0][0]}; {', '.join(could[:3])} cases", problems[0][1])]
+    elif problems and (others := _further_columns(frame)):
+        problems = [(f"{problems[0][0]}; columns that may hold it: {others}", problems[0][1])]
     if not problems:
         return replace(found, cases=_with_slides(found.cases, frame))
     if column is None or frame[column].isna().any() or len(problems[0][1]) < len(names):
@@ -295,6 +300,14 @@ def _auto_of(names, frame):
     what, rows = problems[0]
     more = f"; --groups {str(column)!r} takes each of its {stems.nunique()} values as a case"
     return Found(found.cases.assign(case=None, slide=None), "name", NOT_FOUND, [(what + more, rows)])
+
+
+def _further_columns(frame):
+    """The columns of the user's that may hold cases, each with how many values it has, in words; at most a few."""
+    rest = [c for c in frame.columns if c not in (*OURS, "split") and known_kind(c) not in ("name", "label", "slide")]
+    counts = {c: frame[c].dropna().astype(str).nunique() for c in rest if not is_float_dtype(frame[c])}
+    could = [f"{column} ({count} values)" for column, count in counts.items() if 2 < count < len(frame)]
+    return listed(could, MOST_COLUMNS)
 
 
 def _with_slides(cases, frame):

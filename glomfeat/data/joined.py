@@ -9,7 +9,7 @@ import pandas as pd
 from glomfeat.core.cache import digest_of
 from glomfeat.core.errors import UserError
 from glomfeat.core.words import number_of
-from glomfeat.data.case_notes import OURS
+from glomfeat.data.cases import OURS
 from glomfeat.data.labels.classes import spelling
 from glomfeat.data.lone_values import are_mostly_lone
 from glomfeat.data.subgroups import OF_USER, find_kept, kept_columns

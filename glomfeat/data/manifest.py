@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from glomfeat.data.case_notes import OURS, notes_on_cases, unused_columns
-from glomfeat.data.cases import BY_CASE, IMAGE_LEVEL, TORN, find_cases
+from glomfeat.data.case_notes import notes_on_cases, unused_columns
+from glomfeat.data.cases import BY_CASE, IMAGE_LEVEL, OURS, TORN, find_cases
 from glomfeat.data.files import FolderError, sha256_of
 from glomfeat.data.folders.layout import LayoutError
 from glomfeat.data.given import lines_on_folds

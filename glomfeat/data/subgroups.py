@@ -8,7 +8,7 @@ import pandas as pd
 
 from glomfeat.core.errors import UserError
 from glomfeat.core.words import number_of
-from glomfeat.data.case_notes import OURS
+from glomfeat.data.cases import OURS
 from glomfeat.data.lone_values import are_mostly_lone
 from glomfeat.data.tables.read import find_column, named_by_user, read_values
 from glomfeat.data.tables.read import listed as shown

@@ -6,7 +6,7 @@ from pathlib import Path
 from glomfeat.core.fingerprint import digest_of_code
 from glomfeat.core.installed import missing_for_networks, need_networks
 from glomfeat.core.part_errors import calling
-from glomfeat.core.plugins import LISTS, Coded, PluginError, did_you_mean, is_own, resolve
+from glomfeat.core.plugins import LISTS, Coded, PluginError, did_you_mean, if_path, is_own, resolve
 from glomfeat.data.tables.columns import Asked
 from glomfeat.features.base import Feature, FeatureError, Handcrafted, as_feature, following
 from glomfeat.features.pixels import Pixels
@@ -130,4 +130,5 @@ def check_feature(name: str) -> None:
         known = did_you_mean(name, feature_names(), LISTS.format("feature"))
         raise PluginError(
             f"no feature is called {name!r}: {known}; also timm:NAME, file:PATH and your own module:function"
+            f"{if_path(name)}"
         )

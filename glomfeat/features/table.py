@@ -1,5 +1,6 @@
 """Features that were computed elsewhere, joined to the images by name."""
 
+import shlex
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,16 +11,18 @@ import numpy as np
 from glomfeat.core.errors import ChangedError
 from glomfeat.core.installed import need_networks
 from glomfeat.core.words import printable
-from glomfeat.data.embeddings import digest_files, files_of, find_rows, open_rows, stamps_of
+from glomfeat.data.embeddings import column_naming, digest_files, files_of, find_rows, open_rows, stamps_of
 from glomfeat.data.embeddings.files import stem_of
 from glomfeat.data.embeddings.folders import is_by_row, open_folder, shapes_of
 from glomfeat.data.embeddings.named import Named, chosen
 from glomfeat.data.lone_values import hide_lone
 from glomfeat.data.tables.columns import USUAL, Asked, Sorted
 from glomfeat.data.tables.levels import columns_behind, level_names, without_texts
-from glomfeat.data.tables.read import HDF5, TableError, listed
+from glomfeat.data.tables.read import HDF5, TABLES, TableError, listed
 from glomfeat.features.base import Defaults, FeatureError
 from glomfeat.features.gaps import count_gaps, gaps_in_words, with_indicators
+
+CALLED = "; rows have names such as "  # before one of them
 
 
 @contextmanager
@@ -244,10 +247,20 @@ class Table(Defaults):
         places, missing = find_rows(names, opened.names)
         if missing:
             shown = ", ".join(missing[:5])
-            raise FeatureError(f"{self.path}: {len(missing)} of {len(names)} images have no row: {shown}")
+            more = self._other_names(opened, names) if len(missing) == len({*names}) else ""
+            raise FeatureError(f"{self.path}: {len(missing)} of {len(names)} images have no row: {shown}{more}")
         if places is None:
             raise FeatureError(f"{self.path}: images of one name in several folders need their folder in the table")
         return places
+
+    def _other_names(self, opened, names):
+        """How rows are called of which none is of an image, and which column names the images, if one does."""
+        with _as_feature_errors():
+            column = "" if self.asked.name else column_naming(self._path, names, self.asked)
+        if column:
+            return f"; column {column!r} names them: say --name-column {shlex.quote(column)}"
+        other = ": --name-column chooses another column" if self._path.suffix.lower() in TABLES else ""
+        return f"{CALLED}{printable(opened.names[0])!r}{other}"
 
     def read(self, opened, places):
         """Read some rows.

@@ -178,6 +178,10 @@ def test_messages_about_the_data_give_no_names_unless_asked(tmp_path):
         assert "1 names that --groups" in text and "1 of 24 images have no row: " in text
         assert ("P0_0.png -> P0" in text) == ("no row: MILLER_1.png" in text) == told
         assert told or not re.search(r"MILLER|P\d_", text.replace(r"^(?P<case>P\d)_", ""))
+    table[["name"]].assign(name=table["name"] + "_b", area=1.0).to_csv(tmp_path / "area.csv", index=False)
+    run(*given, "--out", tmp_path / "out", "--cache", tmp_path / "cache")
+    text = codes(tmp_path / "out")["feature.failed"]["what"]
+    assert "24 of 24 images have no row: (name)" in text and not re.search(r"MILLER|P\d_", text)
 
 
 def test_the_picture_shows_as_many_pairs_as_the_report_is_told(spoilt):

@@ -198,6 +198,16 @@ def test_an_unknown_name_is_told_before_data_are_read(capsys, option, name):
 
 
 @pytest.mark.parametrize(
+    ("option", "known"), [("--features", "classical"), ("--reducers", "pca"), ("--heads", "svm"), ("--nets", "compact")]
+)
+def test_data_behind_names_are_told_from_a_wrong_name(tmp_path, capsys, option, known):
+    assert status_of("/nowhere", option, known, str(tmp_path)) == 2
+    assert f"; {str(tmp_path)!r} is a file or folder: DATA stands before the options" in capsys.readouterr().err
+    assert status_of("/nowhere", option, known, str(tmp_path / "none")) == 2
+    assert "stands before" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("option", "name", "kind", "near"),
     [
         ("--features", "resnet19", "feature", "'resnet18', 'resnet152' or 'resnet101'"),

@@ -9,6 +9,7 @@ from glomfeat.data.labels.classes import class_numbers, clean_label, order_class
 from glomfeat.data.locate import NoClassesError
 from glomfeat.data.manifest import ManifestError, read_manifest
 from glomfeat.data.tables.columns import Asked
+from glomfeat.data.tables.read import TableError
 
 NAMES = [f"case{k // 2}_{k}.png" for k in range(8)]
 LABELS = ["GS", "no"] * 4
@@ -44,6 +45,26 @@ def test_a_title_above_the_header_is_named(tmp_path, title):
     for given in (None, tmp_path / "labels.csv"):
         with pytest.raises(ManifestError, match=r"has the columns .*2021.* \(delete the rows above the header\)"):
             read_manifest(tmp_path, given)
+
+
+@pytest.mark.parametrize(("name", "label"), [("", ""), ("Dateiname", ""), ("Dateiname", "Befund")])
+def test_titles_above_a_header_of_any_language_are_named(tmp_path, name, label):
+    book = openpyxl.Workbook()
+    rows = (("Biopsien", None), ("Angaben", None), ("Dateiname", "Befund"), *zip(NAMES, LABELS, strict=True))
+    for row in rows:
+        book.active.append([None, *row])
+    put(tmp_path, NAMES)
+    book.save(tmp_path / "labels.xlsx")
+    said = r"Biopsien \(the first row must hold the headers: delete what is above them\)"
+    with pytest.raises((ManifestError, TableError), match=said):
+        read_manifest(tmp_path, tmp_path / "labels.xlsx", asked=Asked(name, label))
+    book.active.delete_rows(1, 2)
+    book.save(tmp_path / "labels.xlsx")
+    if label:
+        assert len(read_manifest(tmp_path, tmp_path / "labels.xlsx", asked=Asked(name, label))) == 8
+    else:  # an empty column in front is no title
+        with pytest.raises(ManifestError, match="has the columns Unnamed: 0, Dateiname, Befund: one of"):
+            read_manifest(tmp_path, tmp_path / "labels.xlsx", asked=Asked(name, label))
 
 
 def test_a_legend_in_front_of_the_sheet_of_labels_is_named(tmp_path):

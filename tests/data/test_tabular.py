@@ -43,6 +43,10 @@ def test_unknown_format_says_which_there_are(tmp_path):
     kinds = r"tables are \.csv, \.tsv, \.txt, \.xlsx, \.parquet"
     with pytest.raises(TableError, match=rf"^t\.xls: {kinds}, not '\.xls'; save it as \.xlsx or \.csv$"):
         read_frame(tmp_path / "t.xls")
+    with pytest.raises(
+        TableError, match=rf"^t\.pt: {kinds}, not '\.pt'; save it as \.npy with .* or one \.pt for each"
+    ):
+        read_frame(tmp_path / "t.pt")
     with pytest.raises(TableError, match=rf"^t: {kinds}, not 'without a suffix'; save it as \.xlsx or \.csv$"):
         read_frame(tmp_path / "t")
 

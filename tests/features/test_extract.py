@@ -457,6 +457,18 @@ def test_a_column_called_like_a_word_of_groups_describes_images_unless_it_gives_
     ("rows", "message"),
     [
         ({"name": ["a", "b"], "x": [1, 2]}, r"1 of 3 images have no row: c$"),
+        (
+            {"name": ["d", "e", "f"], "x": [1, 2, 3]},
+            r"3 of 3 images have no row: a, b, c; rows have names such as 'd': ",
+        ),
+        (
+            {"id": ["7", "8", "9"], "crop": ["a.png", "b.png", "c.png"], "x": [1, 2, 3]},
+            r"no row: a, b, c; column 'crop' names them: say --name-column crop$",
+        ),
+        (  # an image of several rows is named by none of them
+            {"id": ["6", "7", "8", "9"], "crop": ["a", "a", "b", "c"], "x": [1, 2, 3, 4]},
+            r"no row: a, b, c; rows have names such as '6': --name-column chooses another column$",
+        ),
         ({"name": ["a", "b", "c", "c"], "x": [1, 2, 3, 4]}, r"1 name has several rows: c$"),
         (
             {"name": ["a", "b", "c"], "x": [1, None, 3], "w": [1, 2, 3]},

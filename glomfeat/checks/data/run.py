@@ -26,6 +26,7 @@ from glomfeat.data.tables.columns import Asked
 from glomfeat.features.extract import extract
 from glomfeat.features.make import FeatureError, make_feature
 from glomfeat.features.shards import Extracted
+from glomfeat.features.table import CALLED
 
 PROBLEM = {
     "labels without a file": "warning",
@@ -275,7 +276,8 @@ def _no_images(manifest):
 
 
 def _failed(name, reason, hidden):
-    text = f"{name} cannot be computed: {without_names(reason, hidden)}"
+    reason = without_names(reason.partition(CALLED)[0], hidden) if hidden else reason
+    text = f"{name} cannot be computed: {reason}"
     return Finding("feature.failed", "warning", text, "computed", "what it would find is not found", "see the reason")
 
 

@@ -2,6 +2,6 @@
 
 from glomfeat.data.embeddings.files import digest_files, files_of, stamps_of
 from glomfeat.data.embeddings.named import find_rows
-from glomfeat.data.embeddings.read import names_of, open_rows
+from glomfeat.data.embeddings.read import column_naming, names_of, open_rows
 
-__all__ = ["digest_files", "files_of", "find_rows", "names_of", "open_rows", "stamps_of"]
+__all__ = ["column_naming", "digest_files", "files_of", "find_rows", "names_of", "open_rows", "stamps_of"]

@@ -11,9 +11,20 @@ from glomfeat.data.embeddings.folders import is_by_row, names_of_folder, names_o
 from glomfeat.data.embeddings.named import Named, no_rows, number_columns, refuse_twice
 from glomfeat.data.embeddings.parquet import facts_of_parquet, open_parquet
 from glomfeat.data.tables.columns import USUAL, sort_columns
+from glomfeat.data.tables.joining import find_names_among
 from glomfeat.data.tables.numbers import numbers_of, spoilt_cells, spoilt_in_words
 from glomfeat.data.tables.precision import coarse_columns
-from glomfeat.data.tables.read import HDF5, NAME_COLUMNS, SHEETS, TableError, open_parquet_file, read_frame, row_names
+from glomfeat.data.tables.read import (
+    HDF5,
+    NAME_COLUMNS,
+    SHEETS,
+    TABLES,
+    TableError,
+    open_parquet_file,
+    read_frame,
+    read_values,
+    row_names,
+)
 
 
 def names_of(path, asked=USUAL, wanted=()):
@@ -60,6 +71,33 @@ def names_of(path, asked=USUAL, wanted=()):
     if suffix == ".npy":
         return _beside(names_beside(path))
     return facts_of_parquet(path, asked) if suffix == ".parquet" else read_asked(path, asked)
+
+
+def column_naming(path, images, asked=USUAL):
+    r"""The column of a table whose texts name most of some images, each in a single row; empty if it has none.
+
+    Parameters
+    ----------
+    path : path-like
+        A feature table. Only texts of a CSV, a workbook or a parquet file are looked at.
+    images : sequence of str
+    asked : glomfeat.data.tables.columns.Asked
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "t.csv")
+    >>> _ = path.write_text("id,crop,area\n1,a.png,1.5\n2,b.png,2.5\n")
+    >>> column_naming(path, ["sick/a.png", "well/b.png"])
+    'crop'
+    """
+    frame = names_of(path, asked) if Path(path).suffix.lower() in TABLES else pd.DataFrame()
+    for column in frame.select_dtypes(exclude=("number", "bool")).columns:
+        texts = read_values(frame[column].array)
+        texts = texts[texts != ""]
+        if texts.is_unique and 2 * len(find_names_among(texts.tolist(), images)[0]) > len(images):
+            return str(column)
+    return ""
 
 
 def read_asked(path, asked, rows=None):

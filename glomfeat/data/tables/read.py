@@ -12,7 +12,7 @@ import pandas as pd
 from glomfeat.core.errors import LOOK
 from glomfeat.core.words import number_of, printable
 from glomfeat.data.tables.delimited import TableError, look_at, read_text
-from glomfeat.data.tables.workbooks import read_workbook
+from glomfeat.data.tables.workbooks import has_title, read_workbook
 
 __all__ = ["TableError", "find_column", "read_frame"]
 
@@ -56,6 +56,11 @@ HDF5 = (".h5", ".hdf5")
 SUFFIXES = (*TABLES, ".npy", *HDF5)
 PER_IMAGE = (*HDF5, ".pt")
 HEAD_ROWS = 100
+HEADERS = "the first row must hold the headers: delete what is above them"
+OTHERWISE = {
+    ".npz": "; images in it must be called train_images and their classes train_labels; save numbers as .npy",
+    ".pt": "; save it as .npy with a .txt of names beside it, or one .pt for each image in a folder",
+}
 
 
 def plain(name):
@@ -156,7 +161,8 @@ def named_by_user(frame, asked, option, where, ours=(), others=()):
         columns = {plain(column): column for column in known}
         near = [columns[word] for word in get_close_matches(plain(asked), columns, n=max(1, len(columns)))]
         there = f"allowed are {listed([*near, *(one for one in known if one not in near)], 20)}"
-        raise TableError(f"{option} {asked!r} is no column of {where}: {there if known else 'it has none'}")
+        title = f" ({HEADERS})" if has_title(frame) else ""
+        raise TableError(f"{option} {asked!r} is no column of {where}: {there if known else 'it has none'}{title}")
     return found
 
 
@@ -177,6 +183,7 @@ def columns_in_words(frame):
     """The columns of a table and, if these do not look like a header, what to do; for messages."""
     cells = re.split(r"[,;|\t\n]", frame.head().to_csv(header=False))
     told = ["delete the rows above the header"] if {"name", "label"} & {*map(known_kind, cells)} else []
+    told = told or ([HEADERS] if has_title(frame) else [])
     if (said := frame.attrs.get("said", "")).startswith("sheet "):
         told.append(f"{said} is read: put the sheet of labels first")
     return " ".join([f"the columns {listed(frame.columns, 8)}", *(f"({remedy})" for remedy in told)])
@@ -244,9 +251,7 @@ def read_frame(path, text=(), rows=None, numbers=()):
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in TABLES:
-        remedy = "; save it as .xlsx or .csv"
-        if suffix == ".npz":
-            remedy = "; images in it must be called train_images and their classes train_labels; save numbers as .npy"
+        remedy = OTHERWISE.get(suffix, "; save it as .xlsx or .csv")
         raise TableError(f"{path.name}: tables are {', '.join(TABLES)}, not {suffix or 'without a suffix'!r}{remedy}")
     text = {*map(plain, text)} | OF_TEXT
     if suffix == ".parquet":

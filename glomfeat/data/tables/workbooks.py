@@ -1,4 +1,4 @@
-"""Excel workbooks: the first sheet that holds a table."""
+"""Excel workbooks: the first sheet that holds a table, and titles above its header."""
 
 import io
 import re
@@ -9,6 +9,8 @@ import pandas as pd
 
 from glomfeat.data.files import open_bytes
 from glomfeat.data.tables.delimited import TableError
+
+UNNAMED = "Unnamed: "  # before the number of a column without a name, as pandas calls it
 
 
 def read_workbook(path, rows=None):
@@ -75,10 +77,27 @@ def _numbered(names):
     return list(found)
 
 
+def has_title(frame):
+    """Whether the first row of a table looks like a title above the header: most columns have no name.
+
+    Examples
+    --------
+    >>> has_title(pd.DataFrame(columns=["Biopsies of 2023", "Unnamed: 1"]))
+    True
+    >>> has_title(pd.DataFrame({"Biopsies of 2023": ["file,class", "a.png,GS"]}))
+    True
+    >>> has_title(pd.DataFrame(columns=["Unnamed: 0", "file", "class"]))
+    False
+    """
+    bare = sum(str(column).startswith(UNNAMED) for column in frame.columns)
+    alone = frame.shape[1] == 1 and frame.iloc[:5, 0].astype(str).str.contains(r"[,;|\t]").all() and len(frame) > 0
+    return bool(alone or (bare and 2 * bare >= frame.shape[1]))
+
+
 def _frame(found, said):
     header, *body = found
     last = max(k for k, value in enumerate(header) if value is not None) + 1
-    names = [f"Unnamed: {k}" if value is None else str(value) for k, value in enumerate(header[:last])]
+    names = [f"{UNNAMED}{k}" if value is None else str(value) for k, value in enumerate(header[:last])]
     width = len(names)
     columns = list(zip(*[(row + [None] * width)[:width] for row in body], strict=True))
     frame = pd.DataFrame({k: pd.Series(list(values)).infer_objects() for k, values in enumerate(columns)})

@@ -4,7 +4,7 @@ import importlib.util
 
 from glomfeat.core.installed import need_networks
 from glomfeat.core.part_errors import calling
-from glomfeat.core.plugins import LISTS, Own, PluginError, definition_of, did_you_mean, is_own
+from glomfeat.core.plugins import LISTS, Own, PluginError, definition_of, did_you_mean, if_path, is_own
 from glomfeat.models.nets.architectures import ARCHITECTURES, Architecture, find_architecture
 from glomfeat.models.nets.grid import epochs_of_choosing, grid, read_grid, written_grid
 from glomfeat.models.nets.modes import (
@@ -133,7 +133,7 @@ def check_net(name):
         raise PluginError(
             f"no net is called {name!r}: {did_you_mean(name, net_names(), LISTS.format('net'))}; "
             "also layers such as C16-BN-MP-F-D64-out, any torchvision or timm: model with :frozen, :last2, :finetune "
-            "or :lora, and your own 'module:function'"
+            f"or :lora, and your own 'module:function'{if_path(name)}"
         )
     return name
 

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
 from glomfeat.core.part_errors import MisfitError, calling, rows_of
-from glomfeat.core.plugins import PluginError, definition_of, did_you_mean, is_own, resolve
+from glomfeat.core.plugins import PluginError, definition_of, did_you_mean, if_path, is_own, resolve
 from glomfeat.models.random_states import closed
 from glomfeat.models.reducers.pca import (
     SIGNED,
@@ -53,8 +53,10 @@ def parse_reducer(name):
         return name, 0
     match = re.fullmatch(r"([a-z]+)([1-9]\d*)?", name)
     if not match or match[1] not in REDUCERS or match[1] == "none":
-        known = did_you_mean(name, ["none", "ipca128", "pca128"])
-        raise PluginError(f"no reducer is called {name!r}: {known} (or another number); your own is 'module:function'")
+        known = (
+            f"{did_you_mean(name, ['none', 'ipca128', 'pca128'])} (or another number); your own is 'module:function'"
+        )
+        raise PluginError(f"no reducer is called {name!r}: {known}{if_path(name)}")
     return match[1], int(match[2] or PREFIXES[-1])
 
 
