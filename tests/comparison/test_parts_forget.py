@@ -22,6 +22,8 @@ from glomfeat.core.arms import FLOOR
 from glomfeat.core.part_errors import PartError
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import one_by_one
+from glomfeat.models.nets import net_bytes
+from glomfeat.models.nets.network import Network
 from glomfeat.models.reducers.fit import reduce_rows
 
 FOLDS, NETS = 2, ("shared", "cached", "same", "in_place", "hooked", "normed", "beside")
@@ -30,6 +32,8 @@ import copy, functools
 import numpy as np, torch
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from torch import nn
+from glomfeat.models.nets import ARCHITECTURES
+from glomfeat.models.nets.build import build
 
 torch.manual_seed(0)
 BACK = nn.Sequential(nn.Flatten(), nn.Linear(768, 16), nn.BatchNorm1d(16), nn.ReLU())
@@ -54,6 +58,9 @@ def in_place(classes):
     net = nn.Sequential(nn.Flatten(), nn.Linear(768, 16), nn.ReLU(), nn.Linear(16, classes))
     net[1].weight = nn.Parameter(WEIGHT)
     return net
+
+def as_compact(classes):
+    return build(ARCHITECTURES["compact"], classes, 16)
 
 class Normed(nn.Module):
     def __init__(self, classes):
@@ -225,6 +232,16 @@ def test_an_estimator_that_is_its_own_clone_learns_each_setting_from_the_start(a
     for _ in range(2):
         np.testing.assert_array_equal(make_head(name, 0).estimator.fit(X, y).predict_proba(X)[:, 1], one)
     assert not hasattr(mine, "net_")
+
+
+def test_planning_counts_the_parameters_once_more_and_leaves_the_users_module_as_it_is(anew):
+    anew()
+    settings = {"side": 16, "batch": 4, "device": "cpu"}
+    needs = {name: net_bytes(name, settings) for name in ("forgetful:as_compact", "compact", "forgetful:normed")}
+    parameters = sum(p.numel() for p in Network("compact", 16).net.parameters())
+    assert needs["forgetful:as_compact"] == needs["compact"] + 4 * parameters
+    assert needs["forgetful:normed"] > 4 * 2 * 768
+    assert sys.modules["forgetful"].SCALE.tolist() == [1.0] * 16
 
 
 def test_a_reducer_is_fitted_on_its_training_rows_alone_whoever_was_fitted_before(anew):
