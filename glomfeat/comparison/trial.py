@@ -85,7 +85,7 @@ def _fit_and_score(task):
     name = task.trial.arm.head
     head = make_head(name, task.seed, reduced, ahead, card)
     given = task.labels, task.train, task.inner, task.classes, task.rule, task.calibration
-    with calling("head", name, definition_of(name)):
+    with calling("head", name, definition_of(name), learns=True):
         chosen = fit_chosen(head, X, *given, prefixes, scored, ahead)
         fitted = time.perf_counter()
         tested = read_columns(X[task.test], chosen.params, ahead)
@@ -228,7 +228,7 @@ def train(task):
     rows = task.train, task.inner, task.test
     how = task.rule, task.calibration, task.threads, task.inside
     name = task.trial.arm.network
-    with calling_net(name):
+    with calling_net(name, learns=True):
         chosen, scores, about = train_and_score(name, settings, task.pixels, task.labels, *rows, *how)
         check_finite(scores, None)
     found = {

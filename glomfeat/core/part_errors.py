@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from glomfeat.core.errors import UserError
+from glomfeat.core.outliving import changed, checksums
 from glomfeat.core.plugins import is_own
 from glomfeat.core.words import number_of, printable
 
@@ -48,7 +49,7 @@ class MisfitError(UserError, ValueError):
 
 
 @contextmanager
-def calling(kind, name, thing=None, own=None):
+def calling(kind, name, thing=None, own=None, learns=False):
     """Call a part in a block: what goes wrong in it becomes a `PartError` if the part is the user's own.
 
     Ctrl-C and running out of memory stay what they are.
@@ -62,6 +63,9 @@ def calling(kind, name, thing=None, own=None):
         Its definition is shown if no line of the user's was running.
     own : bool, optional
         Whether it is the user's own; judged by the name if left out.
+    learns : bool
+        Whether it is fitted in the block. It must then leave tensors as they are that were there before, because later
+        fits would start from what it has learnt of images that they test.
 
     Raises
     ------
@@ -80,7 +84,9 @@ def calling(kind, name, thing=None, own=None):
         return
     try:
         with noted(kind, name):
+            before = checksums(thing) if learns else []
             yield
+            _refuse_learnt(changed(before))
     except (PartError, MemoryError):
         raise
     except UserError as error:
@@ -90,6 +96,15 @@ def calling(kind, name, thing=None, own=None):
         if isinstance(error, KeyboardInterrupt) and not _NOTES:
             raise
         raise PartError(f"{kind} {name}: {told(frames_of(error), what_raised(error))}{placed(error, thing)}") from error
+
+
+def _refuse_learnt(tensor):
+    if tensor is not None:
+        raise MisfitError(
+            f"it changed a tensor of shape {tuple(tensor.shape)} that outlives the fit, so the next fold would start "
+            "from what it learnt of its own test images: make all layers anew in each fit, or copy them there "
+            "(copy.deepcopy)"
+        )
 
 
 @contextmanager

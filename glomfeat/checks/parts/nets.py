@@ -47,13 +47,14 @@ def _is_a_network(part):
 
 
 def _new_each_time(part):
-    from glomfeat.models.nets.probing import same_start, shared_parameters
+    from glomfeat.models.nets.network import shared_tensors
+    from glomfeat.models.nets.probing import same_start
 
     side = _side(part)
     one, other = _made(part, side=side), _made(part, side=side)
     if one is other:
         return [wrong("two calls return the same object: make a new one in the function")]
-    shared = shared_parameters(one, other)
+    shared = shared_tensors(one, other)
     if shared:
         return [wrong(f"two calls share {_listed(shared)}: make all layers in the function")]
     if not same_start(one, other):

@@ -5,6 +5,7 @@ from scipy.special import expit, softmax
 
 from glomfeat.core.part_errors import MisfitError, shown
 from glomfeat.core.words import number_of
+from glomfeat.models.random_states import copied
 
 ROUNDING = 1e-6  # how far float32 probabilities may lie outside 0..1
 SUM_ROUNDING = 0.0051  # how far each may be from where those of a row sum to 1: two decimals, or half precision
@@ -64,7 +65,7 @@ def fit_clone(estimator, setting, X, y):
     """
     from sklearn.base import clone
 
-    new = clone(estimator)
+    new = clone(copied(estimator))  # some are their own clones
     new.set_params(**setting)  # what it returns may be None
     made = new.fit(X, y)
     if not gives_scores(made):

@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from glomfeat.core.errors import InputError
 from glomfeat.data.splits import INNER_FOLDS
 from glomfeat.features.deep.footprint import on_meta
 from glomfeat.models.heads.built_in import head_bytes
+from glomfeat.models.nets import is_own_net
 from glomfeat.models.nets.batches import Rows
 from glomfeat.models.nets.build import check_batch
 from glomfeat.models.nets.last_layer import HEAD, last_layer_head
@@ -142,6 +144,9 @@ def training_bytes(name, n=0, **settings):
     all layers for one step, twice for layers that gradients flow back through. If a last layer is fitted to
     convergence, its inputs and what its head needs are counted, too.
 
+    A network of the user's own reads one image on the processor, because what its module makes while it is imported
+    would stay on the meta device. Its parameters count once more, because it is made twice or copied.
+
     Parameters
     ----------
     name : str
@@ -167,10 +172,13 @@ def training_bytes(name, n=0, **settings):
     """
     net = make_net(name, **settings)
     side, outputs = net.module__side, []
-    module = on_meta(lambda: Network(name, side, net.module__classes, drop_path=net.module__drop_path))
+    own = is_own_net(name)
+    with torch.random.fork_rng(devices=[]):
+        made = partial(Network, name, side, net.module__classes, drop_path=net.module__drop_path)
+        module = made() if own else on_meta(made)
     check_batch(module, net.batch_size, name)
     module.eval()
-    with torch.device("meta"):
+    with torch.device("cpu" if own else "meta"):
         module.adapt(net.lora_rank, net.lora_layers)
         once = _without_gradients(module)
         for name, layer in module.net.named_modules():
@@ -178,12 +186,13 @@ def training_bytes(name, n=0, **settings):
                 times = 1 if layer in once else 2
                 layer.register_forward_hook(lambda _, __, found, n=times: outputs.append(n * _numbers(found)))
         try:
-            module.net(torch.empty(1, 3, side, side))
+            with torch.no_grad():
+                module.net(torch.zeros(1, 3, side, side))
         except RuntimeError as error:
             raise InputError(
                 f"net {net.module__name} does not take images of {side} px, pass another --size: {error}"
             ) from error
-    parameters = sum(p.numel() for p in module.parameters())
+    parameters = sum(p.numel() for p in module.parameters()) * (1 + own)
     learned = sum(p.numel() for p in module.parameters() if p.requires_grad)
     activations, summed = sum(outputs) * net.batch_size, sum(map(_adapted, module.modules()))
     need = 4 * (parameters + summed + _copies(net) * learned + activations + 8 * net.batch_size * side * side * 3)

@@ -1,7 +1,9 @@
 """The module that is trained: uint8 pixels in, logits out, with normalisation and augmentation on the device."""
 
+import copy
 import inspect
 from contextlib import contextmanager, nullcontext
+from itertools import chain
 
 import torch
 from torch import nn
@@ -19,13 +21,43 @@ from glomfeat.models.nets.pretrained import Pretrained
 _COMPILED = {}  # for which network this process compiled last
 
 
-def make_own(function, classes, side):
+def call_own(function, classes, side):
     """Call a user's function with the number of classes and, if it takes it, the side, and check what it returns."""
     known = inspect.signature(function).parameters
     made = function(classes=classes, **({"side": side} if "side" in known else {}))
     if not isinstance(made, nn.Module):
         raise MisfitError(f"it returned {shown(made)}: return a torch.nn.Module", function)
     return made
+
+
+def shared_tensors(one, other):
+    """List the names of the parameters and buffers of a network that lie in the memory of those of another one."""
+    held = {tensor.untyped_storage().data_ptr() for tensor in chain(other.parameters(), other.buffers())} - {0}
+    named = chain(one.named_parameters(), one.named_buffers())
+    return [name for name, tensor in named if tensor.untyped_storage().data_ptr() in held]
+
+
+def make_own(function, classes, side):
+    """Make a network of the user's own that nothing else holds: what outlives a training would know its test images.
+
+    The function is called twice. If both networks share parameters, as those of a backbone at the top of a module, the
+    network is a copy. Others are not copied, because a copy of a network whose hooks name the network misses them.
+
+    Raises
+    ------
+    MisfitError
+        The function does not return a network, or one that shares parameters and cannot be copied.
+    """
+    made = call_own(function, classes, side)
+    with torch.random.fork_rng(devices=[]):
+        shared = shared_tensors(made, call_own(function, classes, side))
+    if not shared:
+        return made
+    try:
+        return copy.deepcopy(made)
+    except Exception as error:
+        said = f"two calls share {shared[0]}, and it cannot be copied ({error}): make all layers in the function"
+        raise MisfitError(said, function) from error
 
 
 def learns_faster_in_bfloat16(device):

@@ -6,7 +6,7 @@ from torch import nn
 
 from glomfeat.models.nets.loss import ImageLoss
 from glomfeat.models.nets.modes import ALL, RANK
-from glomfeat.models.nets.network import Network, make_own
+from glomfeat.models.nets.network import Network, call_own
 from glomfeat.models.nets.pretrained import Pretrained, load_backbone
 
 STEPS, RATE = 20, 1e-3
@@ -39,7 +39,7 @@ def make_module(make, name, classes, side, seed=0):
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         if make is not None:
-            return make_own(make, classes, side)
+            return call_own(make, classes, side)
         module = Network(name, side, classes).net
         if isinstance(module, Pretrained):
             load_backbone(module, "none")
@@ -100,12 +100,6 @@ def train_steps(module, images, y):
             optimizer.step()
             losses.append(value.item())
     return losses, [name for name in named if name in silent], fixed
-
-
-def shared_parameters(one, other):
-    """List the names of the parameters that two networks share."""
-    held = {id(parameter) for parameter in other.parameters()}
-    return [name for name, parameter in one.named_parameters() if id(parameter) in held]
 
 
 def same_start(one, other):

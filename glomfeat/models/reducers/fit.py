@@ -169,7 +169,7 @@ def _fit_own(name, rows):
     factory = resolve(name, {}, "reducer")
     with calling("reducer", name, factory):
         reducer = closed(factory(), 0)
-    with calling("reducer", name, definition_of(name)):
+    with calling("reducer", name, definition_of(name), learns=True):
         if not isinstance(reducer, FrozenEstimator):  # its fit does nothing, but asks for labels
             reducer.fit(rows)
     return reducer
