@@ -82,6 +82,7 @@ def fit_clone(estimator, setting, X, y):
     from sklearn.base import clone
 
     new = clone(estimator)
+    setting = clone(setting, safe=False)  # estimators of the grid stay unfitted, for others fit them too
     new.set_params(**setting)  # what it returns may be None
     made = new.fit(X, y)
     if not gives_scores(made):
