@@ -19,7 +19,7 @@ from glomfeat.data.labels.find import EVALUATION
 from glomfeat.features.handcrafted.shortcut import shortcut
 from glomfeat.metrics.scores import decide
 from glomfeat.models.calibration import Calibration
-from glomfeat.models.heads.scoring import scores_of
+from glomfeat.models.heads.scoring import copy_rows, scores_of
 
 OK, UNLIKE, UNOPENED = "ok", "ok (unlike training data)", "cannot be opened"
 COLUMNS = EVALUATION
@@ -123,7 +123,7 @@ class FeatureModel:
     def _of_batch(self, rows):
         filled = np.concatenate([rows, np.repeat(rows[:1], BATCH - len(rows), axis=0)])
         reduced = self.reducer.transform(filled)
-        return scores_of(self.estimator, reduced, self.classes)[: len(rows)], reduced[: len(rows)]
+        return scores_of(self.estimator, copy_rows(reduced), self.classes)[: len(rows)], reduced[: len(rows)]
 
 
 @dataclass(frozen=True)

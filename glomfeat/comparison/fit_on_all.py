@@ -311,7 +311,7 @@ def _fit_head(task, sums):
             reducer, estimator = whole.first(found.params.get(COMPONENTS)), found.estimator
             if COMPONENTS in found.params:  # with fewer components the products differ in the last bits
                 X = _joined(reduction, transform_all(reducer, matrix))
-                estimator = fit_setting(head, without_components(found.params), X, task.labels)
+                estimator = fit_setting(head, without_components(found.params), X.copy(), task.labels.copy())
     reducer = reducer if encoder is None else Behind(reducer, ahead)
     model = FeatureModel(None, reducer, estimator, task.classes, task.threads)
     medians = getattr(matrix, "medians", None)

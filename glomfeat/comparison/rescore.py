@@ -27,7 +27,7 @@ from glomfeat.data.images.perturb import PERTURBATIONS
 from glomfeat.features.base import as_feature
 from glomfeat.features.changed import UNCHANGED, changed_feature, changes_of
 from glomfeat.models.calibration import noted_calibration
-from glomfeat.models.heads.scoring import scores_of
+from glomfeat.models.heads.scoring import copy_rows, scores_of
 from glomfeat.models.reducers.fit import SLICE_ROWS, parse_reducer
 from glomfeat.models.reducers.kept import fit_reducer
 from glomfeat.models.selection import read_columns
@@ -251,7 +251,7 @@ def _refit(task, record, X):
 
     def score(rows):
         with calling("head", name, definition_of(name)):
-            return calibration.apply(scores_of(estimator, read_columns(rows, params, ahead), task.classes))
+            return calibration.apply(scores_of(estimator, copy_rows(read_columns(rows, params, ahead)), task.classes))
 
     with calling("head", name, definition_of(name)):
         estimator = fit_again(task, params, X[task.train])

@@ -13,6 +13,7 @@ from glomfeat.metrics.scores import auroc, two_class
 from glomfeat.metrics.thresholds import choose_threshold, threshold_unchosen
 from glomfeat.models.calibration import Calibration, fit_calibration
 from glomfeat.models.heads.scoring import fit_clone
+from glomfeat.models.setting_values import as_plain, find_setting
 
 NO_ROWS = np.array([], np.int64)
 COMPONENTS = "components"  # the part of a setting that says how many columns are read
@@ -27,7 +28,7 @@ class Chosen:
     estimator : classifier
         Fitted on the training rows.
     params : dict
-        The setting that was chosen from the grid; empty if the grid is.
+        The setting that was chosen from the grid, made plain by `as_plain`; empty if the grid is.
     threshold : float
         Chosen by the rule on inner out-of-fold scores, which are calibrated if the study calibrates; without any, that
         of `threshold_unchosen`; NaN with more than two classes.
@@ -150,7 +151,7 @@ def without_components(params):
 
 
 def fit_setting(head, params, X, y, ahead=0):
-    """Fit a head with the setting that was chosen.
+    """Fit a head with the setting that was chosen; it reads the `read_columns` of that setting.
 
     Parameters
     ----------
@@ -165,9 +166,9 @@ def fit_setting(head, params, X, y, ahead=0):
     Returns
     -------
     classifier
-        It reads the `read_columns` of the setting.
     """
-    return fit_clone(head.estimator, without_components(params), read_columns(X, params, ahead), y)
+    setting = find_setting(head.grid, without_components(params))
+    return fit_clone(head.estimator, setting, read_columns(X, params, ahead), y)
 
 
 def fit_chosen(head, X, y, train, inner, classes, rule, calibration="none", prefixes=(), scored=None, ahead=0):
@@ -213,7 +214,7 @@ def fit_chosen(head, X, y, train, inner, classes, rule, calibration="none", pref
             scored = [score_settings(head, settings, X[fit], y[fit], X[rows], classes, ahead) for fit, rows in inner]
         deals = count_deals(valid)
         place, inner_auroc = choose_setting([y[rows] for rows in valid], scored, default_of(head, settings), deals)
-        params = settings[place]
+        params = as_plain(head.grid, settings[place])
         estimator = fit_setting(head, params, X[train], y[train], ahead)
     from sklearn.pipeline import Pipeline
 

@@ -18,7 +18,7 @@ from glomfeat.core.words import number_of
 from glomfeat.core.workers import Call, side_by_side
 from glomfeat.metrics.scores import auroc
 from glomfeat.models.heads.built_in import head_bytes
-from glomfeat.models.heads.scoring import scores_of
+from glomfeat.models.heads.scoring import copy_rows, scores_of
 from glomfeat.models.reducers.fit import parse_reducer, reduce_rows
 from glomfeat.models.selection import COMPONENTS
 
@@ -172,8 +172,8 @@ def _measure(shuffle):
             name, k = of.trial.arm.head, params.get(COMPONENTS)
             copies = X[n:].reshape(-1, len(task.test), X.shape[1])[..., :k]
             with calling("head", name, definition_of(name)):
-                estimator = fit_again(of, params, X[:n])
-                scores = [scores_of(estimator, rows, task.classes) for rows in copies]
+                estimator = fit_again(of, params, X[:n].copy())
+                scores = [scores_of(estimator, copy_rows(rows), task.classes) for rows in copies]
             found.append(np.array([auroc(y[task.test], score) for score in scores]))
     return found
 

@@ -8,6 +8,7 @@ from glomfeat.comparison.trial import fit_again
 from glomfeat.core.memory import format_bytes
 from glomfeat.features.seen import plain
 from glomfeat.models.heads.built_in import is_linear
+from glomfeat.models.heads.scoring import copy_rows
 from glomfeat.models.nets.last_layer import linear_map
 from glomfeat.models.nets.look import look_into
 from glomfeat.models.nets.saliency import inside_feature
@@ -102,7 +103,7 @@ def _direction(task, params, free):
     head = fit_again(task, params, X[task.train])
     if task.reduction.does_nothing:
         return linear_map(head, width)[0][0], ""
-    decision = head.decision_function(X[:, : params.get(COMPONENTS)])
+    decision = head.decision_function(copy_rows(X[:, : params.get(COMPONENTS)]))
     direction = direction_of(matrix[task.train], decision[task.train])
     off = decision[task.test] - np.asarray(matrix[task.test], np.float64) @ direction
     if np.ptp(off) > CLOSE * np.ptp(decision):

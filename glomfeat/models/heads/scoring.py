@@ -42,12 +42,29 @@ def one_by_one(estimator, settings, X, y, held, classes):
     """
     if len(settings) == 1 and X.base is None and held.base is None:  # otherwise views of rows that others read too
         return [scores_of(fit_clone(estimator, settings[0], X, y), held, classes)]
-    fitted = (fit_clone(estimator, setting, _copy(X), y.copy()) for setting in settings)
-    return [scores_of(model, _copy(held), classes) for model in fitted]
+    fitted = (fit_clone(estimator, setting, copy_rows(X), y.copy()) for setting in settings)
+    return [scores_of(model, copy_rows(held), classes) for model in fitted]
 
 
-def _copy(rows):
-    """A copy of rows with the same strides, so that sums over it are equal to the last bit."""
+def copy_rows(rows):
+    """A copy of rows with the same strides, so that sums over it are equal to the last bit.
+
+    An estimator may change its rows in place, so it gets a copy of rows that others read after it.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (n, width)
+
+    Returns
+    -------
+    ndarray
+
+    Examples
+    --------
+    >>> rows = np.ones((3, 5), np.float32)
+    >>> copy_rows(rows[:, :2]).strides == rows.strides
+    True
+    """
     if rows.flags.forc or rows.strides[1] != rows.itemsize or rows.strides[0] < rows.shape[1] * rows.itemsize:
         return rows.copy(order="K")
     wide = np.empty((len(rows), rows.strides[0] // rows.itemsize), rows.dtype)
@@ -66,6 +83,7 @@ def fit_clone(estimator, setting, X, y):
     from sklearn.base import clone
 
     new = clone(copied(estimator))  # some are their own clones
+    setting = clone(setting, safe=False)  # estimators of the grid stay unfitted, for others fit them too
     new.set_params(**setting)  # what it returns may be None
     made = new.fit(X, y)
     if not gives_scores(made):
