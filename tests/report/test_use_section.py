@@ -50,11 +50,11 @@ def test_a_slope_is_called_by_its_limits():
         table.assign(gap_hi=-0.1, gap_lo=-1), "a"
     )
     assert calibration_said(table.assign(slope_lo=0.9), "a") == (
-        "Its scores for sclerotic are too high on average (0.373, true 0.210), but not shown by these cases to be too "
-        "extreme or too timid (calibration slope 1.50, 0.90 to 1.90)."
+        "Its scores for sclerotic are too high on average (0.373, true 0.210). These cases do not show that they are "
+        "too extreme or too timid (calibration slope 1.50, 0.90 to 1.90)."
     )
     assert calibration_said(table.assign(slope_lo=0.9, gap_lo=-1), "a") == (
-        "Its scores for sclerotic are not shown by these cases to be too high or too low on average (0.373, true "
+        "These cases do not show that its scores for sclerotic are too high or too low on average (0.373, true "
         "0.210), or too extreme or too timid (calibration slope 1.50, 0.90 to 1.90)."
     )
     assert calibration_said(table.assign(slope=np.nan, slope_lo=np.nan), "a") == ""

@@ -85,13 +85,14 @@ def calibration_said(lines, arm):
         wide = "extreme" if row["slope_hi"] < 1 else "timid" if row["slope_lo"] > 1 else ""
         known = [f"too {high} {mean}"] * bool(high) + [f"too {wide} {slope}"] * bool(wide)
         unknown = [f"too high or too low {mean}"] * (not high) + [f"too extreme or too timid {slope}"] * (not wide)
-        said = [" and ".join(known)] if known else []
-        said += [f"not shown by these cases to be {', or '.join(unknown)}"] if unknown else []
-        how = f"are {', but '.join(said)}"
+        name = plain_class(row["class"])
+        said = [f"Its scores for {name} are {' and '.join(known)}."] if known else []
+        whose = "they" if known else f"its scores for {name}"
+        said += [f"These cases do not show that {whose} are {', or '.join(unknown)}."] if unknown else []
         if row["slope"] <= 0:
             rise = "do not rise" if row["slope_hi"] <= 0 else "are not shown to rise"
-            how = f"{rise} with the share of {plain_class(row['class'])} {slope}"
-        found.append(f"Its scores for {plain_class(row['class'])} {how}.")
+            said = [f"Its scores for {name} {rise} with the share of {name} {slope}."]
+        found += said
     return " ".join(found)
 
 
@@ -109,11 +110,8 @@ def doubt_of_scores(content, arms):
         A sentence after a blank; empty if slope, intercept and mean of all these arms may be those of probabilities.
     """
     lines = content.tables.calibration
-    sound = {
-        "slope": 1,
-        "intercept": 0,
-        "gap": 0,
-    }  # the intercept is vague where few scores are near 0.5, unlike the gap
+    # the intercept is vague where few scores are near 0.5, unlike the gap
+    sound = {"slope": 1, "intercept": 0, "gap": 0}
     off = np.any([(lines[f"{of}_lo"] > at) | (lines[f"{of}_hi"] < at) for of, at in sound.items()], axis=0)
     whose = [content.names[arm] for arm in arms if arm in set(lines["arm"][off])]
     if not whose:
