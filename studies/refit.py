@@ -82,8 +82,9 @@ def _prepare(out, options, say):
     moved = {name: getattr(options, name) for name in ("weights", "cache", "jobs", "device", "memory")}
     given = {name: value for name, value in moved.items() if value is not None}
     no_model_reads = {"test": (), "map": (), "readers": None, "metrics": (), "style": None, "track": None}
-    # they name features as DATA was called then; what counts is the full name of the arm
-    study = replace(study, out=str(out), ensembles=(), reference=None, **no_model_reads, **given)
+    # these name features as DATA was called then; what counts is the full name of the arm
+    no_model_reads |= {"ensembles": (), "reference": None, "margin": None}
+    study = replace(study, out=str(out), **no_model_reads, **given)
     arm = Arm.parse(options.arm)
     trains = any(one.net for one in arm.members or [arm])
     prepared = prepare(study, say, begun=noted_starts(there) if study.init and not trains else None)

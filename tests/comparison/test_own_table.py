@@ -93,7 +93,8 @@ def test_a_study_of_networks_says_of_a_table_that_it_needs_images(feature_table)
 
 def test_a_study_of_a_table_is_refitted_where_the_table_is_now(feature_table, noise, tmp_path, capsys, without_report):
     one, other = (f"file:{feature_table}/{reducer}/logreg" for reducer in ("none", "pca2"))
-    options = {"ensembles": (f"{one},{other}",), "reference": one, "heads": ("logreg",), "reducers": ("none", "pca2")}
+    options = {"ensembles": (f"{one},{other}",), "heads": ("logreg",), "reducers": ("none", "pca2")}
+    options |= {"reference": one, "margin": 0.05}
     _, results, _, _ = run_study(tmp_path, data=str(feature_table), folds=2, **options)
     assert yaml.safe_load((tmp_path / "out" / "study.yaml").read_text())["features"] is None
     (tmp_path / "moved").mkdir()
