@@ -194,7 +194,7 @@ def test_what_is_no_table_is_said_in_our_own_words(tmp_path, content, said):
 
 def test_a_wide_table_is_read_twice_at_the_most_and_in_one_piece(tmp_path, monkeypatch):
     """Each column kept by itself takes minutes at the most columns that are read: pandas warns of it."""
-    count, reads, read_csv = 400, [], pd.read_csv
+    count, reads, read_csv = 1500, [], pd.read_csv
     header = ",".join(["name", "label", *(f"f{k}" for k in range(count))])
     rows = "".join(f"patient{k}_1,{'ab'[k % 2]}{f',{k}.5' * count}\n" for k in range(4))
     (tmp_path / "t.csv").write_text(f"{header}\n{rows}")
