@@ -56,7 +56,7 @@ class UnreadError(ImageError):
         ``name`` and ``reason`` of all images that cannot be read.
     """
 
-    def __init__(self, message, quarantine):
+    def __init__(self, message, quarantine=()):
         super().__init__(message)
         self.quarantine = quarantine
 
