@@ -47,6 +47,20 @@ def refuse_blind(manifest, features, data):
         raise FeatureError(f"{', '.join(blind)}: {data} is a feature table without images; use file: features")
 
 
+class UnreadError(ImageError):
+    """So many images cannot be read that nothing can be extracted.
+
+    Attributes
+    ----------
+    quarantine : list of dict
+        ``name`` and ``reason`` of all images that cannot be read.
+    """
+
+    def __init__(self, message, quarantine=()):
+        super().__init__(message)
+        self.quarantine = quarantine
+
+
 def extract(
     manifest,
     features,
@@ -97,8 +111,8 @@ def extract(
     ------
     BudgetError
         The budget is too small; raised before any work is done.
-    ImageError
-        Images cannot be read and `on_error` is ``stop``, or none can.
+    UnreadError
+        Images cannot be read and `on_error` is ``stop``, or none can, or none of a class.
     OSError
         Images changed while they were being read.
     FeatureError
@@ -346,9 +360,10 @@ def _check_classes(manifest, kept, quarantine):
     for label in sorted({*manifest.labels.tolist()} - {*kept.labels.tolist()}):
         names = set(manifest.table["name"][manifest.labels == label])
         shown = _with_reasons(row for row in quarantine if row["name"] in names)
-        raise ImageError(
+        raise UnreadError(
             f"no image of the class {manifest.classes[label]} can be read, {len(names)} in all: repair them, or take "
-            f"the class out of DATA ({shown[:500]})"
+            f"the class out of DATA ({shown[:500]})",
+            quarantine,
         )
 
 
@@ -360,4 +375,6 @@ def _check_quarantine(quarantine, total, on_error):
     if quarantine and (on_error == "stop" or len(quarantine) == total):
         shown = _with_reasons(quarantine[:5])
         remedy = "" if len(quarantine) == total else ", or set them aside with --on-error skip"
-        raise ImageError(f"{len(quarantine)} of {total} images cannot be read: repair or remove them{remedy} ({shown})")
+        raise UnreadError(
+            f"{len(quarantine)} of {total} images cannot be read: repair or remove them{remedy} ({shown})", quarantine
+        )

@@ -154,6 +154,21 @@ def test_bad_files_are_named_with_the_reason_and_odd_ones_listed(spoilt):
     assert odd["P96_PAS_1of1_deep.png"] == "I;16"
 
 
+def test_of_a_class_without_a_readable_file_these_files_alone_are_called_broken(tmp_path):
+    folder = make_phantom(tmp_path / "data", Phantom(images=8, cases=4, min_px=48, max_px=60))
+    (folder / "public.csv").unlink()
+    bad = sorted((folder / "globally_sclerotic_glomeruli").glob("*.png"))
+    for path in bad:
+        path.write_bytes(path.read_bytes()[:-900] + bytes(900))
+    assert 0 < len(bad) < 8 and run(folder, "--out", tmp_path / "out", "--cache", tmp_path / "cache", "--jobs", 1) in (
+        0,
+        1,
+    )
+    broken = codes(tmp_path / "out")["files.broken"]
+    assert {row["name"] for row in broken["rows"]} == {path.name for path in bad}
+    assert broken["what"].startswith(f"{len(bad)} of 8 files cannot be read: corrupt or truncated: ")
+
+
 def test_names_of_cases_and_files_are_shown_nowhere_but_in_csv(spoilt):
     _, out, _ = spoilt
     findings = read_audit(out)["findings"]

@@ -174,6 +174,8 @@ def test_what_is_not_in_the_table_is_named():
     assert section.fill(content)["without"] == ["weak"] and section.fill(content)["partly"] == []
     assert section.fill(content)["normalised"] == []
     content.robustness = table.assign(auroc_change=table["auroc_change"] + 0.1)
+    assert section.fill(content)["normalised"] == []
+    given["stain"] = ["none", "macenko"]
     assert section.fill(content)["normalised"] == ["good"]
     content.robustness = table.assign(status="partial", auroc=np.nan)
     assert section.fill(content)["partly"] == ["good"] and section.fill(content)["sentences"] == []

@@ -20,10 +20,10 @@ from glomfeat.core.memory import BudgetError
 from glomfeat.core.threads import limited_threads
 from glomfeat.data.case_notes import NOT_USED
 from glomfeat.data.cases import pseudonyms
-from glomfeat.data.images.decode import ImageError, Preprocess
+from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.manifest import inspect_manifest
 from glomfeat.data.tables.columns import Asked
-from glomfeat.features.extract import extract
+from glomfeat.features.extract import UnreadError, extract
 from glomfeat.features.make import FeatureError, make_feature
 from glomfeat.features.shards import Extracted
 from glomfeat.features.table import CALLED
@@ -291,6 +291,5 @@ def _extract(manifest, more, options, cache, jobs, free):
         return extract(manifest, list(features.values()), preprocess, store, jobs, "skip", budget=free)
     except BudgetError:
         raise
-    except ImageError:  # no image can be read
-        reasons = [{"name": name, "reason": "cannot be read"} for name in manifest.table["name"]]
-        return Extracted(manifest, quarantine=reasons)
+    except UnreadError as error:
+        return Extracted(manifest, quarantine=error.quarantine)

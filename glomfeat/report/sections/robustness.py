@@ -1,6 +1,7 @@
 """The section on robustness: how well each arm does on images as from another laboratory or scanner."""
 
 from glomfeat.core.arms import FLOOR
+from glomfeat.data.images.stain import NONE
 from glomfeat.report.chosen import the_threshold
 from glomfeat.results.robustness import arms_to_show, worst_rows
 from glomfeat.results.words import is_known
@@ -33,6 +34,7 @@ def fill(content):
     own = content.results.set_index("arm")["auroc"]
     before = (table["auroc"] - table["auroc_change"]).groupby(table["arm"]).mean()
     apart = (before - own.reindex(before.index)).abs() > SAME
+    normalises = content.loaded.identity.get("stain", NONE) not in (NONE, [NONE])
     return {
         "sentences": [said for kind in kinds if (said := sentence(kind, rows, content.names))],
         "rows": rows,
@@ -42,7 +44,7 @@ def fill(content):
         "at": the_threshold(content.loaded, "the threshold that was chosen on unchanged images"),
         "sensitivity": bool(table["sensitivity_t"].notna().any()),
         "without": [content.names.get(arm, arm) for arm in done if arm != FLOOR and arm not in known],
-        "normalised": [content.names.get(arm, arm) for arm in before.index[apart]],
+        "normalised": [content.names.get(arm, arm) for arm in before.index[apart] if normalises],
         "partly": [content.names.get(arm, arm) for arm in table.loc[table["status"] != "done", "arm"].unique()],
     }
 
