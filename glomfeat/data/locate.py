@@ -57,7 +57,7 @@ from glomfeat.data.tables.read import (
     plain,
     row_names,
 )
-from glomfeat.data.unread import is_left_out, is_picture, lines_on_outputs, note_on, rows_of, tell_unread, vanished
+from glomfeat.data.unread import is_left_out, is_picture, note_on, outputs_among, rows_of, tell_unread, vanished
 
 MOST_FILES, MOST_UNSURE = 200_000, 20_000
 FORCED = "file:"
@@ -142,12 +142,12 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     places = places_of(folder)
     relative, paths, others, packed = files_of(places)
     tables = [name for name in others if name.lower().endswith(SUFFIXES)]
-    notes += lines_on_outputs(others)
+    notes += (outputs := outputs_among(folder, relative, others))
     holders = {*containers_beside(places, relative, others)}
     others = [name for name in others if (is_left_out(name) or name in holders) and not name.endswith(OUTPUT)]
     if not relative:
         elsewhere = names_elsewhere(labels, asked)
-        raise ManifestError(_no_images(folder, others, [] if elsewhere else tables) + elsewhere)
+        raise ManifestError(_no_images(folder, others, [] if elsewhere else tables) + "; ".join([elsewhere, *outputs]))
     order = sorted(range(len(relative)), key=lambda row: relative[row].split("/"))
     relative, paths = [relative[row] for row in order], [paths[row] for row in order]
     _check_dicom(relative, problems)

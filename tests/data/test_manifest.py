@@ -54,6 +54,14 @@ def test_what_glomfeat_wrote_into_the_data_is_no_part_of_them(tmp_path):
     manifest = read_manifest(tmp_path)
     assert {*manifest.table["name"]} - {*without.table["name"]} == {"case3_x.png"} and len(manifest) == 13
     assert "left out: runs/a, sick/audit, which glomfeat wrote itself" in manifest.said
+    for folder, what in {
+        "runs/a": "a study (it holds journal.jsonl)",
+        "sick/audit": "an audit (it holds audit.json)",
+    }.items():
+        with pytest.raises(ManifestError, match=re.escape(f"{folder} is the output of {what}: give the data as DATA")):
+            read_manifest(tmp_path / folder)
+    with pytest.raises(ManifestError, match=r"holds no image \(.*\); left out: a, which glomfeat wrote itself$"):
+        read_manifest(tmp_path / "runs")
     two_classes(tmp_path / "runs" / "a")
     shutil.rmtree(tmp_path / "runs" / "a" / "figures")
     (tmp_path / "runs" / "a" / "pairs.png").unlink()
