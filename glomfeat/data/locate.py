@@ -186,7 +186,9 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
         _tell_empty(places, tree, set(frame["raw"]), unread, tables, problems, notes)
     else:
         if not is_there(labels):
-            raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
+            raise ManifestError(
+                f"there is no {labels}: --labels must be a table (CSV, Excel or parquet) of names and classes"
+            )
         first = next((kind for kind in tree.levels if kind not in ("split", "case")), "")
         files["folder"] = [tree.of(first, one) for one in folders]
         frame = join_labels(files, labels, relative, problems, asked, notes)
@@ -232,7 +234,7 @@ def _check_dicom(names, problems):
 
 def _no_classes(folder, tree, tables, places):
     """Say why folders give no classes, and what to do."""
-    said = f"{folder} has neither class folders nor a CSV of labels"
+    said = f"{folder} has neither class folders nor a table of labels"
     below = [name for name in tables if "/" in name and name.lower().endswith(SHEETS)]
     more = f"; tables lie in its folders ({listed(below, 3)}): give one that names all images" if below else ""
     if len(places) > 1 and split(places[0])[0]:
