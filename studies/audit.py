@@ -17,7 +17,7 @@ class Options(ReadsTables):
 
     data: Annotated[str | None, tyro.conf.Positional] = None
     labels: str | None = None
-    """CSV of labels (name,ground truth). A CSV inside DATA is found without this option."""
+    """Table of labels (name,ground truth; CSV, Excel or parquet). A CSV or workbook in DATA is found anyway."""
     positive: str | None = None
     groups: str = "auto"
     layout: str | None = None

@@ -24,8 +24,9 @@ class Options:
     images. If the bundle was trained on a table, DATA is such a table in any form that a study reads (CSV, parquet,
     npy, HDF5, a folder of embeddings)."""
     labels: str | None = None
-    """Table of labels (name,ground truth), for figures with limits in the report. Default: labels from the table
-    itself, from class folders, or from a table among the images. labels_corrected.csv changes these."""
+    """Table of labels (name,ground truth; CSV, Excel or parquet), for figures with limits in the report. Default:
+    labels from the table itself, from class folders, or from a table among the images. labels_corrected.csv changes
+    these."""
     name_column: str | None = None
     """Column that names files or rows, in --labels and in a table. Default: found by its header."""
     label_column: str | None = None
@@ -112,7 +113,9 @@ def _check(options):
     if Path(options.out).suffix != ".csv":
         raise InputError(f"--out is {options.out!r}: write a name that ends in .csv")
     if options.labels and not Path(options.labels).is_file():
-        raise InputError(f"there is no {options.labels}: --labels must be a table such as name,ground truth")
+        raise InputError(
+            f"there is no {options.labels}: --labels must be a table (CSV, Excel or parquet) of names and classes"
+        )
 
 
 def _places(options, say):

@@ -26,7 +26,7 @@ class Options(ReadsTables):
     the file's name."""
     features: tuple[str, ...] = DEFAULT_FEATURES
     labels: str | None = None
-    """CSV of labels (name,ground truth). A CSV inside DATA is found without this option."""
+    """Table of labels (name,ground truth; CSV, Excel or parquet). A CSV or workbook in DATA is found anyway."""
     groups: str = "auto"
     layout: str | None = None
     name_column: str | None = None

@@ -38,13 +38,13 @@ class Study:
     """Compare features and heads on one set of folds, split by case."""
 
     data: Annotated[str | None, tyro.conf.Positional] = None
-    """A folder, zip or tar with a sub-folder for each class or with a CSV of labels; a CSV; or a feature table
+    """A folder, zip or tar with a sub-folder for each class or with a table of labels; such a table; or a feature table
     (file:PATH). Default: the built-in phantom."""
     sites: int = 1
     """Number of sites of the built-in phantom. Each has its own stain, scanner and share of sclerosis; --scheme
     leave-out:site leaves out each once."""
     labels: str | None = None
-    """CSV of labels (name,ground truth), or labels_corrected.csv from errors.html. A CSV in DATA is found anyway."""
+    """Table of labels (name,ground truth; CSV, Excel or parquet), or labels_corrected.csv. One in DATA is found."""
     positive: str | None = None
     """Name of the positive class. Default: globally sclerotic..., or GS; of two, 1, the one that the other negates
     (nonGS) or that is beside normal, benign or the like; or else the last class in order (2 of 0, 1, 2)."""

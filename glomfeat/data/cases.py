@@ -11,6 +11,7 @@ from pandas.api.types import is_float_dtype
 
 from glomfeat.core.words import as_seen, printable
 from glomfeat.data.folders.names import are_years
+from glomfeat.data.tables.columns import fact_of
 from glomfeat.data.tables.joining import last_part
 from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column, known_kind, listed
 
@@ -304,7 +305,7 @@ def _auto_of(names, frame):
 
 def _further_columns(frame):
     """The columns of the user's that may hold cases, each with how many values it has, in words; at most a few."""
-    rest = [c for c in frame.columns if c not in (*OURS, "split") and known_kind(c) not in ("name", "label", "slide")]
+    rest = [c for c in frame.columns if c not in OURS and not (known_kind(c) or fact_of(c))]
     counts = {c: frame[c].dropna().astype(str).nunique() for c in rest if not is_float_dtype(frame[c])}
     could = [f"{column} ({count} values)" for column, count in counts.items() if 2 < count < len(frame)]
     return listed(could, MOST_COLUMNS)

@@ -57,7 +57,7 @@ from glomfeat.data.tables.read import (
     plain,
     row_names,
 )
-from glomfeat.data.unread import is_left_out, is_picture, lines_on_outputs, note_on, rows_of, tell_unread, vanished
+from glomfeat.data.unread import is_left_out, is_picture, note_on, outputs_among, rows_of, tell_unread, vanished
 
 MOST_FILES, MOST_UNSURE = 200_000, 20_000
 FORCED = "file:"
@@ -142,12 +142,12 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     places = places_of(folder)
     relative, paths, others, packed = files_of(places)
     tables = [name for name in others if name.lower().endswith(SUFFIXES)]
-    notes += lines_on_outputs(others)
+    notes += (outputs := outputs_among(folder, relative, others))
     holders = {*containers_beside(places, relative, others)}
     others = [name for name in others if (is_left_out(name) or name in holders) and not name.endswith(OUTPUT)]
     if not relative:
         elsewhere = names_elsewhere(labels, asked)
-        raise ManifestError(_no_images(folder, others, [] if elsewhere else tables) + elsewhere)
+        raise ManifestError(_no_images(folder, others, [] if elsewhere else tables) + "; ".join([elsewhere, *outputs]))
     order = sorted(range(len(relative)), key=lambda row: relative[row].split("/"))
     relative, paths = [relative[row] for row in order], [paths[row] for row in order]
     _check_dicom(relative, problems)
@@ -187,7 +187,9 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
         _tell_empty(places, tree, set(frame["raw"]), unread, tables, problems, notes)
     else:
         if not is_there(labels):
-            raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
+            raise ManifestError(
+                f"there is no {labels}: --labels must be a table (CSV, Excel or parquet) of names and classes"
+            )
         first = next((kind for kind in tree.levels if kind not in ("split", "case")), "")
         files["folder"] = [tree.of(first, one) for one in folders]
         frame = join_labels(files, labels, relative, problems, asked, notes)
@@ -233,7 +235,7 @@ def _check_dicom(names, problems):
 
 def _no_classes(folder, tree, tables, places):
     """Say why folders give no classes, and what to do."""
-    said = f"{folder} has neither class folders nor a CSV of labels"
+    said = f"{folder} has neither class folders nor a table of labels"
     below = [name for name in tables if "/" in name and name.lower().endswith(SHEETS)]
     more = f"; tables lie in its folders ({listed(below, 3)}): give one that names all images" if below else ""
     if len(places) > 1 and split(places[0])[0]:

@@ -72,7 +72,9 @@ def _say_columns(path, frame, asked, problems, notes):
 def _join_rows(path, labels, asked, problems, notes):
     """The rows of a CSV of labels that have a row of features under the same name."""
     if not Path(labels).is_file():
-        raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
+        raise ManifestError(
+            f"there is no {labels}: --labels must be a table (CSV, Excel or parquet) of names and classes"
+        )
     frame = one_row_each(labelled(labels, asked, notes), problems, asked, notes, Path(labels).name)
     told = names_of(path, asked, frame["name"].tolist())
     _say_columns(path, told, asked, problems, notes)

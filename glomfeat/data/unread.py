@@ -4,9 +4,9 @@ from collections import Counter
 
 from glomfeat.data.archives import SUFFIXES as ARCHIVES
 from glomfeat.data.containers import SUFFIXES as CONTAINERS
-from glomfeat.data.files import OUTPUT
+from glomfeat.data.files import OUTPUT, WRITTEN
 from glomfeat.data.images.decode import READ, SUFFIXES
-from glomfeat.data.problems import Gap
+from glomfeat.data.problems import Gap, ManifestError
 from glomfeat.data.tables.read import listed
 
 SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".qptiff", ".vsi", ".czi")
@@ -24,6 +24,7 @@ _DOCUMENTS = """
 PICTURES, DOCUMENTS = frozenset([*SLIDES, *PACKED, *_PICTURES.split()]), frozenset(_DOCUMENTS.split())
 HOLDERS = frozenset(CONTAINERS) & DOCUMENTS  # of these, only those that hold images come here
 PLAIN = ("readme", "license", "licence", "copying", "changelog", "makefile", "dockerfile", "md5sums", "sha256sums")
+OUR_PICTURES = ("figures", "pairs.png")  # at the top of what studies and audits write
 APART = "move it out of DATA, and give it as DATA by itself, or save its images as PNG"
 
 
@@ -137,6 +138,29 @@ def lines_on_outputs(names):
     """
     written = sorted(name.removesuffix(f"/{OUTPUT}") for name in names if name.endswith(OUTPUT))
     return [f"left out: {listed(written, 3)}, which glomfeat wrote itself"] if written else []
+
+
+def outputs_among(folder, images, others):
+    """As `lines_on_outputs`, but refuse a folder that is itself what a study or an audit wrote.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    images, others : sequence of str
+        From `glomfeat.data.sources.files_of`. If any image is not a figure of ours, the folder holds data all the same.
+
+    Returns
+    -------
+    list of str
+    """
+    if all(name.partition("/")[0] in OUR_PICTURES for name in images):
+        for written, what in zip(WRITTEN, ("a study", "an audit"), strict=True):
+            if written <= {*others}:
+                raise ManifestError(
+                    f"{folder} is the output of {what} (it holds {min(written)}): give the data as DATA; study.yaml in "
+                    "it says which these were"
+                )
+    return lines_on_outputs(others)
 
 
 def vanished(rows, classes):

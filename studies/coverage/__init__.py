@@ -17,7 +17,7 @@ class Coverage:
     """
 
     labels: str | None = None
-    """CSV of labels whose cases are used. Default: generated cases that resemble a cohort of biopsies."""
+    """Table of labels whose cases are used. Default: generated cases that resemble a cohort of biopsies."""
     groups: str = "auto"
     """Where the case comes from: auto, a column or a regular expression."""
     few: bool = False

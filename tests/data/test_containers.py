@@ -206,7 +206,7 @@ def test_labels_that_do_not_fit(tmp_path, arrays, said):
 def test_images_without_labels_and_a_table_that_does_not_fit(tmp_path):
     with h5py.File(tmp_path / "a_x.h5", "w") as file:
         file["x"] = pixels(4, 5, 5, 3)
-    with pytest.raises(ManifestError, match="has neither class folders nor a CSV of labels: give --labels FILE"):
+    with pytest.raises(ManifestError, match="has neither class folders nor a table of labels: give --labels FILE"):
         read_manifest(tmp_path / "a_x.h5")
     (tmp_path / "a_meta.csv").write_text("wsi\nA\n")
     with pytest.raises(ArchiveError, match=r"a_meta\.csv has 1 row, but the number of images is 4: give the table"):

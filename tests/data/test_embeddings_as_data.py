@@ -114,7 +114,8 @@ def test_labels_and_rows_that_do_not_fit(tmp_path, labels):
     assert manifest.table["name"].tolist() == NAMES[:6]
     assert manifest.said[-2] == "2 of 8 rows have no label in labels.csv: left out"
     with pytest.raises(
-        ManifestError, match=r"^there is no .*x\.csv: --labels must be a CSV such as name,ground truth$"
+        ManifestError,
+        match=r"^there is no .*x\.csv: --labels must be a table \(CSV, Excel or parquet\) of names and classes$",
     ):
         read_manifest(source, tmp_path / "x.csv")
 

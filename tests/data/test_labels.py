@@ -262,7 +262,7 @@ def test_tables_that_are_not_taken_for_labels_are_named(tmp_path):
     (tmp_path / "l.csv").write_text("Bild,Befund\n" + rows)
     (tmp_path / "old.xls").write_bytes(b"?")
     said = (
-        r"has neither class folders nor a CSV of labels: give --labels FILE; l\.csv has the columns Bild, Befund; "
+        r"has neither class folders nor a table of labels: give --labels FILE; l\.csv has the columns Bild, Befund; "
         r"old\.xls is no table that is read, save it as \.xlsx or \.csv, and --name-column and --label-column say "
         r"which names images and which holds classes$"
     )

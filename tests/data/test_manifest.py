@@ -54,6 +54,14 @@ def test_what_glomfeat_wrote_into_the_data_is_no_part_of_them(tmp_path):
     manifest = read_manifest(tmp_path)
     assert {*manifest.table["name"]} - {*without.table["name"]} == {"case3_x.png"} and len(manifest) == 13
     assert "left out: runs/a, sick/audit, which glomfeat wrote itself" in manifest.said
+    for folder, what in {
+        "runs/a": "a study (it holds journal.jsonl)",
+        "sick/audit": "an audit (it holds audit.json)",
+    }.items():
+        with pytest.raises(ManifestError, match=re.escape(f"{folder} is the output of {what}: give the data as DATA")):
+            read_manifest(tmp_path / folder)
+    with pytest.raises(ManifestError, match=r"holds no image \(.*\); left out: a, which glomfeat wrote itself$"):
+        read_manifest(tmp_path / "runs")
     two_classes(tmp_path / "runs" / "a")
     shutil.rmtree(tmp_path / "runs" / "a" / "figures")
     (tmp_path / "runs" / "a" / "pairs.png").unlink()
@@ -300,7 +308,7 @@ def test_bad_regex_and_unknown_column(tmp_path):
             r"^there is no .*nothing: give a folder of images, a zip or tar, a CSV or a feature table$",
         ),
         (lambda f: f, r"holds no image \(PNG, JPEG, JPEG 2000, TIFF, BMP, WebP, GIF, DICOM\)$"),
-        (lambda f: put(f, ["1.png"]), r"has neither class folders nor a CSV of labels: give --labels FILE$"),
+        (lambda f: put(f, ["1.png"]), r"has neither class folders nor a table of labels: give --labels FILE$"),
     ],
 )
 def test_nothing_to_read(tmp_path, make, message):
@@ -317,7 +325,8 @@ def test_csvs_that_do_not_serve(tmp_path):
     ):
         read_manifest(tmp_path, labels=tmp_path / "notes.csv")
     with pytest.raises(
-        ManifestError, match=r"^there is no .*l\.csv: --labels must be a CSV such as name,ground truth$"
+        ManifestError,
+        match=r"^there is no .*l\.csv: --labels must be a table \(CSV, Excel or parquet\) of names and classes$",
     ):
         read_manifest(tmp_path, labels=tmp_path / "l.csv")
     for name, label in (("l1.csv", 1), ("l2.csv", 0)):

@@ -83,7 +83,13 @@ def test_names_without_a_case_are_not_guessed(name):
 
 def test_columns_that_may_hold_the_case_are_named_where_names_hold_none():
     frame = frame_of([f"{k}.png" for k in range(6)])
-    told = {"Fall": list("aabbcc"), "seite": list("lrlrlr"), "nr": range(6), "mass": [0.5, 1, 1, 2, 2, 3]}
+    told = {
+        "Fall": list("aabbcc"),
+        "seite": list("lrlrlr"),
+        "nr": range(6),
+        "site": list("xyzxyz"),
+        "mass": [0.5, 1, 1, 2, 2, 3],
+    }
     ((what, _),) = find_cases(frame.assign(**told, rows=[[1]] * 6, label="GS"), "auto").problems
     assert what == f"names that hold no case; {ASK}; columns that may hold it: Fall (3 values)"
 

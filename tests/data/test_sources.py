@@ -135,11 +135,11 @@ def test_a_csv_of_labels_inside_or_beside(tmp_path, name):
         ("case0_w.png", "0", "case0"),
     ]
     packed = pack(tmp_path / "two" / name, flat)
-    with pytest.raises(ManifestError, match="has neither class folders nor a CSV of labels: give --labels FILE"):
+    with pytest.raises(ManifestError, match="has neither class folders nor a table of labels: give --labels FILE"):
         read_manifest(packed)
     (tmp_path / "labels.csv").write_bytes(labels_of(tree()))
     assert read_manifest(packed, tmp_path / "labels.csv").digest == inside.digest
-    with pytest.raises(ManifestError, match=r"there is no .*gone\.csv: --labels must be a CSV"):
+    with pytest.raises(ManifestError, match=r"there is no .*gone\.csv: --labels must be a table"):
         read_manifest(packed, packed / "gone.csv")
     assert read_manifest(packed, tmp_path / "one" / name / "x/public.csv").digest == inside.digest
 

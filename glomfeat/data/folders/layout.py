@@ -357,7 +357,7 @@ def _by_hand(parts, layout, relative, labelled):
     levels = parse_layout(layout)
     if not labelled and "class" not in levels:
         raise LayoutError(
-            f"--layout {layout} names no level of classes and there is no CSV of labels: give --labels FILE"
+            f"--layout {layout} names no level of classes and there is no table of labels: give --labels FILE"
         )
     most = len(_shared(parts))
     over = min(most, max(0, min(map(len, parts)) - len(levels)))
