@@ -217,7 +217,7 @@ def _common(prepared, extracted, arm):
         seen = np.array([int(digest[:16], 16) for digest in manifest.table["digest"]], np.uint64)
     else:
         seen = _rows_seen(table, extracted.matrices[table.name])
-    before = np.setdiff1d(learnt_before(study, arm), seen)
+    before = np.setdiff1d(learnt_before(study.init, arm, prepared.view_of_net), seen)
     about = {
         "format": FORMAT,
         "version": OF_IMAGES if table is None else VERSION,
