@@ -156,6 +156,14 @@ def test_an_empty_text_does_not_lock_a_study_that_has_begun(lines):
     assert lines(memory="")[1] == ["--memory is empty, which counts as left out"]
 
 
+def test_a_network_without_residual_branches_is_trained_without_leaving_out_any():
+    left = Study(nets=("timm:test_convnext:finetune", "resnet18:finetune"), drop_path=0.1)
+    left.check()
+    assert lines_on_recipe(left) == ["net:resnet18:finetune: trained without --drop-path, which it cannot use"]
+    with pytest.raises(StudyError, match=r"^--drop-path: no network of --nets resnet18:lora can use it; name one with"):
+        Study(nets=("resnet18:lora",), drop_path=0.1).check()
+
+
 def test_a_last_layer_that_converges_is_told_what_it_does_not_use():
     asked = {"epochs": 5, "batch": 4, "lr": 0.5}
     frozen = "net:resnet18:frozen: trained without --epochs, --batch and --lr, which it cannot use"
