@@ -90,6 +90,31 @@ def test_options_that_have_an_effect_are_not_named(lines):
     assert lines_on_no_effect(SimpleNamespace(**vars(prepared), study=given), given) == []
 
 
+@pytest.mark.parametrize(
+    ("starts", "deep", "said"),
+    [
+        (["bundle sha256:0f", "bundle sha256:1a"], False, "networks start from --init"),
+        (["bundle sha256:0f", "none, trained from the beginning"], False, "networks start from --init"),
+        (["bundle sha256:0f", "imagenet sha256:1a"], False, None),
+        (["bundle sha256:0f"], True, None),
+    ],
+)
+def test_weights_that_nothing_is_read_from_are_said(starts, deep, said):
+    features = [SimpleNamespace(is_deep=deep)]
+    prepared = SimpleNamespace(nets=dict(enumerate(starts)), features=features, manifest=SimpleNamespace(source=""))
+    given = Study(weights="elsewhere", init="models/a", nets=("compact",))
+    assert lines_on_no_effect(prepared, given) == ([f"--weights elsewhere changes nothing: {said}"] if said else [])
+
+
+@pytest.mark.parametrize(("classes", "inside", "said"), [(3, 5, True), (3, 0, False), (2, 5, False)])
+def test_maps_are_drawn_for_two_classes(tmp_path, classes, inside, said):
+    manifest = SimpleNamespace(source="", classes=["a", "b", "c"][:classes])
+    prepared = SimpleNamespace(nets={"compact": "none, trained from the beginning"}, features=[], manifest=manifest)
+    found = lines_on_no_effect(prepared, Study(inside=inside, nets=("compact",), out=str(tmp_path / "out")))
+    line = f"--inside {inside} changes nothing: maps are drawn for two classes, and there are 3"
+    assert found == ([line] if said else [])
+
+
 @pytest.mark.parametrize(("net", "idle"), [("compact", True), ("resnet18:frozen", False)])
 def test_weights_are_for_networks_that_do_not_begin_from_nothing(phantom_folder, tmp_path, net, idle):
     options = {"data": str(phantom_folder), "features": (), "nets": (net,), "weights": "none", "jobs": 1}
