@@ -7,6 +7,7 @@ from glomfeat.core.plugins import name_of
 from glomfeat.core.words import joined
 from glomfeat.data.schemes import CrossValidation
 from glomfeat.models.nets import FROM_NOTHING
+from glomfeat.models.nets.modes import OF_BUNDLES
 
 # texts that would quietly count as left out if they are empty, as an unset variable of a shell is
 TEXTS = ("layout", "init", "layer", "weights", "memory", "scheduler", "cache")
@@ -81,9 +82,11 @@ def _no_network(prepared, given):
 
 def no_pretrained(prepared, given):
     """Why ``--weights`` has no effect; empty if it has one. Parameters as for `lines_on_no_effect`."""
-    begun = any(start != FROM_NOTHING for start in prepared.nets.values())
-    found = begun or any(feature.is_deep for feature in prepared.features)
-    return "" if found else "it is for pretrained networks, and there are none"
+    starts = {*prepared.nets.values()} - {FROM_NOTHING}
+    bundles = {start for start in starts if start.startswith(OF_BUNDLES)}
+    if starts - bundles or any(feature.is_deep for feature in prepared.features):
+        return ""
+    return "networks start from --init" if bundles else "it is for pretrained networks, and there are none"
 
 
 def _no_deep_feature(prepared, given):
@@ -125,8 +128,11 @@ def _workers_decide(prepared, given):
 
 def _nothing_to_map(prepared, given):
     made = {one["each"] for one in journal_of(given).inside().values() if "each" in one} - {given.inside}
-    there = f"maps of {joined(sorted(made))} images of each kind are there already and stay" if made else ""
-    return there or (_no_network(prepared, given) if given.inside else "")
+    if made:
+        return f"maps of {joined(sorted(made))} images of each kind are there already and stay"
+    classes = len(prepared.manifest.classes)
+    drawn = f"maps are drawn for two classes, and there are {classes}" if classes > 2 else _no_network(prepared, given)
+    return drawn if given.inside else ""
 
 
 # options whose default asks for nothing, with a function that says why one has no effect; empty if it has one

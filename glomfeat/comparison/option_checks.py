@@ -139,6 +139,8 @@ def _check_training(study):
         left.append("tune")
     if left and study.nets:  # without networks, a line says so
         wanted = "one with :lora" if left[0].startswith("lora") else "one that learns from images"
+        if left[0] == "drop_path":
+            wanted = "one with residual branches, such as convnext_tiny:finetune or timm:vit_small_patch16_224:lora"
         raise StudyError(
             f"--{left[0].replace('_', '-')}: no network of --nets {' '.join(study.nets)} can use it; "
             f"name {wanted}, or leave it out"

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import product
 from pathlib import Path
 
 import joblib
@@ -20,7 +19,14 @@ from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.comparison.own_table import with_own_table, without_own_features
 from glomfeat.comparison.perturbed import check_perturb, lines_on_perturb
 from glomfeat.comparison.recall import NOTHING, is_finished, note_networks, read_notes
-from glomfeat.comparison.starts import init_settings, lines_on_recipe, refuse_learnt, refuse_training, starts_of
+from glomfeat.comparison.starts import (
+    init_settings,
+    lines_on_bundles,
+    lines_on_recipe,
+    refuse_cohorts,
+    refuse_training,
+    starts_of,
+)
 from glomfeat.comparison.ways import apart_from, find_ways, lines_on_sides, lines_on_ways, nets_in_ways, stain_identity
 from glomfeat.core.arms import Arm, StudyError, plan_arms, plan_trials, tagged
 from glomfeat.core.cache import Store, cache_folder, digest_of
@@ -191,11 +197,11 @@ class Prepared:
     def net_settings(self, name):
         """The settings with which a network is made."""
         study, network = self.study, Arm(net=name).network
-        side = self.read_by_nets.get(name, self.preprocess).size
-        side = net_side(network) if find_architecture(network) else side
-        settings = {"side": side, "weights": study.weights, "device": study.device, "preset": study.preset}
+        view = self.read_by_nets.get(name, self.preprocess)
+        view = replace(view, size=net_side(network)) if find_architecture(network) else view
+        settings = {"side": view.size, "weights": study.weights, "device": study.device, "preset": study.preset}
         settings |= applying(network, study.recipe()) | ({"tune": study.tuned} if study.tuned else {})
-        return settings | (init_settings(study.init, network, self.manifest.classes) if study.init else {})
+        return settings | (init_settings(study.init, network, view, self.manifest.classes) if study.init else {})
 
     @property
     def title(self):
@@ -364,8 +370,7 @@ def _resolved(study, as_given, manifest, rest, say, notes=NOTHING, begun=None):
         joining=joining,
         as_given=as_given,
     )
-    for cohort, name in product(prepared.cohorts, study.nets) if study.init else ():
-        refuse_learnt(study.init, name, cohort.manifest)
+    refuse_cohorts(prepared)
     said = [
         *lines_on_joining(joining, manifest, study),
         *on_readers,
@@ -374,7 +379,8 @@ def _resolved(study, as_given, manifest, rest, say, notes=NOTHING, begun=None):
         *lines_on_ways(study, ways),
         *lines_on_perturb(prepared),
         *lines_on_sides(prepared.read_by_nets, ways),
-        *lines_on_recipe(study, manifest.classes),
+        *lines_on_recipe(study),
+        *lines_on_bundles(prepared),
         *lines_on_no_effect(prepared, as_given),
         *(f"{name}: weights {weights}" for name, weights in prepared.weights.items()),
     ]

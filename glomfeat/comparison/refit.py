@@ -215,7 +215,7 @@ def _common(prepared, extracted, arm):
     of_case = {case: numbers[name] for case, name in names.items()}
     table = _table_of(prepared, extracted, arm.members[0] if arm.members else arm)
     seen = manifest.digests if table is None else _rows_seen(table, extracted.matrices[table.name])
-    before = np.setdiff1d(learnt_before(study, arm), seen)
+    before = np.setdiff1d(learnt_before(study.init, arm, prepared.view_of_net), seen)
     about = {
         "format": FORMAT,
         "version": OF_IMAGES if table is None else VERSION,

@@ -9,10 +9,19 @@ from glomfeat.bundle.format import ABOUT, read_about
 from glomfeat.bundle.seen import NET, read_seen
 from glomfeat.comparison.options import OF_NETS, PRECISIONS_OF_NETS
 from glomfeat.comparison.recall import Start
-from glomfeat.core.arms import StudyError
+from glomfeat.core.arms import Arm, StudyError
 from glomfeat.core.words import joined
 from glomfeat.data.labels.classes import spelling
-from glomfeat.models.nets import applying, converges, find_architecture, find_start, grid, one_view, split_mode
+from glomfeat.models.nets import (
+    applying,
+    converges,
+    find_architecture,
+    find_start,
+    grid,
+    net_side,
+    one_view,
+    split_mode,
+)
 from glomfeat.models.nets.modes import LORA, begun_with
 
 OF_EPOCHS = "epochs", "batch", "lr"  # without effect on a last layer that is fitted to convergence
@@ -38,10 +47,11 @@ def starts_of(study, ways, manifest, notes, begun=None):
     looked_up : dict of str to (Weights or None)
         By network, those whose weights were looked for.
     """
-    named = {way.called(net): (net, way.size) for net in study.nets for way in ways}
     if study.init:
         _found.cache_clear()  # bundles may have been replaced since another study of this session
-        return {name: _find_init(study.init, net, manifest) for name, (net, _) in named.items()}, {}
+        pairs = [(net, way) for net in study.nets for way in ways]
+        return {way.called(net): _find_init(study.init, net, manifest, way) for net, way in pairs}, {}
+    named = {way.called(net): (net, way.size) for net in study.nets for way in ways}
     known = {name: (begun or {}).get(name) or notes.net(net, study.weights) for name, (net, _) in named.items()}
     asked = dict.fromkeys(named[name] for name, start in known.items() if start is None)
     weights = {(net, side): find_start(net, study.weights, side) for net, side in asked}
@@ -73,36 +83,49 @@ def noted_starts(identity):
     return {name: Start(said, reads.get(f"net:{name}")) for name, said in lines}
 
 
-def _find_init(init, name, manifest):
-    """The starting point of a network that begins with a bundle, which must not have learnt from these images."""
-    folder, about = _found(init, name)
-    refuse_learnt(init, name, manifest)
+def _find_init(init, name, manifest, way):
+    """The starting point of a network that begins with a bundle, which must not have learnt from these images.
+
+    If the study leaves open at which side it reads images, the bundle sets it.
+    """
+    side = net_side(name) if find_architecture(name) else way.size
+    folder, about = _found(init, name, side, *_look(way.preprocess))
+    _refuse_learnt(init, folder, manifest)
     return Start(begun_with(folder / NET), (about["preprocess"]["size"], about["preprocess"]["filter"]))
 
 
-def init_settings(init, name, classes):
+def init_settings(init, name, view, classes):
     """The settings of `glomfeat.models.nets.make_net` with which a network starts from a bundle.
 
     Parameters
     ----------
     init, name
         As `_find_init`.
+    view : Preprocess
+        How the network reads images.
     classes : sequence of str
         Of the study, in their order.
     """
-    settings = {"init": str(_found(init, name)[0] / NET)}
-    return settings | ({"new_head": True} if _other_classes(init, name, classes) else {})
+    folder, about = _bundle(init, name, view)
+    return {"init": str(folder / NET)} | ({"new_head": True} if _other_classes(about, classes) else {})
 
 
-def _other_classes(init, name, classes):
+def _other_classes(about, classes):
     """The classes of the bundle that a network starts from, unless they are a study's in the same order."""
-    theirs = _found(init, name)[1]["classes"]
+    theirs = about["classes"]
     return [] if [*map(spelling, theirs)] == [*map(spelling, classes)] else theirs
 
 
-def refuse_learnt(init, name, manifest):
+def refuse_cohorts(prepared):
+    """Refuse bundles that have learnt from some of the images of cohorts."""
+    for folder, _ in _bundles(prepared).values():
+        for cohort in prepared.cohorts:
+            _refuse_learnt(prepared.study.init, folder, cohort.manifest)
+
+
+def _refuse_learnt(init, folder, manifest):
     """Refuse a bundle that has learnt from some of the images, because their scores would be too good."""
-    seen = read_seen(_found(init, name)[0])
+    seen = read_seen(folder)
     own = manifest.digests
     learnt = int(np.isin(own, seen).sum())
     if learnt:
@@ -112,27 +135,45 @@ def refuse_learnt(init, name, manifest):
         )
 
 
-def learnt_before(study, arm):
+def learnt_before(init, arm, view_of_net):
     """Digests of the images that an arm's networks had learnt before the study, from the bundles that they start from.
 
     Parameters
     ----------
-    study : Study
+    init : str or None
     arm : Arm
+    view_of_net : callable
+        As `glomfeat.comparison.prepare.Prepared.view_of_net`.
 
     Returns
     -------
     ndarray of uint64
         As `glomfeat.bundle.seen.read_seen` returns them, each once.
     """
-    nets = [one.network for one in arm.members or [arm] if one.net] if study.init else []
-    found = [read_seen(_found(study.init, net)[0]) for net in nets]
+    nets = [one for one in arm.members or [arm] if one.net] if init else []
+    found = [read_seen(_bundle(init, one.network, view_of_net(one.net))[0]) for one in nets]
     return np.unique(np.concatenate([np.empty(0, np.uint64), *found]))
 
 
-@lru_cache(maxsize=64)
-def _found(init, name):
-    """The folder and the description of the bundle that a network starts from."""
+def _bundle(init, name, view):
+    """The folder and the description of the bundle that a network starts from that reads images as `view` says."""
+    return _found(init, name, view.size, *_look(view))
+
+
+def _bundles(prepared):
+    """As `_bundle`, for each network of a study, by its name in arms; empty without ``--init``."""
+    init, names = prepared.study.init, prepared.nets if prepared.study.init else ()
+    return {name: _bundle(init, Arm(net=name).network, prepared.view_of_net(name)) for name in names}
+
+
+def _look(view):
+    """What images look like apart from their side: what pads them, and how their stains are normalised."""
+    return view.padding, view.stain.method if view.stain else ""
+
+
+@lru_cache(maxsize=256)
+def _found(init, name, side, padding, stain):
+    """The folder and the description of the bundle that a network starts from; with None, of any side."""
     place = Path(init).expanduser()
     folders = [place] if (place / ABOUT).is_file() else sorted(path.parent for path in place.glob(f"models/*/{ABOUT}"))
     if not folders:
@@ -144,8 +185,17 @@ def _found(init, name):
     abouts = [(folder, read_about(folder)) for folder in folders]
     nets = [(folder, about) for folder, about in abouts if about.get("kind") == "net"]
     fitting = [one for one in nets if _is_alike(one[1]["net"], name)]
+    read = [one for one in fitting if side in (None, one[1]["preprocess"]["size"])]
+    if read:
+        return min(
+            read, key=lambda one: (*_distance(one[1]["net"]["name"], name), *_looks_other(one[1], padding, stain))
+        )
     if fitting:
-        return min(fitting, key=lambda one: _distance(one[1]["net"]["name"], name))
+        sides = joined(map(str, sorted({about["preprocess"]["size"] for _, about in fitting})))
+        raise StudyError(
+            f"--init {init}: its bundles of such networks read images of {sides} px, and {name} is to read {side} px: "
+            "take such a --size, or leave out --init"
+        )
     there = joined(sorted({str(about["arm"]) for _, about in abouts}))
     raise StudyError(
         f"--init {init} holds {there}, and {name} can only start from a network of the same architecture: name such a "
@@ -156,6 +206,12 @@ def _found(init, name):
 def _distance(theirs, name):
     """Sort key for networks of one architecture: the same, then those with other views, then all others."""
     return theirs != name, one_view(theirs) != one_view(name)
+
+
+def _looks_other(about, padding, stain):
+    """Sort key for bundles: those whose images look as the study's, then those of another stain, then all others."""
+    theirs = about["preprocess"]
+    return theirs.get("padding") != padding, (theirs.get("stain") or {}).get("method", "") != stain
 
 
 def _is_alike(net, name):
@@ -200,15 +256,22 @@ def _chooses(name, settings, tuned):
     return len(candidates) * len(lengths) > 1
 
 
-def lines_on_recipe(study, classes=()):
-    """Lines for the user on options that networks cannot follow, and on the bundles that they start from.
+def lines_on_bundles(prepared):
+    """Lines for the user on the bundles that networks start from."""
+    lines, classes = [], prepared.manifest.classes
+    for name, (_, about) in _bundles(prepared).items():
+        line = f"net:{name}: starts from the bundle of {about['arm']}"
+        if theirs := _other_classes(about, classes):
+            line += (
+                f", but with a new last layer: the bundle's is for {', '.join(theirs)}, and the classes here are "
+                f"{', '.join(classes)}"
+            )
+        lines.append(line)
+    return lines
 
-    Parameters
-    ----------
-    study : Study
-    classes : sequence of str
-        Of the images, in their order; needed only with ``--init``.
-    """
+
+def lines_on_recipe(study):
+    """Lines for the user on options that networks cannot follow."""
     asked = study.recipe()
     lines = []
     for name in study.nets:
@@ -223,12 +286,4 @@ def lines_on_recipe(study, classes=()):
         if left:
             options = joined([f"--{field.replace('_', '-')}" for field in left])
             lines.append(f"net:{name}: trained without {options}, which it cannot use")
-        if study.init:
-            line = f"net:{name}: starts from the bundle of {_found(study.init, name)[1]['arm']}"
-            if theirs := _other_classes(study.init, name, classes):
-                line += (
-                    f", but with a new last layer: the bundle's is for {', '.join(theirs)}, and the classes here are "
-                    f"{', '.join(classes)}"
-                )
-            lines.append(line)
     return lines

@@ -93,7 +93,7 @@ GIVEN = {
         "nan": "returned array([nan,  0.,  0.]): return one finite number",
     },
     "make_net": {"none": "it returned None: return a torch.nn.Module"},
-    "forward": {"none": "raised ", "short": "raised ", "nan": "the loss of epoch 1 is nan"},
+    "forward": {"none": "raised ", "short": "forward gives shape (", "nan": "the loss of epoch 1 is nan"},
 }
 
 

@@ -192,11 +192,17 @@ def test_a_network_of_your_own_is_a_function(few_images, tmp_path, monkeypatch, 
         "def tiny(classes):\n"
         "    pool = nn.AdaptiveAvgPool2d(1)\n"
         "    return nn.Sequential(nn.Conv2d(3, 4, 3, 4), pool, nn.Flatten(), nn.Linear(4, classes))\n"
+        "def wide(classes):\n"
+        "    return tiny(5)\n"
     )
     monkeypatch.chdir(tmp_path)
-    options = {"data": str(few_images), "features": (), "nets": ("mynets:tiny",), "epochs": 1, "size": 24}
+    nets = "mynets:tiny", "mynets:wide"
+    options = {"data": str(few_images), "features": (), "nets": nets, "epochs": 1, "size": 24}
     _, results, _, _ = run_study(tmp_path, **options)
-    assert results.set_index("arm").loc["net:mynets:tiny", "status"] == "done"
+    rows = results.set_index("arm")
+    assert rows.loc["net:mynets:tiny", "status"] == "done" and rows.loc["net:mynets:wide", "status"] == "failed"
+    said = r"forward gives shape \((\d+), 5\) for \1 images and 2 classes: return \(\1, 2\) or \(\1, 1\) \("
+    assert re.search(said, rows.loc["net:mynets:wide", "reason"])
 
 
 @pytest.mark.gpu

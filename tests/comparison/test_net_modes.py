@@ -20,12 +20,14 @@ from glomfeat.comparison import bundle_notes, forecast, starts
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.comparison.starts import _distance, learnt_before, lines_on_recipe, noted_starts
+from glomfeat.comparison.ways import Way
 from glomfeat.core import progress
 from glomfeat.core.arms import Arm, StudyError
 from glomfeat.core.errors import InputError
+from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.phantom import Phantom, make_phantom
 from glomfeat.features.deep import device
-from glomfeat.models.nets import FROM_NOTHING, find_architecture
+from glomfeat.models.nets import FROM_NOTHING
 from glomfeat.models.nets.pretrained import Pretrained, load_backbone
 from glomfeat.models.nets.training import IN_BFLOAT16, NetClassifier
 from studies import compare as compare_command
@@ -157,9 +159,10 @@ def digests_in(folder):
 )
 def test_arms_with_networks_have_learnt_what_the_bundle_had_that_they_start_from(finished, few_images, arm, learnt):
     study = Study(**TINY | {"init": str(finished[0] / "out")})
-    before = learnt_before(study, Arm.parse(arm))
+    views = {LAYERS: Preprocess(128), VIT: Preprocess(32)}
+    before = learnt_before(study.init, Arm.parse(arm), views.get)
     assert before.dtype == np.uint64 and {*before.tolist()} == (digests_in(few_images) if learnt else set())
-    assert not len(learnt_before(replace(study, init=None), Arm.parse(arm)))
+    assert not len(learnt_before(None, Arm.parse(arm), views.get))
 
 
 @pytest.fixture(scope="module")
@@ -312,16 +315,45 @@ def test_a_network_starts_from_one_that_was_trained_the_same_way_if_there_is_one
 
 def test_a_bundle_that_is_replaced_between_two_studies_of_a_session_is_read_again(tmp_path, monkeypatch):
     (tmp_path / "bundle.json").touch()
-    study, way = Study(nets=("compact",), init=str(tmp_path)), SimpleNamespace(called=str, size=32)
-    monkeypatch.setattr(starts, "refuse_learnt", lambda *given: None)
+    study, way = Study(nets=("resnet18:lora",), init=str(tmp_path)), Way(None, Preprocess(), ())
+    monkeypatch.setattr(starts, "_refuse_learnt", lambda *given: None)
     monkeypatch.setattr(starts, "begun_with", str)
     for size, classes in ((32, ["a", "b"]), (48, ["a", "b", "c"])):
-        net = {"name": "compact", "layers": list(find_architecture("compact").layers)}
+        net = {"name": "resnet18:finetune", "layers": None}
         about = {"kind": "net", "net": net, "classes": classes, "preprocess": {"size": size, "filter": "bicubic"}}
         monkeypatch.setattr(starts, "read_about", lambda folder, about=about: about)
         found, _ = starts.starts_of(study, [way], None, None)
-        assert found["compact"].reads == (size, "bicubic")
-        assert starts.init_settings(study.init, "compact", ["a", "b"]).get("new_head", False) == (len(classes) > 2)
+        assert found["resnet18:lora"].reads == (size, "bicubic")
+        settings = starts.init_settings(study.init, "resnet18:lora", Preprocess(size), ["a", "b"])
+        assert settings.get("new_head", False) == (len(classes) > 2)
+
+
+def test_a_network_starts_from_the_bundle_that_reads_images_as_it_does(tmp_path, monkeypatch):
+    looks = [(size, padding) for size in (32, 48) for padding in ("reflect", "white")]
+    for size, padding in looks:
+        (tmp_path / "models" / f"{size}-{padding}").mkdir(parents=True)
+        (tmp_path / "models" / f"{size}-{padding}" / "bundle.json").touch()
+
+    def about(folder):
+        size, padding = folder.name.split("-")
+        of = {"arm": f"net:resnet18:finetune@{folder.name}", "net": {"name": "resnet18:finetune", "layers": None}}
+        return of | {"kind": "net", "preprocess": {"size": int(size), "padding": padding, "filter": "lanczos"}}
+
+    monkeypatch.setattr(starts, "_refuse_learnt", lambda *given: None)
+    monkeypatch.setattr(starts, "begun_with", lambda path: Path(path).parent.name)
+    monkeypatch.setattr(starts, "read_about", about)
+
+    def begun(net, *looks):
+        named = [(("size", str(size)), ("padding", padding)) for size, padding in looks]
+        ways = [Way(look[0], Preprocess.asked(*look), name) for look, name in zip(looks, named, strict=True)]
+        study = Study(nets=(net,), init=str(tmp_path))
+        return {name: start.said for name, start in starts.starts_of(study, ways, None, None)[0].items()}
+
+    assert begun("resnet18:lora", *looks) == {f"resnet18:lora@{k}-{pad}": f"{k}-{pad}" for k, pad in looks}
+    assert [*begun("resnet18:lora", (48, "zero")).values()] == ["48-reflect"]
+    assert [*begun("resnet18:lora", (None, "white")).values()] == ["32-white"]
+    with pytest.raises(StudyError, match=r"read images of 32 and 48 px, and resnet18:lora is to read 64 px: take such"):
+        begun("resnet18:lora", (64, "white"))
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,31 @@ def test_options_that_have_an_effect_are_not_named(lines):
     assert lines_on_no_effect(SimpleNamespace(**vars(prepared), study=given), given) == []
 
 
+@pytest.mark.parametrize(
+    ("starts", "deep", "said"),
+    [
+        (["bundle sha256:0f", "bundle sha256:1a"], False, "networks start from --init"),
+        (["bundle sha256:0f", "none, trained from the beginning"], False, "networks start from --init"),
+        (["bundle sha256:0f", "imagenet sha256:1a"], False, None),
+        (["bundle sha256:0f"], True, None),
+    ],
+)
+def test_weights_that_nothing_is_read_from_are_said(starts, deep, said):
+    features = [SimpleNamespace(is_deep=deep)]
+    prepared = SimpleNamespace(nets=dict(enumerate(starts)), features=features, manifest=SimpleNamespace(source=""))
+    given = Study(weights="elsewhere", init="models/a", nets=("compact",))
+    assert lines_on_no_effect(prepared, given) == ([f"--weights elsewhere changes nothing: {said}"] if said else [])
+
+
+@pytest.mark.parametrize(("classes", "inside", "said"), [(3, 5, True), (3, 0, False), (2, 5, False)])
+def test_maps_are_drawn_for_two_classes(tmp_path, classes, inside, said):
+    manifest = SimpleNamespace(source="", classes=["a", "b", "c"][:classes])
+    prepared = SimpleNamespace(nets={"compact": "none, trained from the beginning"}, features=[], manifest=manifest)
+    found = lines_on_no_effect(prepared, Study(inside=inside, nets=("compact",), out=str(tmp_path / "out")))
+    line = f"--inside {inside} changes nothing: maps are drawn for two classes, and there are 3"
+    assert found == ([line] if said else [])
+
+
 @pytest.mark.parametrize(("net", "idle"), [("compact", True), ("resnet18:frozen", False)])
 def test_weights_are_for_networks_that_do_not_begin_from_nothing(phantom_folder, tmp_path, net, idle):
     options = {"data": str(phantom_folder), "features": (), "nets": (net,), "weights": "none", "jobs": 1}
@@ -154,6 +179,14 @@ def test_an_empty_text_does_not_lock_a_study_that_has_begun(lines):
     prepared, _ = lines()
     open_out(prepared, journal_of(prepared.study))
     assert lines(memory="")[1] == ["--memory is empty, which counts as left out"]
+
+
+def test_a_network_without_residual_branches_is_trained_without_leaving_out_any():
+    left = Study(nets=("timm:test_convnext:finetune", "resnet18:finetune"), drop_path=0.1)
+    left.check()
+    assert lines_on_recipe(left) == ["net:resnet18:finetune: trained without --drop-path, which it cannot use"]
+    with pytest.raises(StudyError, match=r"^--drop-path: no network of --nets resnet18:lora can use it; name one with"):
+        Study(nets=("resnet18:lora",), drop_path=0.1).check()
 
 
 def test_a_last_layer_that_converges_is_told_what_it_does_not_use():

@@ -588,6 +588,9 @@ def test_recipes_of_the_modes():
     assert applying("compact", asked) == {"mixup": 0.2, "epochs": 3}
     assert applying("resnet18:last2", asked) == {"mixup": 0.2, "layer_decay": 0.7, "epochs": 3}
     assert applying("resnet18:lora", asked) == asked
+    dropping = {"drop_path": 0.1}
+    assert applying(f"{CONVNEXT}:last1", dropping) == applying(f"{VIT}:lora+tta8", dropping) == dropping
+    assert applying("resnet18:finetune+tta8", dropping) == applying(f"{CONVNEXT}:frozen", dropping) == {}
     for wrong in ({"augment": "histolog"}, {"layer_decay": 1.5}, {"mixup": -1}, {"randaugment": 31}, {"lora_rank": 0}):
         with pytest.raises(InputError, match=f"^{next(iter(wrong))} is "):
             recipe_for("compact", **wrong)

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from glomfeat.core.plugins import PluginError
+from glomfeat.core.part_errors import MisfitError
+from glomfeat.core.plugins import Own, PluginError
 from glomfeat.models.nets import (
     ARCHITECTURES,
     Architecture,
@@ -273,3 +274,19 @@ def test_only_training_augments():
 def test_pixels_of_another_side_are_refused():
     with pytest.raises(ValueError, match="make it with side=9, or read the images at size 8"):
         Network("baseline-1", 8)(torch.zeros((2, 9, 9, 3), dtype=torch.uint8))
+
+
+@pytest.mark.parametrize(("logits", "classes"), [(1, 2), (2, 2), (3, 3), (1, 3), (2, 3), (10, 3), (5, 2)])
+def test_a_network_of_your_own_gives_a_logit_for_each_class_or_one_for_two(logits, classes):
+    def make(classes):
+        return nn.Sequential(nn.Flatten(), nn.Linear(192, logits))
+
+    network = Network(Own("mine", make, ""), 8, classes)
+    pixels = torch.zeros((4, 8, 8, 3), dtype=torch.uint8)
+    if logits == classes or (logits, classes) == (1, 2):
+        assert network(pixels).shape == (4, logits)
+    else:
+        with pytest.raises(
+            MisfitError, match=rf"gives shape \(4, {logits}\) for 4 images and {classes} classes: return"
+        ):
+            network(pixels)

@@ -9,6 +9,7 @@ from glomfeat.data.files import sha256_of
 FROZEN, LAST, FINETUNE, LORA = "frozen", "last", "finetune", "lora"
 IN_WORDS = "frozen, last2 (or another number of its last blocks), finetune, lora"
 RANK, ALL, ATTENTION = 8, "all", "attention"  # the usual rank of adapters, and which layers get one
+OF_BUNDLES = "bundle sha256:"  # begins what is said of a start from a bundle
 VIEWS = 8  # of a square: four right-angle turns, each flipped too
 _TRAINED = re.compile(rf"(.+):({FROZEN}|{LAST}(?=[1-9])|{FINETUNE}|{LORA})(\d*)")
 _NEARLY = re.compile(rf"(.+?):(?:{FROZEN}|{LAST}|{FINETUNE}|{LORA})\d*")
@@ -103,4 +104,4 @@ def averaged(name):
 
 def begun_with(path):
     """Describe the start of a network whose training begins with the parameters in a file."""
-    return f"bundle sha256:{sha256_of(path)}"
+    return f"{OF_BUNDLES}{sha256_of(path)}"

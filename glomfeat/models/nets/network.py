@@ -10,6 +10,7 @@ from torch import nn
 
 from glomfeat.core.part_errors import MisfitError, shown
 from glomfeat.core.plugins import resolve
+from glomfeat.core.words import joined
 from glomfeat.features.deep.device import tf32
 from glomfeat.models.nets.architectures import find_architecture
 from glomfeat.models.nets.augment import USUAL_STAINS, augmented, view_makers
@@ -112,7 +113,7 @@ class Network(nn.Module):
 
     def __init__(self, name, side, classes=2, augment=None, precision="auto", drop_path=0.0, mixup=0.0, plain=None):
         super().__init__()
-        self.name, self.side, self.augment, self.precision = name, side, augment, precision
+        self.name, self.side, self.classes, self.augment, self.precision = name, side, classes, augment, precision
         self.augment_seed, self.calls = 0, 0
         self.mixup, self.mix, self.stains = mixup, None, USUAL_STAINS
         self.adapted, self.fast, self.was_mixed = False, None, False
@@ -202,6 +203,8 @@ class Network(nn.Module):
         ------
         ValueError
             The pixels have another side.
+        MisfitError
+            A network of the user's own gives another number of logits.
         """
         if batch.ndim == 2:
             return self.net.head(batch)
@@ -218,7 +221,15 @@ class Network(nn.Module):
 
     def _logits(self, images):
         found, last = self._described(images), self.last_layer
-        return found if last is None else last(found)
+        return self._checked(found, len(images)) if last is None else last(found)
+
+    def _checked(self, found, n):
+        """Logits of the user's own network, whose number of classes nothing else compares with that of the study."""
+        allowed = [(n, self.classes), *([(n, 1)] if self.classes == 2 else [])]
+        if tuple(found.shape) not in allowed:
+            said = f"forward gives shape {tuple(found.shape)} for {n} images and {self.classes} classes"
+            raise MisfitError(f"{said}: return {joined(map(str, allowed), 'or')}", self.net.forward)
+        return found
 
     def _described(self, images):
         device, mixed = images.device, self.is_mixed(images.device)

@@ -6,6 +6,7 @@ imported where they are used.
 
 import copy
 from contextlib import contextmanager
+from functools import cache
 from itertools import chain
 
 import torch
@@ -21,6 +22,10 @@ from glomfeat.models.nets.modes import FINETUNE, FROZEN, LAST, LORA, split_mode
 
 TIMM = "timm:"
 DROPPING = {"StochasticDepth": "p", "DropPath": "drop_prob"}  # layers of torchvision and timm, and their probability
+
+
+class NoBranchesError(InputError):
+    """A network has no residual branches that could be left out."""
 
 
 class Pretrained(nn.Module):
@@ -200,7 +205,7 @@ def _set_drop_path(backbone, model, highest):
     layers = [(part, DROPPING[type(part).__name__]) for part in backbone.modules() if type(part).__name__ in DROPPING]
     most = max([float(getattr(part, name)) for part, name in layers], default=0.0)
     if highest and not most:
-        raise InputError(
+        raise NoBranchesError(
             f"{model} has no residual branches that --drop-path {highest:g} could leave out: leave out --drop-path, or "
             "take a network that has, such as convnext_tiny or timm:vit_small_patch16_224"
         )
@@ -296,6 +301,24 @@ def load_backbone(net, where):
     except RuntimeError as error:
         raise WeightsError(f"{weights.said} does not fit {model} at this side: {error}") from error
     return weights
+
+
+@cache
+def has_branches(name):
+    """Whether a network has residual branches that can be left out; True if it cannot be built, as others will say.
+
+    Examples
+    --------
+    >>> has_branches("resnet18:finetune"), has_branches("convnext_tiny:finetune")
+    (False, True)
+    """
+    try:
+        on_meta(lambda: Pretrained(name, drop_path=0.1))
+    except NoBranchesError:
+        return False
+    except Exception:
+        return True
+    return True
 
 
 def unfit_patterns(name, layers):

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 from glomfeat.core.errors import InputError
+from glomfeat.core.installed import missing_for_networks
 from glomfeat.models.nets.architectures import find_architecture
 from glomfeat.models.nets.modes import ALL, FINETUNE, FROZEN, LAST, LORA, RANK, one_view, split_mode
 
@@ -295,7 +296,8 @@ def applying(name, asked):
     -------
     dict
         The settings without those that do not apply: a frozen network passes each image through its backbone once, only
-        ``:lora`` has adapters, and only pretrained networks have blocks that can learn at different rates.
+        ``:lora`` has adapters, only pretrained networks have blocks that can learn at different rates, and not all of
+        them have branches that can be left out.
 
     Examples
     --------
@@ -309,4 +311,8 @@ def applying(name, asked):
         refused |= {*OF_BACKBONES}
     if mode is not None and mode.how == FROZEN:
         refused |= {*OF_TRAINING}
+    if asked.get("drop_path") and "drop_path" not in refused and not missing_for_networks():  # else others say so
+        from glomfeat.models.nets.pretrained import has_branches
+
+        refused |= set() if has_branches(one_view(name)) else {"drop_path"}
     return {field: value for field, value in asked.items() if field not in refused}
