@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from glomfeat.checks.parts.findings import brief, describe, note, wrong
 from glomfeat.checks.parts.parts import SEED, sent, takes
+from glomfeat.core.global_generators import seeded
 from glomfeat.core.memory import PeakMemory, format_bytes
 from glomfeat.core.part_errors import MisfitError
 from glomfeat.core.plugins import did_you_mean
@@ -39,7 +40,8 @@ def _fitted(part, X, y):
     """A head fitted with the first setting of its grid, seeded as in a study."""
     head = _head(part)
     first = next(iter(ParameterGrid(dict(head.grid))))
-    return fit_clone(closed(head.estimator, SEED), first, X, y)
+    with seeded(SEED):
+        return fit_clone(closed(head.estimator, SEED), first, X, y)
 
 
 def _is_a_head(part):

@@ -317,7 +317,7 @@ def make_head(name: str, seed: int, reduced: bool = False, ahead: int = 0, card:
     """
     factories = {known: entry.factory for known, entry in HEADS.items()}
     factory = resolve(name, factories, "head")
-    with calling("head", name, factory):
+    with calling("head", name, factory, seed=seed):
         made = factory(*((seed,) if is_own(name) else (seed, reduced)))
         head = made if isinstance(made, Head) else Head(made)
         if is_own(name):
