@@ -706,6 +706,31 @@ def test_bundles_hold_what_they_can_and_refitting_says_where_to_go(phantom_folde
     assert said.endswith("call glomfeat.compare there once more with the same out and save_models=True\n")
 
 
+def test_named_parts_are_refitted_unless_their_code_has_changed(phantom_folder, tmp_path, seen, monkeypatch, capsys):
+    from studies._cli import run_main
+    from studies.refit import main
+
+    module = tmp_path / "mylab_refit.py"
+    module.write_text(
+        "from sklearn.naive_bayes import GaussianNB\n"
+        "def bayes(seed):\n    return GaussianNB(var_smoothing=1e-6)\n"
+        "def rule(y_true, score):\n    return 0.25\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    heads, out = ["logreg", "mylab_refit:bayes"], tmp_path / "out"
+    glomfeat.compare(phantom_folder, "shortcut", heads, threshold="mylab_refit:rule", out=out, **seen)
+    for head in heads:
+        to = tmp_path / head.replace(":", "+")
+        assert main([str(out), "--arm", f"shortcut.v1/none/{head}", "--to", str(to)]) == 0
+        assert glomfeat.load_bundle(to).threshold == 0.25
+    module.write_text(module.read_text().replace("1e-6", "0.5"))
+    sys.modules.pop("mylab_refit")
+    with pytest.raises(SystemExit):
+        run_main(main, [str(out), "--arm", "shortcut.v1/none/logreg", "--to", str(tmp_path / "changed")])
+    said = capsys.readouterr().err
+    assert "holds another study (the code or an attribute of mylab_refit:bayes has changed)" in said
+
+
 def test_networks_of_ones_own(phantom_folder, tmp_path, small):
     def pooled(classes):
         from torch import nn

@@ -59,7 +59,7 @@ def tables_of(out):
     """The tables of a study without what was measured, and the scores."""
     tables = {path.name: pd.read_csv(path, dtype=str) for path in out.glob("*.csv")}
     tables["predictions"] = pd.read_parquet(out / "predictions.parquet")
-    return {name: table.drop(columns=[*MEASURED], errors="ignore") for name, table in tables.items()}
+    return {name: table.drop(columns=[*MEASURED, "epoch_s"], errors="ignore") for name, table in tables.items()}
 
 
 def test_a_head_that_changes_its_rows_in_place_changes_no_file(phantom_folder, tmp_path):
@@ -154,6 +154,20 @@ def speckled(image, size):
     return [image.mean() + np.random.normal(), random.random()]
 
 
+def noisy(classes):
+    import torch
+
+    class Noisy(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.factor = torch.nn.Linear(3, classes), np.random.rand()
+
+        def forward(self, x):
+            return self.layer(x.mean(dim=(2, 3))) * self.factor + torch.randn(len(x), classes)
+
+    return Noisy()
+
+
 DRAWN = {"features": [{"speckled": speckled}, "shortcut"], "reducers": ["none", {"rows": DrawnRows()}]}
 DRAWN |= {"heads": ["logreg", {"drawn": Drawn()}], "perturb": ["blur"]}
 
@@ -165,12 +179,12 @@ def draw(data, out, seed, **how):
     assert np.random.rand() == np.random.RandomState(seed).rand()  # the user's own numbers go on as ever
 
 
-def assert_drawn_alike(place):
+def assert_drawn_alike(place, arms=8):
     one, two = (tables_of(place / name) for name in ("one", "two"))
     assert {"results.csv", "trials.csv", "robustness.csv", "importance.csv", "predictions"} <= {*one} == {*two}
     for name, table in one.items():
         pd.testing.assert_frame_equal(table, two[name], obj=name)
-    assert len(one["robustness.csv"]) == 2 * 2 * 2 * 5  # no model is another one when it is fitted again
+    assert len(one["robustness.csv"]) == arms * 5  # no model is another one when it is fitted again
 
 
 def test_what_parts_draw_from_global_generators_is_the_same_after_resume(phantom_folder, tmp_path):
@@ -188,6 +202,6 @@ def test_what_parts_draw_from_global_generators_is_the_same_after_resume(phantom
 def test_two_workers_draw_the_same(phantom_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "_start", START)
     monkeypatch.setattr("glomfeat.core.workers.how_many", lambda calls, jobs, budget: (jobs, budget))
-    draw(phantom_folder, tmp_path / "one", 1)
-    draw(phantom_folder, tmp_path / "two", 2, jobs=2)
-    assert_drawn_alike(tmp_path)
+    draw(phantom_folder, tmp_path / "one", 1, nets={"noisy": noisy}, epochs=1)
+    draw(phantom_folder, tmp_path / "two", 2, nets={"noisy": noisy}, epochs=1, jobs=2)
+    assert_drawn_alike(tmp_path, arms=9)
