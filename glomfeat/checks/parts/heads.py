@@ -18,7 +18,7 @@ from glomfeat.core.part_errors import MisfitError
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.metrics.scores import auroc
 from glomfeat.models.heads.built_in import Head
-from glomfeat.models.heads.scoring import fit_clone, one_by_one, scores_of
+from glomfeat.models.heads.scoring import fit_clone, may_give_scores, one_by_one, scores_of
 from glomfeat.models.random_states import closed
 
 LARGE = 1000, 128
@@ -55,7 +55,7 @@ def _is_a_head(part):
         ]
     if not (hasattr(estimator, "get_params") and hasattr(estimator, "set_params")):
         return [wrong(f"{describe(estimator)} has no get_params: derive it from sklearn.base.BaseEstimator")]
-    if not (hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")):
+    if not may_give_scores(estimator):
         return [wrong(f"{describe(estimator)} has neither predict_proba nor decision_function: choose one that scores")]
     return []
 
