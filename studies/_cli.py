@@ -38,11 +38,12 @@ def parse_options(cls, arguments, program, as_written=False):
     Raises
     ------
     InputError
-        A number was expected, or ``--config`` cannot be read, or has changed.
+        An option is given twice, a number was expected, or ``--config`` cannot be read, or has changed.
     SystemExit
         With status 0 after ``--help``, 2 after a wrong option.
     """
     arguments, config = list(arguments), None
+    _refuse_repeated(arguments)
     for k, argument in enumerate(arguments):
         if argument == "--config" or argument.startswith("--config="):
             taken = arguments[k : k + 1 + ("=" not in argument)]
@@ -63,6 +64,17 @@ def parse_options(cls, arguments, program, as_written=False):
     if own := _own_table(values, found):
         found = _parsed(cls, arguments, values | own, **settings)
     return cls(**found)
+
+
+def _refuse_repeated(arguments):
+    """Refuse an option that is given twice, of which only the last values would count."""
+    until = arguments.index("--") if "--" in arguments else len(arguments)
+    seen = set()
+    for argument in arguments[:until]:
+        option = argument.partition("=")[0].replace("_", "-")
+        if option.startswith("--") and option in seen:
+            raise InputError(f"{option} is given twice: give it once, with all of its values behind it")
+        seen.add(option)
 
 
 def _own_table(written, now):

@@ -1,5 +1,6 @@
 """Turn a finished study into a model: one arm, fitted on all images, as a bundle."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -72,7 +73,7 @@ def _prepare(out, options, say):
 
     journal = Journal(out / "journal.jsonl")
     there = journal.header() or {}
-    if own := there.get("own parts"):
+    if own := _of_a_session(there.get("own parts", "")):
         raise InputError(
             f"{out} was compared from Python with parts of that session ({own}): call glomfeat.compare there once more "
             "with the same out and save_models=True"
@@ -92,6 +93,18 @@ def _prepare(out, options, say):
     if changed:
         raise InputError(f"{out} holds another study ({changed}): run python -m studies.compare anew")
     return prepared
+
+
+def _of_a_session(parts):
+    """Those of the own parts of a study that were given as objects in Python, and so have no module to find them in.
+
+    Examples
+    --------
+    >>> _of_a_session("mylab:lda@12, knn@34, __main__:rule@56")
+    'knn@34, __main__:rule@56'
+    """
+    named = re.compile(r"(?!__main__:)[\w.]+:\w+@")
+    return ", ".join(part for part in filter(None, parts.split(", ")) if not named.match(part))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pandas as pd
 from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.reference import Reference
 from glomfeat.core.errors import InputError
+from glomfeat.core.global_generators import seeded
 from glomfeat.core.threads import limited_threads
 from glomfeat.data.files import read_bytes, stamp_of
 from glomfeat.data.images.decode import ImageError, Preprocess, encode_png
@@ -111,7 +112,9 @@ class FeatureModel:
 
     def score(self, pixels, sizes):
         """The head's scores, and the reduced rows that it read."""
-        return self.of_rows(self.feature.transform(pixels, sizes))
+        with seeded(0):  # parts of the user's own may draw from global generators
+            rows = self.feature.transform(pixels, sizes)
+        return self.of_rows(rows)
 
     def of_rows(self, rows):
         """Like `score`, for rows of the feature; always `BATCH` at once, because last bits depend on the number."""
@@ -122,8 +125,11 @@ class FeatureModel:
 
     def _of_batch(self, rows):
         filled = np.concatenate([rows, np.repeat(rows[:1], BATCH - len(rows), axis=0)])
-        reduced = self.reducer.transform(filled)
-        return scores_of(self.estimator, copy_rows(reduced), self.classes)[: len(rows)], reduced[: len(rows)]
+        with seeded(0):
+            reduced = self.reducer.transform(filled)
+        with seeded(0):
+            scores = scores_of(self.estimator, copy_rows(reduced), self.classes)
+        return scores[: len(rows)], reduced[: len(rows)]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Fit an arm on all images of a study, with all choices made as in the study, on inner splits by case."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,7 +12,8 @@ from glomfeat.bundle.model import BATCH, FeatureModel, NetModel
 from glomfeat.comparison.budget import net_need, plan_arm
 from glomfeat.comparison.extraction import as_extracted
 from glomfeat.comparison.tasks import Fit, Splits, Task, card_of, inner_models, reduction_of, rows_of, seeded_by
-from glomfeat.core.arms import FLOOR, Trial
+from glomfeat.comparison.trial import calling_part
+from glomfeat.core.arms import Trial
 from glomfeat.core.memory import format_bytes
 from glomfeat.core.part_errors import calling
 from glomfeat.core.plugins import definition_of
@@ -26,7 +26,7 @@ from glomfeat.metrics.thresholds import fixed_at
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.inner import score_inner
 from glomfeat.models.joined import Behind
-from glomfeat.models.nets import calling_net, converges
+from glomfeat.models.nets import converges
 from glomfeat.models.reducers.cached import digests_of
 from glomfeat.models.reducers.kept import AsIs, fit_reducer, transform_all
 from glomfeat.models.selection import (
@@ -279,14 +279,6 @@ def fit_task(task, sums=None):
     return _fit_floor(task) if task.reduction is None else _fit_head(task, sums or task.threads)
 
 
-def calling_parts(task):
-    """A context for calling the head or the network of a task, see `glomfeat.core.part_errors.calling`."""
-    arm = task.trial.arm
-    if arm.net:
-        return calling_net(arm.network)
-    return calling("head", arm.head, definition_of(arm.head)) if str(arm) != FLOOR else nullcontext()
-
-
 def _fit_floor(task):
     X, head = np.zeros((len(task.labels), 1), np.float32), make_head(task.trial.arm.head, task.seed)
     with limited_threads(task.threads):
@@ -306,7 +298,7 @@ def _fit_head(task, sums):
         with calling("reducer", arm.reducer, definition_of(arm.reducer)):
             X = _joined(reduction, transform_all(whole, matrix))
         scored = score_inner(task.models, task.inner)[0]
-        with calling("head", arm.head, definition_of(arm.head)):
+        with calling_part(task):
             found = fit_chosen(head, X, task.labels, task.train, task.inner, *given, reduction.prefixes, scored, ahead)
             reducer, estimator = whole.first(found.params.get(COMPONENTS)), found.estimator
             if COMPONENTS in found.params:  # with fewer components the products differ in the last bits
@@ -328,6 +320,6 @@ def _fit_net(task):
 
     given = {**task.net, "seed": task.seed, "classes": task.classes}
     rows = task.pixels, task.labels, task.train, task.inner
-    with calling_parts(task):
+    with calling_part(task):
         found = fit_net(task.trial.arm.network, given, *rows, task.rule, task.calibration, task.threads)
     return Fitted(NetModel(found.estimator, task.classes), found, task.inner, task.seed)

@@ -16,7 +16,7 @@ from glomfeat.comparison.ensembles import mean_changed
 from glomfeat.comparison.extraction import extract_for
 from glomfeat.comparison.perturbed import left_to_change, note_changed
 from glomfeat.comparison.run import has_own, heads_and_nets
-from glomfeat.comparison.trial import fit_again, guarded, score_changed_pixels, train
+from glomfeat.comparison.trial import calling_part, fit_again, guarded, score_changed_pixels, train
 from glomfeat.core.errors import ChangedError
 from glomfeat.core.memory import format_bytes
 from glomfeat.core.part_errors import calling, in_words
@@ -236,12 +236,17 @@ def _rescore(item):
 
 def _reduced(reducer, reduction, matrix, rows):
     """Reduced rows, computed slice by slice, behind the joined columns, which no change of an image affects."""
-    with calling("reducer", reduction.name, definition_of(reduction.name)):
-        parts = [reducer.transform(matrix[rows[part]]) for part in gen_batches(len(rows), SLICE_ROWS)]
-    found = np.concatenate(parts)
+    found = np.concatenate(
+        [_slice(reducer, reduction.name, matrix[rows[p]]) for p in gen_batches(len(rows), SLICE_ROWS)]
+    )
     if reduction.joined is None:
         return found
     return np.hstack([reduction.encoder.transform(reduction.joined.take(rows)), found])
+
+
+def _slice(reducer, name, rows):
+    with calling("reducer", name, definition_of(name)):  # one by one, as in the trial
+        return reducer.transform(rows)
 
 
 def _refit(task, record, X):
@@ -250,10 +255,10 @@ def _refit(task, record, X):
     calibration, ahead = noted_calibration(record), task.reduction.ahead
 
     def score(rows):
-        with calling("head", name, definition_of(name)):
+        with calling_part(task):
             return calibration.apply(scores_of(estimator, copy_rows(read_columns(rows, params, ahead)), task.classes))
 
-    with calling("head", name, definition_of(name)):
+    with calling_part(task):
         estimator = fit_again(task, params, X[task.train])
     if not np.allclose(score(X[task.test]), record["scores"], rtol=0, atol=SAME_SCORE):
         return f"{name} is not the same when it is fitted again on the same rows"

@@ -10,12 +10,12 @@ from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.model import BATCH
 from glomfeat.comparison.cohorts import left_to_score
 from glomfeat.comparison.extraction import as_extracted, extract_for
-from glomfeat.comparison.fit_on_all import SLICES, calling_parts, choose_by, fit_task, task_on_all
+from glomfeat.comparison.fit_on_all import SLICES, choose_by, fit_task, task_on_all
 from glomfeat.comparison.near_copies import refuse_near_copies
 from glomfeat.comparison.outcome import refuse_other, say_as_were, say_profiles
 from glomfeat.comparison.run import has_own, heads_and_nets
 from glomfeat.comparison.tasks import Task
-from glomfeat.comparison.trial import check_finite, ended_by, guarded
+from glomfeat.comparison.trial import calling_part, check_finite, ended_by, guarded
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.disk import DiskError
 from glomfeat.core.notes import NO_INNER
@@ -290,7 +290,7 @@ def _fit_and_score(item):
     about |= {"params": dict(sorted(found.params.items())), "reason": "; ".join(dict.fromkeys(found.notes))}
     for key, rows in item.rows.items():
         try:
-            with calling_parts(task), _threads(task):
+            with calling_part(task), _threads(task):
                 scores = fitted.score(rows, item.joined.get(key))
                 check_finite(scores, found.estimator, "rows of the cohort")
         except (DiskError, KeyboardInterrupt):

@@ -1,13 +1,14 @@
 """One trial: reduce, choose inside the training cases, fit, score the test rows once."""
 
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import numpy as np
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.disk import DiskError
+from glomfeat.core.global_generators import seeded
 from glomfeat.core.memory import PeakMemory
 from glomfeat.core.notes import DECISIONS, FEW_ROWS
 from glomfeat.core.part_errors import MisfitError, calling, in_words
@@ -21,7 +22,7 @@ from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.inner import score_inner
 from glomfeat.models.joined import unseen_in_words
-from glomfeat.models.nets import calling_net
+from glomfeat.models.nets import calling_net, is_own_net
 from glomfeat.models.selection import COMPONENTS, NO_ROWS, fit_chosen, fit_setting, mean_by_row, read_columns
 
 ROWS_EACH = 5  # with fewer training rows for each component, a line says so
@@ -63,6 +64,18 @@ def ended_by(error, otherwise=""):
     return {"status": "failed", "reason": in_words(error)}
 
 
+@contextmanager
+def calling_part(task, learns=False):
+    """Call the head or the network of a task in a block, as `calling` does; it draws with the seed of the task."""
+    arm = task.trial.arm
+    if arm.net:
+        with calling_net(arm.network, learns), seeded(task.seed if is_own_net(arm.network) else None):
+            yield
+    else:
+        with calling("head", arm.head, definition_of(arm.head), seed=task.seed, learns=learns):
+            yield
+
+
 def megabytes(size):
     """Bytes in megabytes, as the tables show them."""
     return round(size / 1e6, 1)
@@ -85,9 +98,10 @@ def _fit_and_score(task):
     name = task.trial.arm.head
     head = make_head(name, task.seed, reduced, ahead, card)
     given = task.labels, task.train, task.inner, task.classes, task.rule, task.calibration
-    with calling("head", name, definition_of(name), learns=True):
+    with calling_part(task, learns=True):
         chosen = fit_chosen(head, X, *given, prefixes, scored, ahead)
-        fitted = time.perf_counter()
+    fitted = time.perf_counter()
+    with calling_part(task):
         tested = read_columns(X[task.test], chosen.params, ahead)
         scores = chosen.calibration.apply(scores_of(chosen.estimator, tested, task.classes))
         ended = time.perf_counter()
@@ -228,7 +242,7 @@ def train(task):
     rows = task.train, task.inner, task.test
     how = task.rule, task.calibration, task.threads, task.inside
     name = task.trial.arm.network
-    with calling_net(name, learns=True):
+    with calling_part(task, learns=True):
         chosen, scores, about = train_and_score(name, settings, task.pixels, task.labels, *rows, *how)
         check_finite(scores, None)
     found = {
@@ -262,8 +276,8 @@ def score_changed_pixels(task, found, net):
     """
     from glomfeat.models.nets.repeating import threads
 
-    calibration, name, scores = noted_calibration(found), task.trial.arm.network, {}
-    with calling_net(name), threads(task.threads):
+    calibration, scores = noted_calibration(found), {}
+    with calling_part(task), threads(task.threads):
         for change in changes_of(task.changes):
             raw = net.predict_proba(ChangedPixels(task.pixels, change), rows=task.test)
             check_finite(raw, None, f"images after {change.key}")

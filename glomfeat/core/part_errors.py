@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from glomfeat.core.errors import UserError
+from glomfeat.core.global_generators import seeded
 from glomfeat.core.outliving import changed, checksums
 from glomfeat.core.plugins import is_own
 from glomfeat.core.words import number_of, printable
@@ -49,10 +50,11 @@ class MisfitError(UserError, ValueError):
 
 
 @contextmanager
-def calling(kind, name, thing=None, own=None, learns=False):
+def calling(kind, name, thing=None, own=None, seed=0, learns=False):
     """Call a part in a block: what goes wrong in it becomes a `PartError` if the part is the user's own.
 
-    Ctrl-C and running out of memory stay what they are.
+    Ctrl-C and running out of memory stay what they are. What a part of the user's own draws from global generators does
+    not depend on what was drawn before.
 
     Parameters
     ----------
@@ -63,6 +65,8 @@ def calling(kind, name, thing=None, own=None, learns=False):
         Its definition is shown if no line of the user's was running.
     own : bool, optional
         Whether it is the user's own; judged by the name if left out.
+    seed : int
+        Of the global generators, if it is the user's own.
     learns : bool
         Whether it is fitted in the block. It must then leave tensors as they are that were there before, because later
         fits would start from what it has learnt of images that they test.
@@ -83,7 +87,7 @@ def calling(kind, name, thing=None, own=None, learns=False):
         yield
         return
     try:
-        with noted(kind, name):
+        with noted(kind, name), seeded(seed):
             before = checksums(thing) if learns else []
             yield
             _refuse_learnt(changed(before))

@@ -4,6 +4,7 @@ import reprlib
 
 import numpy as np
 
+from glomfeat.core.global_generators import seeded
 from glomfeat.core.part_errors import PartError, defined, noted, placed, what_raised
 from glomfeat.core.plugins import PluginError, name_of, resolve
 
@@ -84,7 +85,7 @@ def number_of(function, y, score, said):
     """
     kind, _, name = said.rpartition(" ")
     try:
-        with noted(kind, name):
+        with noted(kind, name), seeded(0):
             found = function(np.array(y, np.int64), np.array(score, np.float64))
     except (MemoryError, KeyboardInterrupt):
         raise

@@ -177,6 +177,11 @@ def test_a_wrong_option_says_what_is_allowed(capsys):
         (["--jobs=1.5"], "error: --jobs is '1.5': give a whole number\n"),
         (["--folds", "None"], "error: --folds is 'None': give a whole number\n"),
         (["--prevalence", "0.1", "half"], "error: --prevalence is '0.1 half': give one or more numbers; "),
+        (
+            ["--heads", "svm", "--seed", "1", "--heads=dummy"],
+            "error: --heads is given twice: give it once, with all of",
+        ),
+        (["--show_names", "--show-names"], "error: --show-names is given twice: give it once"),
         (["--heads", "svm", "svm"], "error: --heads is svm svm: give each name once"),
         (["--memory", "much"], "error: --memory is 'much': write a size such as 4GB"),
         (["/nowhere"], "error: there is no /nowhere: give a folder of images, a zip or tar, a CSV or a feature table"),

@@ -21,7 +21,7 @@ import torch
 from sklearn import config_context, get_config
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.ensemble import RandomForestClassifier, StackingClassifier, VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.naive_bayes import GaussianNB
@@ -360,18 +360,23 @@ def test_layers_with_a_fault_and_a_built_network_are_refused():
     assert own_names("nets", {"mine": nn.Linear}) == ("mine",)
 
 
-@pytest.mark.parametrize(
-    "head", [LinearRegression(), VotingClassifier([("a", SVC())]), lambda seed: LinearRegression()]
-)
+@pytest.mark.parametrize("head", [LinearRegression(), lambda seed: LinearRegression()])
 def test_a_head_without_scores_is_refused_before_any_work(feature_table, tmp_path, small, head):
-    kind = "VotingClassifier" if isinstance(head, VotingClassifier) else "LinearRegression"
     with pytest.raises(PluginError) as refused:
         glomfeat.compare(feature_table, heads={"mine": head}, out=tmp_path / "out", **small)
     assert str(refused.value).startswith(
-        f"head 'mine' is a {kind}, which has neither predict_proba nor decision_function: a head must score images, so "
-        "take a classifier that has one of them"
+        "head 'mine' is a LinearRegression, which has neither predict_proba nor decision_function: a head must score "
+        "images, so take a classifier that has one of them"
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_classifiers_may_show_only_after_fit_whether_they_score(feature_table, small):
+    heads = {"stack": StackingClassifier([("a", GaussianNB())]), "vote": VotingClassifier([("a", SVC())])}
+    table = glomfeat.compare(feature_table, heads=heads, reducers="none", **small).table
+    table = table.set_index(table["arm"].str.rpartition("/")[2])
+    assert table.loc["stack", "status"] == "done" and table.loc["stack", "auroc"] > 0.7
+    assert "vote: after fit it has neither predict_proba nor decision_function" in table.loc["vote", "reason"]
 
 
 @pytest.mark.parametrize(
@@ -704,6 +709,31 @@ def test_bundles_hold_what_they_can_and_refitting_says_where_to_go(few_images, t
     said = capsys.readouterr().err
     assert stopped.value.code == 2 and said.startswith(f"error: {tmp_path / 'out'} was compared from Python with parts")
     assert said.endswith("call glomfeat.compare there once more with the same out and save_models=True\n")
+
+
+def test_named_parts_are_refitted_unless_their_code_has_changed(few_images, tmp_path, seen, monkeypatch, capsys):
+    from studies._cli import run_main
+    from studies.refit import main
+
+    module = tmp_path / "mylab_refit.py"
+    module.write_text(
+        "from sklearn.naive_bayes import GaussianNB\n"
+        "def bayes(seed):\n    return GaussianNB(var_smoothing=1e-6)\n"
+        "def rule(y_true, score):\n    return 0.25\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    heads, out = ["logreg", "mylab_refit:bayes"], tmp_path / "out"
+    glomfeat.compare(few_images, "shortcut", heads, threshold="mylab_refit:rule", out=out, **seen)
+    for head in heads:
+        to = tmp_path / head.replace(":", "+")
+        assert main([str(out), "--arm", f"shortcut.v1/none/{head}", "--to", str(to)]) == 0
+        assert glomfeat.load_bundle(to).threshold == 0.25
+    module.write_text(module.read_text().replace("1e-6", "0.5"))
+    sys.modules.pop("mylab_refit")
+    with pytest.raises(SystemExit):
+        run_main(main, [str(out), "--arm", "shortcut.v1/none/logreg", "--to", str(tmp_path / "changed")])
+    said = capsys.readouterr().err
+    assert "holds another study (the code or an attribute of mylab_refit:bayes has changed)" in said
 
 
 def test_networks_of_ones_own(few_images, tmp_path, small):

@@ -1,11 +1,13 @@
 """What own heads do to others, and to themselves: rows changed in place, settings of every kind, global generators."""
 
 import json
+import random
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -13,13 +15,16 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import glomfeat
+from glomfeat.core import workers
 from glomfeat.core.part_errors import MisfitError
 from glomfeat.data.phantom import Phantom, make_phantom
 from glomfeat.models.setting_values import as_plain, find_setting
 from glomfeat.results.tables import MEASURED
 
+START = workers._start
 SMALL = {"size": 16, "folds": 2, "jobs": 1, "quiet": True}
 
+# ruff: noqa: NPY002
 pytestmark = pytest.mark.usefixtures("parts_here", "dealt_once", "plain_workbooks", "no_changed_copies")
 
 OF_ARMS = ("results.csv", "trials.csv", "external.csv", "robustness.csv", "importance.csv", "neighbours.csv")
@@ -54,7 +59,7 @@ def tables_of(out):
     """The tables of a study without what was measured, and the scores."""
     tables = {path.name: pd.read_csv(path, dtype=str) for path in out.glob("*.csv")}
     tables["predictions"] = pd.read_parquet(out / "predictions.parquet")
-    return {name: table.drop(columns=[*MEASURED], errors="ignore") for name, table in tables.items()}
+    return {name: table.drop(columns=[*MEASURED, "epoch_s"], errors="ignore") for name, table in tables.items()}
 
 
 def test_a_head_that_changes_its_rows_in_place_changes_no_file(phantom_folder, tmp_path):
@@ -118,3 +123,85 @@ def test_settings_that_json_cannot_hold_are_chosen_and_fitted_again(phantom_fold
     bundle = result.arms["shortcut.v1/none/keys"].model()
     assert bundle.about["chosen"]["params"] == expected["keys"]
     assert bundle.model.estimator.class_weight == {0: 1, 1: 3}
+
+
+class Drawn(ClassifierMixin, BaseEstimator):
+    """Scores along directions that it draws from the global generators, some of them anew whenever it is asked."""
+
+    def fit(self, X, y):
+        import torch
+
+        self.classes_, self.direction_ = np.unique(y), np.random.normal(size=X.shape[1]) + random.random()
+        self.direction_ += torch.randn(X.shape[1]).numpy()
+        return self
+
+    def decision_function(self, X):
+        return (X @ self.direction_ + np.random.normal(size=len(X))) / 100
+
+
+class DrawnRows(TransformerMixin, BaseEstimator):
+    """Projects rows onto directions that it draws."""
+
+    def fit(self, X, y=None):
+        self.directions_ = np.random.normal(size=(X.shape[1], 2))
+        return self
+
+    def transform(self, X):
+        return X @ self.directions_
+
+
+def speckled(image, size):
+    return [image.mean() + np.random.normal(), random.random()]
+
+
+def noisy(classes):
+    import torch
+
+    class Noisy(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.factor = torch.nn.Linear(3, classes), np.random.rand()
+
+        def forward(self, x):
+            return self.layer(x.mean(dim=(2, 3))) * self.factor + torch.randn(len(x), classes)
+
+    return Noisy()
+
+
+DRAWN = {"features": [{"speckled": speckled}, "shortcut"], "reducers": ["none", {"rows": DrawnRows()}]}
+DRAWN |= {"heads": ["logreg", {"drawn": Drawn()}], "perturb": ["blur"]}
+
+
+def draw(data, out, seed, **how):
+    """Run a study whose parts draw from global generators, which stand at a seed."""
+    np.random.seed(seed)
+    glomfeat.compare(data, **SMALL | DRAWN | {"out": out, "cache": out.parent / f"cache {seed}"} | how)
+    assert np.random.rand() == np.random.RandomState(seed).rand()  # the user's own numbers go on as ever
+
+
+def assert_drawn_alike(place, arms=8):
+    one, two = (tables_of(place / name) for name in ("one", "two"))
+    assert {"results.csv", "trials.csv", "robustness.csv", "importance.csv", "predictions"} <= {*one} == {*two}
+    for name, table in one.items():
+        pd.testing.assert_frame_equal(table, two[name], obj=name)
+    assert len(one["robustness.csv"]) == arms * 5  # no model is another one when it is fitted again
+
+
+def test_what_parts_draw_from_global_generators_is_the_same_after_resume(phantom_folder, tmp_path):
+    draw(phantom_folder, tmp_path / "one", 1)
+    journal = tmp_path / "two" / "journal.jsonl"
+    shutil.copytree(tmp_path / "one", journal.parent, ignore=shutil.ignore_patterns("*.csv", "*.parquet"))
+    lines = journal.read_text().splitlines(keepends=True)
+    last = [place for place, line in enumerate(lines) if '"status": "done"' in line][4]
+    journal.write_text("".join(lines[: last + 1]))
+    draw(phantom_folder, journal.parent, 2)
+    assert_drawn_alike(tmp_path)
+
+
+@pytest.mark.slow
+def test_two_workers_draw_the_same(phantom_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "_start", START)
+    monkeypatch.setattr("glomfeat.core.workers.how_many", lambda calls, jobs, budget: (jobs, budget))
+    draw(phantom_folder, tmp_path / "one", 1, nets={"noisy": noisy}, epochs=1)
+    draw(phantom_folder, tmp_path / "two", 2, nets={"noisy": noisy}, epochs=1, jobs=2)
+    assert_drawn_alike(tmp_path, arms=9)

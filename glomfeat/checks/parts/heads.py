@@ -12,12 +12,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from glomfeat.checks.parts.findings import brief, describe, note, wrong
 from glomfeat.checks.parts.parts import SEED, sent, takes
+from glomfeat.core.global_generators import seeded
 from glomfeat.core.memory import PeakMemory, format_bytes
 from glomfeat.core.part_errors import MisfitError
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.metrics.scores import auroc
 from glomfeat.models.heads.built_in import Head
-from glomfeat.models.heads.scoring import fit_clone, one_by_one, scores_of
+from glomfeat.models.heads.scoring import fit_clone, may_give_scores, one_by_one, scores_of
 from glomfeat.models.random_states import closed
 
 LARGE = 1000, 128
@@ -39,7 +40,8 @@ def _fitted(part, X, y):
     """A head fitted with the first setting of its grid, seeded as in a study."""
     head = _head(part)
     first = next(iter(ParameterGrid(dict(head.grid))))
-    return fit_clone(closed(head.estimator, SEED), first, X, y)
+    with seeded(SEED):
+        return fit_clone(closed(head.estimator, SEED), first, X, y)
 
 
 def _is_a_head(part):
@@ -53,7 +55,7 @@ def _is_a_head(part):
         ]
     if not (hasattr(estimator, "get_params") and hasattr(estimator, "set_params")):
         return [wrong(f"{describe(estimator)} has no get_params: derive it from sklearn.base.BaseEstimator")]
-    if not (hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")):
+    if not may_give_scores(estimator):
         return [wrong(f"{describe(estimator)} has neither predict_proba nor decision_function: choose one that scores")]
     return []
 

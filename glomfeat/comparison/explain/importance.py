@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.comparison.run import has_own
-from glomfeat.comparison.trial import fit_again
+from glomfeat.comparison.trial import calling_part, fit_again
 from glomfeat.core.memory import format_bytes
-from glomfeat.core.part_errors import calling, in_words
-from glomfeat.core.plugins import definition_of
+from glomfeat.core.part_errors import in_words
 from glomfeat.core.seeds import seed_for
 from glomfeat.core.threads import limited_threads
 from glomfeat.core.watched import limited
@@ -169,11 +168,12 @@ def _measure(shuffle):
             # only the first n rows reach the fit
             X = reduce_rows(reduction.name, X, np.arange(n), reduction.standardise)["rows"]
         for of, params in zip(shuffle.tasks, shuffle.params, strict=True):
-            name, k = of.trial.arm.head, params.get(COMPONENTS)
-            copies = X[n:].reshape(-1, len(task.test), X.shape[1])[..., :k]
-            with calling("head", name, definition_of(name)):
+            copies, scores = X[n:].reshape(-1, len(task.test), X.shape[1])[..., : params.get(COMPONENTS)], []
+            with calling_part(of):
                 estimator = fit_again(of, params, X[:n].copy())
-                scores = [scores_of(estimator, copy_rows(rows), task.classes) for rows in copies]
+            for rows in copies:
+                with calling_part(of):
+                    scores.append(scores_of(estimator, copy_rows(rows), task.classes))
             found.append(np.array([auroc(y[task.test], score) for score in scores]))
     return found
 

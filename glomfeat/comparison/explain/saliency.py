@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from glomfeat.comparison.trial import fit_again
+from glomfeat.comparison.trial import calling_part, fit_again
 from glomfeat.core.memory import format_bytes
 from glomfeat.features.seen import plain
 from glomfeat.models.heads.built_in import is_linear
@@ -100,7 +100,8 @@ def _direction(task, params, free):
     if need > free:
         return None, f"the direction of the head needs {format_bytes(need)} of {format_bytes(free)}"
     X = task.reduction.rows()[0]
-    head = fit_again(task, params, X[task.train])
+    with calling_part(task):
+        head = fit_again(task, params, X[task.train])
     if task.reduction.does_nothing:
         return linear_map(head, width)[0][0], ""
     decision = head.decision_function(copy_rows(X[:, : params.get(COMPONENTS)]))

@@ -11,7 +11,7 @@ from glomfeat.core.plugins import PluginError, is_own, resolve
 from glomfeat.models.card import MANY_ROWS
 from glomfeat.models.heads.entry import Codec, Entry, nothing
 from glomfeat.models.heads.kernels import MOST_MACHINES, MOST_ROWS, NOT_ALL, OF_PARTS, kernel_bytes
-from glomfeat.models.heads.scoring import gives_scores, of_classes, one_by_one, scores_of
+from glomfeat.models.heads.scoring import may_give_scores, of_classes, one_by_one, scores_of
 from glomfeat.models.heads.trees import dump_trees, load_trees
 from glomfeat.models.random_states import closed
 
@@ -317,7 +317,7 @@ def make_head(name: str, seed: int, reduced: bool = False, ahead: int = 0, card:
     """
     factories = {known: entry.factory for known, entry in HEADS.items()}
     factory = resolve(name, factories, "head")
-    with calling("head", name, factory):
+    with calling("head", name, factory, seed=seed):
         made = factory(*((seed,) if is_own(name) else (seed, reduced)))
         head = made if isinstance(made, Head) else Head(made)
         if is_own(name):
@@ -326,7 +326,7 @@ def make_head(name: str, seed: int, reduced: bool = False, ahead: int = 0, card:
         head.estimator.set_params(device=card)
     if ahead and name in HEADS:
         head = replace(head, estimator=_behind(head.estimator, ahead))
-    if not gives_scores(head.estimator):
+    if not may_give_scores(head.estimator):
         raise PluginError(
             f"head {name!r} is a {type(head.estimator).__name__}, which has neither predict_proba nor "
             "decision_function: a head must score images, so take a classifier that has one of "

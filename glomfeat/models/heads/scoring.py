@@ -86,9 +86,12 @@ def fit_clone(estimator, setting, X, y):
     setting = clone(setting, safe=False)  # estimators of the grid stay unfitted, for others fit them too
     new.set_params(**setting)  # what it returns may be None
     made = new.fit(X, y)
-    if not gives_scores(made):
-        raise MisfitError(f"fit returned {shown(made)}: return self", new.fit)
-    return made
+    if gives_scores(made):
+        return made
+    if type(made) is type(new):
+        said = "after fit it has neither predict_proba nor decision_function: take a classifier that has one of them"
+        raise MisfitError(said, new.fit)
+    raise MisfitError(f"fit returned {shown(made)}: return self", new.fit)
 
 
 def gives_scores(estimator):
@@ -101,6 +104,21 @@ def gives_scores(estimator):
     (True, False)
     """
     return hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")
+
+
+def may_give_scores(estimator):
+    """Whether an estimator that is not fitted gives scores, or is a classifier, which may show them after fit.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression; from sklearn.ensemble import StackingClassifier
+    >>> may_give_scores(StackingClassifier([])), may_give_scores(LinearRegression())
+    (True, False)
+    """
+    from sklearn.base import is_classifier
+
+    is_estimator = hasattr(estimator, "__sklearn_tags__") and not isinstance(estimator, type)
+    return gives_scores(estimator) or (is_estimator and is_classifier(estimator))
 
 
 def scores_of(estimator, X, classes):

@@ -162,7 +162,7 @@ def is_own_net(name):
 def calling_net(name, learns=False):
     """Open a block in which a network is called; see `glomfeat.core.part_errors.calling`."""
     own = is_own_net(name)
-    return calling("net", name, definition_of(one_view(name)) if own else None, own, learns)
+    return calling("net", name, definition_of(one_view(name)) if own else None, own, learns=learns)
 
 
 def is_pretrained(name):

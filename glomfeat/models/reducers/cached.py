@@ -97,7 +97,7 @@ class Reduction:
         kind, k = parse_reducer(self.name)
         name = f"{kind}{k}" if k else getattr(self.name, "full", self.name)
         route = self.route.name if self.route else ""
-        version = "v5" if is_own(self.name) else "v4"
+        version = "v6" if is_own(self.name) else "v4"
         key = {"reduced": version, "reducer": name, "route": route, "train": train, "rows": everything}
         return key | {"threads": self.threads, "standardise": self.standardise, "of": self.of} | self._on_card
 
