@@ -45,8 +45,9 @@ def paired(run):
     """
     import pandas as pd
 
+    from glomfeat.metrics.many import holm
     from glomfeat.metrics.paired import paired_difference
-    from glomfeat.metrics.resampling import holm, leave_out_weights
+    from glomfeat.metrics.resampling import leave_out_weights
     from glomfeat.results.parts import count_holders, rank, regroup, tested_units, trial_parts
 
     units, trials, found = tested_units(run), {}, {}

@@ -236,3 +236,19 @@ def _standard(differences: np.ndarray, sides: Literal[1, 2]) -> np.ndarray:
     spread = np.sqrt(np.mean(differences**2))
     scaled = differences / spread if spread > 1e-7 else np.zeros_like(differences)
     return np.abs(scaled) if sides == 2 else scaled
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Adjust p-values for their number (Holm 1979).
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    values = np.asarray(p, float)
+    order = np.argsort(values)
+    steps = np.minimum(1, np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)))
+    adjusted = np.empty(len(values))
+    adjusted[order] = steps
+    return [float(f"{value:.12g}") for value in adjusted]

@@ -384,19 +384,3 @@ def paired_p(difference, holders=None):
     tail = min((difference <= 0).sum(), (difference >= 0).sum())
     least = 0.0 if holders is None else 2.0 ** (1 - holders)
     return float(min(1.0, max(least, 2 * (tail + 1) / (len(difference) + 1))))
-
-
-def holm(p):
-    """Adjust p-values for their number (Holm 1979).
-
-    Examples
-    --------
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    p = np.asarray(p, float)
-    order = np.argsort(p)
-    steps = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
-    adjusted = np.empty(len(p))
-    adjusted[order] = steps
-    return [float(f"{value:.12g}") for value in adjusted]

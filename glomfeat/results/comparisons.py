@@ -5,9 +5,9 @@ import pandas as pd
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.data.splits import fold_rows
-from glomfeat.metrics.many import ALPHA
+from glomfeat.metrics.many import ALPHA, holm
 from glomfeat.metrics.paired import equivalence, resampled_t
-from glomfeat.metrics.resampling import enough, holm, paired_p
+from glomfeat.metrics.resampling import enough, paired_p
 from glomfeat.results.parts import arms_of, rank, trial_parts
 from glomfeat.results.resampled import resample
 from glomfeat.results.words import figure

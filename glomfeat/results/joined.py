@@ -9,7 +9,7 @@ from glomfeat.core.arms import Arm, split_joined
 from glomfeat.core.words import joined as listed
 from glomfeat.core.words import number_of
 from glomfeat.data.joined import mostly_of_one_case
-from glomfeat.metrics.resampling import holm
+from glomfeat.metrics.many import holm
 from glomfeat.results.pairs import pairs_of
 from glomfeat.results.words import p_value
 

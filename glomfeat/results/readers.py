@@ -5,8 +5,8 @@ import pandas as pd
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.agreement import bland_altman, kappa
+from glomfeat.metrics.many import holm
 from glomfeat.metrics.paired import paired_difference
-from glomfeat.metrics.resampling import holm
 from glomfeat.metrics.scores import decide, sensitivity, specificity
 from glomfeat.metrics.table import METRICS, limits_of
 from glomfeat.results.case_level import one_class_each

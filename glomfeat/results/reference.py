@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from glomfeat.metrics.many import adjust_pairs
+from glomfeat.metrics.many import adjust_pairs, holm
 from glomfeat.metrics.paired import paired_difference, within_margin
-from glomfeat.metrics.resampling import holm
 from glomfeat.results.words import count
 
 ALPHA, ONE_SIDED = 0.05, 0.025

@@ -8,10 +8,11 @@ import pandas as pd
 
 from glomfeat.data.subgroups import MISSING
 from glomfeat.metrics.by_case import case_sums
+from glomfeat.metrics.many import holm
 from glomfeat.metrics.mean_recall import is_mean_recall
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.paired import paired_difference
-from glomfeat.metrics.resampling import apart_limits, holm, jackknife, jackknife_limits, leave_out_weights, p_of_limits
+from glomfeat.metrics.resampling import apart_limits, jackknife, jackknife_limits, leave_out_weights, p_of_limits
 from glomfeat.metrics.table import METRICS, limits_of
 from glomfeat.results.parts import arms_of, measure, rank, recall_limits, status_of, trial_parts, units_of
 from glomfeat.results.unfinished import UNFINISHED

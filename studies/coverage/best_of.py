@@ -3,9 +3,9 @@
 import numpy as np
 
 from glomfeat.core.seeds import seed_for
-from glomfeat.metrics.many import adjust_to_best, best_of_many, joint_errors
+from glomfeat.metrics.many import adjust_to_best, best_of_many, holm, joint_errors
 from glomfeat.metrics.paired import paired_difference
-from glomfeat.metrics.resampling import case_weights, holm, jackknife_limits, leave_out_weights, limits
+from glomfeat.metrics.resampling import case_weights, jackknife_limits, leave_out_weights, limits
 from glomfeat.results.parts import count_holders, rank
 from studies.coverage.simulate import ALPHA, draw_scores
 
