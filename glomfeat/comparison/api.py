@@ -89,7 +89,7 @@ def compare(
     folds: int = 5,
     repeats: int = 1,
     seed: int = 0,
-    threshold: str | Callable[..., float] = "balanced",
+    threshold: str | float | Callable[..., float] = "balanced",
     calibration: Literal["none", "platt", "isotonic"] = "none",
     weights: Place | None = None,
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32",
@@ -332,6 +332,8 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
     for name, value in options.items():
         value = _plain(value)
         value = tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
+        if name == "threshold" and type(value) in (int, float):
+            value = str(value)  # as on the command line
         if not _fits(value, hints[name], functions=name in FUNCTIONS):
             raise StudyError(f"{name} is {value!r}: allowed {allowed(hints[name])}")
         found[name] = value

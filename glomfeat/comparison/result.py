@@ -1,7 +1,7 @@
 """The result of a comparison as Python objects: tables, figures, and each arm as a model."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,10 @@ class Result:
     @cached_property
     def _content(self) -> Content:
         return read_content(self.out, self.show_names, results=self.table, finished=self._finished)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled and copied: not what was read from the folder, which is read again."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     def _named(self, table: pd.DataFrame) -> pd.DataFrame:
         """A table that shows names of images and cases in the way this result does."""

@@ -46,7 +46,7 @@ def parse_threshold(rule):
         return rule, None
     if callable(rule) or ":" in str(rule):
         return "own", rule if callable(rule) else resolve(rule, {}, "threshold rule")
-    match = re.fullmatch(r"(sensitivity>=)?(\d*\.?\d+)", str(rule))
+    match = re.fullmatch(r"(sensitivity>=)?(\d*\.?\d+(?:[eE][-+]?\d+)?)", str(rule))
     if match and 0 <= float(match[2]) <= 1:
         return "sensitivity" if match[1] else "fixed", float(match[2])
     raise InputError(f"threshold is {rule!r}: allowed are {THRESHOLDS}")

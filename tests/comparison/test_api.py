@@ -26,7 +26,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
 import glomfeat
@@ -35,6 +35,7 @@ from glomfeat.comparison.objects import OwnPartError, own_names
 from glomfeat.comparison.options import Figures, Paddings, Stains, Study
 from glomfeat.core import workers
 from glomfeat.core.arms import StudyError
+from glomfeat.core.part_errors import PartError
 from glomfeat.core.plugins import Own, PluginError
 from glomfeat.data.manifest import ManifestError
 from glomfeat.data.tables.columns import Asked
@@ -87,6 +88,8 @@ def test_functions_are_metrics_and_threshold_rules(feature_table, tmp_path, smal
     assert "two_wrong" in found.table and set(found.trials["threshold"].dropna()) == {0.5}
     with pytest.raises(StudyError, match="own parts: test_api:middle@"):
         glomfeat.compare(feature_table, threshold=lambda y_true, score: 0.4, **asked)
+    fixed = glomfeat.compare(feature_table, threshold=np.float64(1e-5), **asked | {"out": tmp_path / "fixed"})
+    assert set(fixed.trials["threshold"].dropna()) == {1e-5}
     with pytest.raises(StudyError, match=r"metrics is \(3,\): allowed is a list of text"):
         glomfeat.compare(feature_table, metrics=[3])
 
@@ -351,6 +354,20 @@ def test_the_example_of_a_reducer_works():
     assert found.shape == (40, 20)
 
 
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda X: X[:, :0], "returned no columns: keep one or more"),
+        (lambda X: X.astype(float) * 1e39, "gave 1e+39, which is too large for float32: scale its columns"),
+    ],
+)
+def test_rows_that_no_head_can_read_are_the_reducers_fault(made, said):
+    X = np.ones((40, 3), np.float32)
+    (name,) = own_names("reducers", {"odd": FunctionTransformer(made)})
+    with pytest.raises(PartError, match=f"^reducer odd: transform {re.escape(said)}"):
+        reduce_rows(name, X, np.arange(30), standardise=False)
+
+
 def test_layers_with_a_fault_and_a_built_network_are_refused():
     with pytest.raises(PluginError, match="net 'C4-E8-out': no layer is called 'E8': known: BN, C16"):
         own_names("nets", {"mine": "C4-E8-out"})
@@ -409,7 +426,7 @@ def test_compare_has_every_option_of_a_study_as_it_is():
     apart = {"data", "features", "heads", "reducers", "nets", "out", "dry_run"}
     assert list(own) == [*PLAIN, *(name for name in study if name not in apart)]
     texts = {tuple[kind, ...]: tuple[kind, ...] | list[kind] for kind in (str, float)}
-    wider = {"metrics": Sequence[str | Callable[..., float]], "threshold": str | Callable[..., float]}
+    wider = {"metrics": Sequence[str | Callable[..., float]], "threshold": str | float | Callable[..., float]}
     wider |= dict.fromkeys(
         ["labels", "weights", "init", "scheduler", "cache", "readers", "style"], str | PathLike[str] | None
     )

@@ -1,6 +1,7 @@
 """A result from Python: its tables, the report's figures on one's own axes, and arms as models."""
 
 import io
+import pickle
 import re
 from dataclasses import replace
 
@@ -170,6 +171,15 @@ def test_an_arm_becomes_a_model_also_of_parts_of_ones_own(result, phantom_folder
     np.testing.assert_allclose(scores.sum(axis=1), 1)
     assert (model.predict(images)["prediction"] == (scores[:, 1] >= model.threshold)).all()
     np.testing.assert_allclose(model.predict_proba([np.zeros((30, 40, 3), np.uint8)]).sum(), 1)
+
+
+def test_a_result_is_pickled_also_after_its_tables_were_read(feature_table, tmp_path):
+    options = {"folds": 2, "jobs": 1, "quiet": True, "cache": tmp_path / "cache", "out": tmp_path / "out"}
+    result = glomfeat.compare(feature_table, heads="logreg", reducers="none", **options)
+    comparisons, drawn = result.comparisons, result.plot.roc()
+    again = pickle.loads(pickle.dumps(result))
+    pd.testing.assert_frame_equal(again.comparisons, comparisons)
+    assert repr(again) == repr(result) and again.best.name == result.best.name and drawn is not None
 
 
 def test_the_floor_is_no_model(result):

@@ -234,6 +234,7 @@ def test_fixed_threshold_is_as_given():
         ("0.5", ("fixed", 0.5)),
         ("1", ("fixed", 1.0)),
         ("0", ("fixed", 0.0)),
+        ("1e-3", ("fixed", 0.001)),
     ],
 )
 def test_threshold_rules(rule, parsed):

@@ -184,7 +184,8 @@ def _sliced(kind, k, matrix, train, standardise):
 
     def project(rows):
         with calling("reducer", kind, definition_of(kind)):
-            found = rows_of(reducer.transform(_read(matrix, rows, scaler)), len(rows), reducer.transform)
+            given = reducer.transform(_read(matrix, rows, scaler))
+            found = _as_float32(rows_of(given, len(rows), reducer.transform), reducer.transform)
             widths.add(found.shape[1])
             if len(widths) > 1:
                 raise MisfitError(
@@ -193,6 +194,18 @@ def _sliced(kind, k, matrix, train, standardise):
         return found
 
     return project, kept
+
+
+def _as_float32(rows, method):
+    """Rows as they are stored; refuses those without columns, and numbers that are too large."""
+    if not rows.shape[1]:
+        raise MisfitError("transform returned no columns: keep one or more", method)
+    with np.errstate(over="ignore"):
+        found = rows.astype(np.float32)
+    if not np.isfinite(found).all():
+        largest = f"{np.abs(rows).max():.2g}"
+        raise MisfitError(f"transform gave {largest}, which is too large for float32: scale its columns", method)
+    return found
 
 
 def _exact(matrix, train, k, standardise, statistics):
