@@ -171,7 +171,8 @@ def open_console():
         def out(self, *objects, **settings):
             super().out(*(printable(one, lines=True) for one in objects), **settings)
 
-    return Lines() if sys.stdout.isatty() else Lines(width=160)
+    settings = {} if sys.stdout.isatty() else {"width": 160}
+    return Lines(**settings, emoji=False)  # a network called lab:key is not to be lab with a picture of a key
 
 
 def print_tables(prepared, finished, results, quarantine, console):

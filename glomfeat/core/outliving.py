@@ -30,16 +30,16 @@ def checksums(part):
     if torch is None:
         return []
     package = str(getattr(part, "__module__", "")).partition(".")[0]
-    is_own = cache(lambda module: module.partition(".")[0] == package or is_own_module(module))
+    is_own = cache(lambda module: is_own_module(module) or module.partition(".")[0] == package != "glomfeat")
     seen, left, found = set(), [part], []
     while left:
         one = left.pop()
         if id(one) in seen:
             continue
         seen.add(id(one))
-        if isinstance(one, torch.Tensor):
+        if issubclass(type(one), torch.Tensor):  # isinstance asks for __class__, which some answer with a warning
             found.append((one, _checksum(one)))
-        elif is_own(_module_of(one) or package):
+        elif one is part or (module := _module_of(one)) is None or is_own(module):
             left += gc.get_referents(one)
     return found
 
@@ -64,10 +64,10 @@ def changed(before):
 
 
 def _module_of(thing):
-    """The name of the module that a module, class or function is or is from; empty for anything else."""
-    if isinstance(thing, ModuleType):
+    """The name of the module that a module, class or function is or is from; None for anything else."""
+    if issubclass(type(thing), ModuleType):
         return thing.__name__
-    return (getattr(thing, "__module__", None) or "builtins") if isinstance(thing, NAMED) else ""
+    return (getattr(thing, "__module__", None) or "builtins") if issubclass(type(thing), NAMED) else None
 
 
 def _checksum(tensor):

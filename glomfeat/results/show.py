@@ -174,7 +174,7 @@ def as_text(results, title):
     from rich.console import Console
 
     stream, width = io.StringIO(), WIDE + max(map(len, results["arm"]))
-    print_table(results, title, Console(file=stream, width=width, color_system=None, force_jupyter=False))
+    print_table(results, title, Console(file=stream, width=width, color_system=None, force_jupyter=False, emoji=False))
     return stream.getvalue().rstrip()
 
 

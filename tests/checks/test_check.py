@@ -13,6 +13,7 @@ from studies import check
 from studies._cli import run_main
 
 HEADS = {
+    "Outside": "its fit changes layers that outlive it, so the next fold would start from them: make all in fit",
     "takes_nothing": "it cannot be called with the seed: write it as def NAME(seed)",
     "gives_none": "it returns None: return a scikit-learn classifier, or glomfeat.Head(classifier, grid)",
     "gives_class": "it returns the class LogisticRegression itself: return a scikit-learn classifier, or glomfeat.Head"
@@ -93,7 +94,8 @@ NETS = {
     "net_without": "it cannot be called with classes=2: write it as def NAME(classes) or def NAME(classes, side)",
     "no_net": "returns a network: it returned 'network': return a torch.nn.Module",
     "one_net": "two calls return the same object: make a new one in the function",
-    "shared_layer": "two calls share body.0.weight, body.0.bias: make all layers in the function",
+    "shared_layer": "two calls share body.0.weight, body.0.bias, which each training copies: make all layers in the "
+    "function",
     "numpy_start": "two calls under one seed begin with other weights: draw them by torch alone",
     "fixed_side": "it does not read images of 224 px, the default --size: RuntimeError: mat1 and mat2 shapes...",
     "two_only_net": "for 4 images and 3 classes it gives shape (4, 2): return (4, 3)",

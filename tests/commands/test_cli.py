@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from helpers.running import SMALL
+from rich.table import Table
 
 from glomfeat.comparison.options import Study
 from glomfeat.core.errors import InputError
@@ -137,6 +138,14 @@ def test_names_are_shown_and_not_obeyed(capsys):
     found = capsys.readouterr()
     assert found.out == "left out: a\\x1b[2J.png\\r\n"
     assert found.err == "error: there is no b\\x1b]0;title\\x07.png:\ngive another\n"
+
+
+def test_names_of_parts_are_no_pictures(capsys):
+    table = Table("arm")
+    table.add_row("net:key:net")
+    for shown in (table, "net:key:net"):
+        open_console().print(shown)
+        assert "net:key:net" in capsys.readouterr().out
 
 
 def test_numbers_are_taken_however_they_are_written():

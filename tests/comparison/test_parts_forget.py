@@ -3,10 +3,13 @@
 Images are noise and labels random, so a network that has seen its test images before scores far better than others.
 """
 
+import importlib
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from glomfeat.comparison.budget import needs_of_nets
@@ -19,6 +22,7 @@ from glomfeat.comparison.prepare import prepare
 from glomfeat.comparison.tasks import make_tasks
 from glomfeat.comparison.trial import run_trial
 from glomfeat.core.arms import FLOOR
+from glomfeat.core.outliving import changed, checksums
 from glomfeat.core.part_errors import PartError
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import one_by_one
@@ -232,6 +236,27 @@ def test_an_estimator_that_is_its_own_clone_learns_each_setting_from_the_start(a
     for _ in range(2):
         np.testing.assert_array_equal(make_head(name, 0).estimator.fit(X, y).predict_proba(X)[:, 1], one)
     assert not hasattr(mine, "net_")
+
+
+def test_layers_are_found_however_a_part_reaches_them(anew):
+    anew()
+    parts = importlib.import_module("forgetful")
+    ways = {
+        "an estimator given from Python": own_names("heads", {"mine": parts.Global()})[0].brings,
+        "a closure": (lambda layer: lambda seed: layer)(parts.LAYER),
+        "a cache": parts.cached,
+        "a default": lambda seed, layer=parts.LAYER: layer,
+        "a partial function": partial(parts.learn, parts.LAYER),
+    }
+    parts.cached(2)
+    for way, part in ways.items():
+        layer = parts._kept()[1] if way == "a cache" else parts.LAYER
+        before = checksums(part)
+        assert changed(before) is None
+        with torch.no_grad():
+            layer.weight.add_(1.0)
+        assert changed(before) is layer.weight, way
+    assert checksums(len) == checksums(parts.hoarder.__code__) == []
 
 
 def test_planning_counts_the_parameters_once_more_and_leaves_the_users_module_as_it_is(anew):

@@ -14,6 +14,7 @@ from glomfeat.checks.parts.findings import brief, describe, note, wrong
 from glomfeat.checks.parts.parts import SEED, sent, takes
 from glomfeat.core.global_generators import seeded
 from glomfeat.core.memory import PeakMemory, format_bytes
+from glomfeat.core.outliving import changed, checksums
 from glomfeat.core.part_errors import MisfitError
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.metrics.scores import auroc
@@ -238,12 +239,21 @@ def _cost(part):
     return [note(f"{of}: fitted in {took:.2g} s, scored in {time.perf_counter() - fitted:.2g} s, {more} more memory")]
 
 
+def _forgets(part):
+    before = checksums(part.make)
+    _fitted(part, *toy())
+    if changed(before) is None:
+        return []
+    return [wrong("its fit changes layers that outlive it, so the next fold would start from them: make all in fit")]
+
+
 BASIC = (
     ("returns a classifier that scores", _is_a_head),
     ("can be cloned and sent to other processes", _travels),
     ("every setting of its grid can be fitted", _grid),
     ("leaves rows and labels as they are", _leaves_inputs),
     ("fits two classes and scores every row in 0..1", _scores_two),
+    ("leaves nothing of a fit to the next", _forgets),
 )
 OTHERS = (
     ("chooses nothing by splits that ignore cases", _searches),

@@ -56,7 +56,8 @@ def _new_each_time(part):
         return [wrong("two calls return the same object: make a new one in the function")]
     shared = shared_tensors(one, other)
     if shared:
-        return [wrong(f"two calls share {_listed(shared)}: make all layers in the function")]
+        said = f"two calls share {_listed(shared)}, which each training copies"
+        return [wrong(f"{said}: make all layers in the function")]
     if not same_start(one, other):
         return [wrong("two calls under one seed begin with other weights: draw them by torch alone")]
     return []
