@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 import traceback
+from dataclasses import fields
 from pathlib import Path
 
 from glomfeat import __version__
@@ -38,12 +39,13 @@ def parse_options(cls, arguments, program, as_written=False):
     Raises
     ------
     InputError
-        An option is given twice, a number was expected, or ``--config`` cannot be read, or has changed.
+        An option of several values is given twice, a number was expected, or ``--config`` cannot be read or has
+        changed.
     SystemExit
         With status 0 after ``--help``, 2 after a wrong option.
     """
     arguments, config = list(arguments), None
-    _refuse_repeated(arguments)
+    _refuse_repeated(arguments, cls)
     for k, argument in enumerate(arguments):
         if argument == "--config" or argument.startswith("--config="):
             taken = arguments[k : k + 1 + ("=" not in argument)]
@@ -66,13 +68,17 @@ def parse_options(cls, arguments, program, as_written=False):
     return cls(**found)
 
 
-def _refuse_repeated(arguments):
-    """Refuse an option that is given twice, of which only the last values would count."""
+def _refuse_repeated(arguments, cls):
+    """Refuse an option of several values that is given twice, of which only the last values would count.
+
+    The last of several single values counts, as in other programs, so that commands can be made from others.
+    """
     until = arguments.index("--") if "--" in arguments else len(arguments)
+    several = {f"--{field.name.rstrip('_').replace('_', '-')}" for field in fields(cls) if "tuple" in str(field.type)}
     seen = set()
     for argument in arguments[:until]:
         option = argument.partition("=")[0].replace("_", "-")
-        if option.startswith("--") and option in seen:
+        if option in several and option in seen:
             raise InputError(f"{option} is given twice: give it once, with all of its values behind it")
         seen.add(option)
 

@@ -180,7 +180,8 @@ def confusions(run, arm):
     """
     import numpy as np
 
-    from glomfeat.results.parts import confusions, trial_parts
+    from glomfeat.results.calls import confusions
+    from glomfeat.results.parts import trial_parts
 
     k, trials = len(run.manifest.classes), [trial for trial in run.trials if str(trial.arm) == arm]
     parts = trial_parts(run, trials)

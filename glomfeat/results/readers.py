@@ -6,6 +6,7 @@ import pandas as pd
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.agreement import bland_altman, kappa
 from glomfeat.metrics.many import holm
+from glomfeat.metrics.mean_recall import is_mean_recall, mean_recall_limits
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.scores import decide, sensitivity, specificity
 from glomfeat.metrics.table import METRICS, limits_of
@@ -79,7 +80,10 @@ def readers_table(run, readers):
             row |= in_columns("kappa", with_limits(of_calls(kappa, *given), [part], -1.0, 1.0))
         for name, figure in FIGURES.items():
             made_of = METRICS[name].made_of if classes == 2 else "each"
-            row |= in_columns(name, with_limits(of_calls(figure, *given), [part], made_of=made_of))
+            value, *ends = with_limits(of_calls(figure, *given), [part], made_of=made_of)
+            if is_mean_recall(name, classes) and np.isfinite(ends[0]):
+                ends = mean_recall_limits(value, part.y, calls[seen], part.cases, classes) or ends
+            row |= in_columns(name, (value, *ends))
         if reader.scores and classes == 2 and not missing:
             scored = [_part(run, seen, np.array([reader.scores[name] for name in manifest.table["name"].iloc[seen]]))]
             row |= in_columns("auroc", with_limits(lambda weights, scored=scored: rank(scored, weights), scored))

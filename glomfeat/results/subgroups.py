@@ -106,9 +106,9 @@ class _Sides:
             notes.append(f"it holds {' and '.join(classes)} only: what needs every class is empty")
         elif not np.isfinite(whole["auroc"]):
             notes.append("no trial tests all classes of it: AUROC and average precision are empty")
-        elif whole["n_trials"] < len(self.parts):
-            of = f"{whole['n_trials']} of {len(self.parts)} trials"
-            notes.append(f"AUROC and average precision are of {of}: the others do not test all classes of it")
+        elif whole["n_trials"] < (testing := len(self.inside((code,)))):
+            of = f"{whole['n_trials']} of {testing} trials that test it"
+            notes.append(f"AUROC and average precision are of {of}: the others lack a class of it")
         here["n_trials"] = whole["n_trials"]
         here |= {name: whole[name] for name in FIGURES}
         here |= self._limits(code, notes)

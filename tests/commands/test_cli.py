@@ -190,7 +190,7 @@ def test_a_wrong_option_says_what_is_allowed(capsys):
             ["--heads", "svm", "--seed", "1", "--heads=dummy"],
             "error: --heads is given twice: give it once, with all of",
         ),
-        (["--show_names", "--show-names"], "error: --show-names is given twice: give it once"),
+        (["--with", "age", "--with", "sex"], "error: --with is given twice: give it once, with all of its values"),
         (["--heads", "svm", "svm"], "error: --heads is svm svm: give each name once"),
         (["--memory", "much"], "error: --memory is 'much': write a size such as 4GB"),
         (["/nowhere"], "error: there is no /nowhere: give a folder of images, a zip or tar, a CSV or a feature table"),

@@ -25,7 +25,7 @@ START = workers._start
 SMALL = {"size": 16, "folds": 2, "jobs": 1, "quiet": True}
 
 # ruff: noqa: NPY002
-pytestmark = pytest.mark.usefixtures("parts_here", "dealt_once", "plain_workbooks", "no_changed_copies")
+pytestmark = pytest.mark.usefixtures("parts_here", "dealt_once", "no_changed_copies")
 
 OF_ARMS = ("results.csv", "trials.csv", "external.csv", "robustness.csv", "importance.csv", "neighbours.csv")
 

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from glomfeat.metrics.many import holm
 from glomfeat.metrics.resampling import (
     case_weights,
-    holm,
     jackknife,
     jackknife_limits,
     leave_out_weights,

@@ -11,6 +11,7 @@ from glomfeat.core.arms import FLOOR
 from glomfeat.data.readers import Reader
 from glomfeat.metrics.agreement import bland_altman
 from glomfeat.metrics.paired import paired_difference
+from glomfeat.metrics.resampling import jackknife_limits
 from glomfeat.results.readers import COLUMNS, PAIR_COLUMNS, reader_pairs_table, readers_table
 
 
@@ -56,6 +57,22 @@ def test_each_figure_of_a_reader_counts_the_cases_that_it_is_made_of():
     for name, cases in (("sensitivity", 3), ("specificity", 18), ("kappa", 3)):
         low = 2 * 0.025 ** (1 / cases) - 1 if name == "kappa" else 0.025 ** (1 / cases)
         assert (row[name], row[f"{name}_lo"], row[f"{name}_hi"]) == pytest.approx((1, low, 1)), name
+
+
+def test_a_reader_who_never_misses_a_class_may_still_miss_others_of_it():
+    run = make_run(3)
+    y, case, names = run.manifest.labels, run.manifest.cases, run.manifest.table["name"]
+    calls = np.where((np.arange(len(y)) % 5 == 0) & (y < 2), 1 - y, y)
+    row = readers_table(run, [Reader("R", dict(zip(names, map(int, calls), strict=True)))]).iloc[0]
+    apart = []
+    for label in range(3):
+        mine = y == label
+        share = np.mean(calls[mine] == label)
+        without = [np.mean(calls[mine & (case != one)] == label) for one in np.unique(case[mine])]
+        low = 0.025 ** (1 / len(without)) if label == 2 else jackknife_limits(share, np.array(without))[0]
+        apart.append(share - low)
+    assert row["sensitivity"] == pytest.approx(sk.recall_score(y, calls, average="macro"))
+    assert row["sensitivity_lo"] == pytest.approx(row["sensitivity"] - np.sqrt(np.sum(np.square(apart))) / 3)
 
 
 def test_scores_of_a_reader_have_an_auroc():

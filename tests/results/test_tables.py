@@ -18,7 +18,7 @@ from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.parts import Part, measure, trial_parts
 from glomfeat.results.predictions import predictions_table
 from glomfeat.results.show import cells, print_table, remarks, to_markdown
-from glomfeat.results.tables import result_columns, results_table, trials_table
+from glomfeat.results.tables import own_columns, result_columns, results_table, trials_table
 
 ORDER = """arm, kind, feature, weights, reducer, head, status, n_trials, auroc, auroc_lo, auroc_hi, auroc_sd,
 average_precision, average_precision_lo, average_precision_hi, accuracy, balanced_accuracy, sensitivity, specificity,
@@ -336,6 +336,10 @@ def test_random_weights_are_remarked():
     assert "random weights, not pretrained: good.v1" in remarks(results)[0]
     assert "> random weights, not pretrained: good.v1" in to_markdown(results, "Title")
     assert not any("random" in said for said in remarks(results_table(make_run()))[0])
+
+
+def test_limits_that_older_versions_wrote_are_no_metrics_of_the_user(results):
+    assert own_columns(results.assign(ece_lo=0.0, ece_hi=1.0, mine=0.5)) == ["mine"]
 
 
 def test_markdown_shows_the_figures(results):
