@@ -62,14 +62,17 @@ class _SeedsTorch:
     """A finder of modules that seeds torch as soon as it has been imported."""
 
     def __init__(self, seed):
-        self.seed = seed
+        self.seed, self.asks = seed, False  # asking others where torch is asks this one, too
 
     def find_spec(self, name, path=None, target=None):
         """Find torch as others do, and have it seeded; no other module is found."""
-        if name != "torch":
+        if name != "torch" or self.asks:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        self.asks = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.asks = False
         if spec and spec.loader:
             load = spec.loader.exec_module
 

@@ -73,7 +73,8 @@ def _module_of(thing):
 def _checksum(tensor):
     """A checksum of a tensor's numbers; 0 for tensors that are not one number beside the other in memory."""
     torch = sys.modules["torch"]
-    if tensor.layout is not torch.strided or tensor.device.type == "meta" or tensor.is_quantized:
+    numberless = torch.nn.parameter.is_lazy(tensor) or tensor.device.type == "meta" or tensor.is_quantized
+    if numberless or tensor.layout is not torch.strided:
         return 0
     numbers = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
     return zlib.crc32(numbers.view(torch.uint8).numpy())

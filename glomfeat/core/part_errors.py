@@ -22,6 +22,7 @@ OURS = f"{Path(__file__).parents[1]}{os.sep}"
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 WRAPPERS = ("wrapper", "wrapped", "inner")  # names of functions that wrap methods, such as scikit-learn's
 LONGEST = 300  # the longest text of an error that is shown, in characters
+_LEARNT = []  # parts whose fit changed a tensor that outlives it, and the tensor, which knows test images from then on
 _INSIDE = []  # parts that are being called, the innermost last
 _NOTES = []  # in a worker process: the file that outlives it
 
@@ -90,7 +91,8 @@ def calling(kind, name, thing=None, own=None, seed=0, learns=False):
         with noted(kind, name), seeded(seed):
             before = checksums(thing) if learns else []
             yield
-            _refuse_learnt(changed(before))
+            if learns:
+                _refuse_learnt(thing, changed(before))
     except (PartError, MemoryError):
         raise
     except UserError as error:
@@ -102,8 +104,11 @@ def calling(kind, name, thing=None, own=None, seed=0, learns=False):
         raise PartError(f"{kind} {name}: {told(frames_of(error), what_raised(error))}{placed(error, thing)}") from error
 
 
-def _refuse_learnt(tensor):
+def _refuse_learnt(thing, tensor):
+    """Refuse a part whose fit has changed a tensor that outlives it, now or earlier in this process."""
     if tensor is not None:
+        _LEARNT.append((thing, tensor))
+    for _, tensor in [pair for pair in _LEARNT if pair[0] is thing][-1:]:
         raise MisfitError(
             f"it changed a tensor of shape {tuple(tensor.shape)} that outlives the fit, so the next fold would start "
             "from what it learnt of its own test images: make all layers anew in each fit, or copy them there "

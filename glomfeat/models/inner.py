@@ -87,7 +87,7 @@ class InnerModels:
         X, reduce_s, _, _ = self.reduction.read()
         start, fit, ahead = time.perf_counter(), self.reduction.train, self.reduction.ahead
         head = make_head(self.head, self.seed, not self.reduction.does_nothing, ahead, self.reduction.card)
-        with noting() as notes, calling("head", self.head, definition_of(self.head), seed=self.seed):
+        with noting() as notes, calling("head", self.head, definition_of(self.head), seed=self.seed, learns=True):
             settings = settings_of(head, self.reduction.prefixes)
             scores = score_settings(head, settings, X[fit], self.labels[fit], X[self.held], self.classes, ahead)
         seconds = np.array(reduce_s + time.perf_counter() - start)

@@ -23,7 +23,8 @@ from glomfeat.comparison.tasks import make_tasks
 from glomfeat.comparison.trial import run_trial
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.outliving import changed, checksums
-from glomfeat.core.part_errors import PartError
+from glomfeat.core.part_errors import PartError, calling
+from glomfeat.core.plugins import definition_of
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import one_by_one
 from glomfeat.models.nets import net_bytes
@@ -138,6 +139,18 @@ class Global(Onwards):
 def outside(seed):
     return Global()
 
+class Once(Global):
+    learnt = []
+    def fit(self, X, y):
+        if not self.learnt:
+            learn(LAYER, X[:, :4], y)
+            self.learnt.append(True)
+        self.net_, self.classes_ = LAYER, np.unique(y)
+        return self
+
+def once(seed):
+    return Once()
+
 class Hoarder(TransformerMixin, BaseEstimator):
     "Keeps all rows that it was ever fitted on."
     def fit(self, X, y=None):
@@ -238,6 +251,15 @@ def test_an_estimator_that_is_its_own_clone_learns_each_setting_from_the_start(a
     assert not hasattr(mine, "net_")
 
 
+def test_what_is_learnt_in_the_first_fit_alone_spoils_all_later_ones(anew):
+    X, y = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32), np.arange(20) % 2
+    anew()
+    for _ in range(2):
+        called = calling("head", "forgetful:once", definition_of("forgetful:once"), learns=True)
+        with pytest.raises(PartError, match="that outlives the fit"), called:
+            make_head("forgetful:once", 0).estimator.fit(X, y)
+
+
 def test_layers_are_found_however_a_part_reaches_them(anew):
     anew()
     parts = importlib.import_module("forgetful")
@@ -256,6 +278,8 @@ def test_layers_are_found_however_a_part_reaches_them(anew):
         with torch.no_grad():
             layer.weight.add_(1.0)
         assert changed(before) is layer.weight, way
+    lazy = torch.nn.LazyLinear(2)
+    assert changed(checksums(lambda: lazy)) is None  # it has no numbers yet
     assert checksums(len) == checksums(parts.hoarder.__code__) == []
 
 

@@ -145,10 +145,13 @@ def test_of_two_columns_of_classes_one_can_be_named_and_a_cls_gives_the_class_ot
     with pytest.raises(TableError, match=r"^--label-column 'grade' is no column of a\.tar: allowed are "):
         read_manifest(path, asked=Asked(label="grade"))
     members = {f"{k}.png": IMAGES[k] for k in range(8)}
-    members |= {f"{k}.json": json.dumps({"label": "?", "case": f"P{k // 4}"}).encode() for k in range(8)}
+    members |= {
+        f"{k}.json": json.dumps({"label": "?", "diagnosis": "IgAN", "case": f"P{k // 4}"}).encode() for k in range(8)
+    }
     members |= {f"{k}.cls": b"%d\n" % (k % 2) for k in range(8)}
-    manifest = read_manifest(tar_of(tmp_path / "b.tar", members))
+    manifest = read_manifest(tar_of(tmp_path / "b.tar", members), subgroups=("diagnosis",))
     assert manifest.labels.tolist() == [0, 1] * 4 and manifest.table["case"].tolist() == ["P0"] * 4 + ["P1"] * 4
+    assert set(manifest.table["of user: diagnosis"]) == {"IgAN"}  # although columns of classes are often called so
 
 
 def test_patients_in_json_without_classes_are_not_passed_over_in_silence(tmp_path):

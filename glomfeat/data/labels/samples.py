@@ -16,6 +16,7 @@ from glomfeat.data.tables.joining import last_parts
 from glomfeat.data.tables.read import CASE_COLUMNS, as_spelt, find_column, plain
 
 BESIDE = OF_FACTS, OF_CLASS = ".json", ".cls"
+CLASS = "cls"  # the column of what ``.cls`` holds
 OF_CAMELYON = "wsi"  # the column of slides beside PatchCamelyon's arrays; each patient has one slide
 
 
@@ -55,6 +56,7 @@ def sample_labels(source, names, paths, asked=USUAL, notes=None, parts=None):
     if split(paths[0])[0] is None:
         return None
     rows, facts = _in_containers(paths) if is_container(split(paths[0])[0]) else _beside(paths, asked)
+    asked = replace(asked, label=CLASS) if CLASS in facts and not as_spelt(facts, asked.label) else asked
     told = as_spelt(facts, asked.label)
     if not told and label_column(facts, "") is None:
         if notes is not None and (case := find_column(facts, CASE_COLUMNS)) is not None:
@@ -101,8 +103,7 @@ def _beside(paths, asked):
         classes.append(of_class or None)
     facts, classes = pd.DataFrame(facts, range(len(rows)), dtype=object), pd.Series(classes, dtype=object)
     if classes.notna().any() and not as_spelt(facts, asked.label):
-        own = label_column(facts, "") or "label"
-        facts[own] = classes.where(classes.notna(), facts.get(own))
+        facts[CLASS] = classes.where(classes.notna(), facts.get(label_column(facts, "")))
     return rows, facts
 
 
