@@ -3,11 +3,13 @@
 import gc
 import sys
 import zlib
+from collections import deque
 from functools import cache
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
 from glomfeat.core.own_modules import is_own_module
 
+MOST, WIDEST = 50_000, 10_000  # objects, and those that one holds, so that a look takes a tenth of a second at most
 NAMED = type, FunctionType, BuiltinFunctionType
 
 
@@ -20,6 +22,7 @@ def checksums(part):
     ----------
     part : object
         What is called, such as a function. What is installed is not looked into, but for the package that it is from.
+        Of very many objects, the nearest `MOST` are looked at, and none of a list or dict of more than `WIDEST`.
 
     Returns
     -------
@@ -31,16 +34,17 @@ def checksums(part):
         return []
     package = str(getattr(part, "__module__", "")).partition(".")[0]
     is_own = cache(lambda module: is_own_module(module) or module.partition(".")[0] == package != "glomfeat")
-    seen, left, found = set(), [part], []
-    while left:
-        one = left.pop()
+    seen, left, found = set(), deque([part]), []
+    while left and len(seen) < MOST:
+        one = left.popleft()
         if id(one) in seen:
             continue
         seen.add(id(one))
         if issubclass(type(one), torch.Tensor):  # isinstance asks for __class__, which some answer with a warning
             found.append((one, _checksum(one)))
         elif one is part or (module := _module_of(one)) is None or is_own(module):
-            left += gc.get_referents(one)
+            held = gc.get_referents(one)
+            left.extend(held if len(held) <= WIDEST else ())
     return found
 
 

@@ -72,7 +72,7 @@ def sample_labels(source, names, paths, asked=USUAL, notes=None, parts=None):
     facts = facts.assign(name=last_parts([names[row] for row in rows]), path=[paths[row] for row in rows])
     if parts and find_column(facts, ("split",)) is None:
         facts["split"] = facts["path"].map(parts)
-    return labelled(where, replace(asked, name="name"), notes, facts)
+    return labelled(where, replace(asked, name="name"), notes, facts).drop(columns=CLASS, errors="ignore")
 
 
 def _in_containers(paths):
