@@ -9,7 +9,7 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 
 from glomfeat.core.own_modules import is_own_module
 
-MOST, WIDEST = 50_000, 10_000  # objects, and those that one holds, so that a look takes a tenth of a second at most
+MOST, WIDEST = 1_000_000, 10_000  # objects, and those that one holds, so that a look takes a second or so at most
 NAMED = type, FunctionType, BuiltinFunctionType
 
 
@@ -44,7 +44,7 @@ def checksums(part):
             found.append((one, _checksum(one)))
         elif one is part or (module := _module_of(one)) is None or is_own(module):
             held = gc.get_referents(one)
-            left.extend(held if len(held) <= WIDEST else ())
+            left.extend(filter(gc.is_tracked, held) if len(held) <= WIDEST else ())  # others hold nothing, as texts
     return found
 
 
