@@ -154,6 +154,13 @@ def test_of_two_columns_of_classes_one_can_be_named_and_a_cls_gives_the_class_ot
     assert set(manifest.table["of user: diagnosis"]) == {"IgAN"}  # although columns of classes are often called so
 
 
+def test_a_field_called_cls_is_no_class_beside_a_label(tmp_path):
+    facts = [{"label": "ab"[k % 2], "cls": "xyz"[k % 3], "case": k // 4} for k in range(8)]
+    manifest = read_manifest(as_tar(tmp_path / "a.tar", facts), subgroups=("cls",))
+    assert manifest.classes == ("a", "b") and manifest.labels.tolist() == [0, 1] * 4
+    assert manifest.table["of user: cls"].tolist() == [one["cls"] for one in facts]
+
+
 def test_patients_in_json_without_classes_are_not_passed_over_in_silence(tmp_path):
     members = {f"{'ab'[k % 2]}/case{k}_1.png": IMAGES[k] for k in range(8)}
     members |= {f"{'ab'[k % 2]}/case{k}_1.json": json.dumps({"patient": k // 4}).encode() for k in range(8)}

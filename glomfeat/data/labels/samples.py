@@ -55,8 +55,8 @@ def sample_labels(source, names, paths, asked=USUAL, notes=None, parts=None):
     """
     if split(paths[0])[0] is None:
         return None
-    rows, facts = _in_containers(paths) if is_container(split(paths[0])[0]) else _beside(paths, asked)
-    asked = replace(asked, label=CLASS) if CLASS in facts and not as_spelt(facts, asked.label) else asked
+    rows, facts, of_files = _in_containers(paths) if is_container(split(paths[0])[0]) else _beside(paths, asked)
+    asked = replace(asked, label=CLASS) if of_files else asked
     told = as_spelt(facts, asked.label)
     if not told and label_column(facts, "") is None:
         if notes is not None and (case := find_column(facts, CASE_COLUMNS)) is not None:
@@ -72,11 +72,12 @@ def sample_labels(source, names, paths, asked=USUAL, notes=None, parts=None):
     facts = facts.assign(name=last_parts([names[row] for row in rows]), path=[paths[row] for row in rows])
     if parts and find_column(facts, ("split",)) is None:
         facts["split"] = facts["path"].map(parts)
-    return labelled(where, replace(asked, name="name"), notes, facts).drop(columns=CLASS, errors="ignore")
+    found = labelled(where, replace(asked, name="name"), notes, facts)
+    return found.drop(columns=CLASS) if of_files else found
 
 
 def _in_containers(paths):
-    """What containers say about their images: all rows, and their columns."""
+    """What containers say about their images: all rows, their columns, and that no file beside them gives a class."""
     found = []
     for archive in dict.fromkeys(split(path)[0] for path in paths):
         index = index_of(archive)
@@ -85,11 +86,14 @@ def _in_containers(paths):
     slide = find_column(facts, (OF_CAMELYON,))
     if slide is not None and find_column(facts, CASE_COLUMNS) is None:
         facts["case"] = facts[slide]
-    return range(len(paths)), facts
+    return range(len(paths)), facts, False
 
 
 def _beside(paths, asked):
-    """What lies beside images in archives: the rows of all but further images of a sample, and their facts."""
+    """What lies beside images in archives: the rows of all but further images of a sample, and their facts.
+
+    And whether ``.cls`` gives their classes, in a column `CLASS`, which another column has not been asked for.
+    """
     rows, facts, classes, spelt = [], [], [], {}
     for row, path in enumerate(paths):
         archive, member = split(path)
@@ -102,9 +106,10 @@ def _beside(paths, asked):
         facts.append(found)
         classes.append(of_class or None)
     facts, classes = pd.DataFrame(facts, range(len(rows)), dtype=object), pd.Series(classes, dtype=object)
-    if classes.notna().any() and not as_spelt(facts, asked.label):
+    of_files = bool(classes.notna().any()) and not as_spelt(facts, asked.label)
+    if of_files:
         facts[CLASS] = classes.where(classes.notna(), facts.get(label_column(facts, "")))
-    return rows, facts
+    return rows, facts, of_files
 
 
 def _key(name):
