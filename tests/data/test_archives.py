@@ -1,6 +1,5 @@
 """Members of archives: the bytes that zipfile and tarfile packed, and a clear reason for everything that is wrong."""
 
-import io
 import os
 import struct
 import subprocess
@@ -13,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from helpers.packing import pack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,12 +31,7 @@ def zipped(path, members=MEMBERS, way=zipfile.ZIP_DEFLATED):
 
 
 def tarred(path, members=MEMBERS, form=tarfile.PAX_FORMAT):
-    with tarfile.open(path, "w", format=form) as file:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            file.addfile(info, io.BytesIO(data))
-    return path
+    return pack(path, members, form)
 
 
 def everything(path):

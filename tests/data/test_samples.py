@@ -1,14 +1,13 @@
 """What comes with packed images, in JSON beside them or in one file with them, is read as a table of labels is."""
 
-import io
 import json
-import tarfile
 
 import h5py
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from helpers.packing import pack
 from pyarrow import parquet
 
 from glomfeat.data.images.decode import encode_png
@@ -35,22 +34,12 @@ FACTS = [facts_of(k) for k in range(16)]
 IMAGES = [encode_png(np.full((2, 3, 3), k, np.uint8)) for k in range(16)]
 
 
-def tar_of(path, members):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as file:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            file.addfile(info, io.BytesIO(data))
-    return path
-
-
 def as_tar(path, facts=FACTS, numbers=None):
     """A shard as WebDataset has it."""
     numbers = range(len(facts)) if numbers is None else numbers
     of_image = {f"{k:06d}": (IMAGES[k], json.dumps(one).encode()) for k, one in zip(numbers, facts, strict=True)}
     members = {f"{key}.png": data for key, (data, _) in of_image.items()}
-    return tar_of(path, members | {f"{key}.json": text for key, (_, text) in of_image.items()})
+    return pack(path, members | {f"{key}.json": text for key, (_, text) in of_image.items()})
 
 
 def as_parquet(path):
@@ -149,7 +138,7 @@ def test_of_two_columns_of_classes_one_can_be_named_and_a_cls_gives_the_class_ot
         f"{k}.json": json.dumps({"label": "?", "diagnosis": "IgAN", "case": f"P{k // 4}"}).encode() for k in range(8)
     }
     members |= {f"{k}.cls": b"%d\n" % (k % 2) for k in range(8)}
-    manifest = read_manifest(tar_of(tmp_path / "b.tar", members), subgroups=("diagnosis",))
+    manifest = read_manifest(pack(tmp_path / "b.tar", members), subgroups=("diagnosis",))
     assert manifest.labels.tolist() == [0, 1] * 4 and manifest.table["case"].tolist() == ["P0"] * 4 + ["P1"] * 4
     assert set(manifest.table["of user: diagnosis"]) == {"IgAN"}  # although columns of classes are often called so
 
@@ -164,7 +153,7 @@ def test_a_field_called_cls_is_no_class_beside_a_label(tmp_path):
 def test_patients_in_json_without_classes_are_not_passed_over_in_silence(tmp_path):
     members = {f"{'ab'[k % 2]}/case{k}_1.png": IMAGES[k] for k in range(8)}
     members |= {f"{'ab'[k % 2]}/case{k}_1.json": json.dumps({"patient": k // 4}).encode() for k in range(8)}
-    said = read_manifest(tar_of(tmp_path / "a.tar", members)).said
+    said = read_manifest(pack(tmp_path / "a.tar", members)).said
     assert "8 images of 8 cases" in said[0]
     assert (
         "warning: 'patient' beside images of a.tar is not used, because no class is there: write the class there too, "

@@ -1,13 +1,12 @@
 """Data sets in archives: classes by folder, by a CSV, or beside the image as in a WebDataset."""
 
-import io
 import json
-import tarfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.packing import pack
 
 from glomfeat.data.images.decode import encode_png
 from glomfeat.data.manifest import ManifestError, read_manifest
@@ -16,22 +15,6 @@ from glomfeat.data.sources import expand_braces, find_archives
 
 def image(k):
     return encode_png(np.full((2, 3, 3), k, np.uint8))
-
-
-def pack(path, members):
-    """A zip or tar of these bytes, in this order."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path, "w") as file:
-            for name, data in members.items():
-                file.writestr(name, data)
-    else:
-        with tarfile.open(path, "w") as file:
-            for name, data in members.items():
-                info = tarfile.TarInfo(name)
-                info.size = len(data)
-                file.addfile(info, io.BytesIO(data))
-    return path
 
 
 def tree(cases=3):
