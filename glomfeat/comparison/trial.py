@@ -1,14 +1,13 @@
 """One trial: reduce, choose inside the training cases, fit, score the test rows once."""
 
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.disk import DiskError
-from glomfeat.core.global_generators import seeded
 from glomfeat.core.memory import PeakMemory
 from glomfeat.core.notes import DECISIONS, FEW_ROWS
 from glomfeat.core.part_errors import MisfitError, calling, in_words
@@ -22,7 +21,7 @@ from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.inner import score_inner
 from glomfeat.models.joined import unseen_in_words
-from glomfeat.models.nets import calling_net, is_own_net
+from glomfeat.models.nets import calling_net
 from glomfeat.models.selection import COMPONENTS, NO_ROWS, fit_chosen, fit_setting, mean_by_row, read_columns
 
 ROWS_EACH = 5  # with fewer training rows for each component, a line says so
@@ -64,16 +63,10 @@ def ended_by(error, otherwise=""):
     return {"status": "failed", "reason": in_words(error)}
 
 
-@contextmanager
 def calling_part(task, learns=False):
     """Call the head or the network of a task in a block, as `calling` does; it draws with the seed of the task."""
-    arm = task.trial.arm
-    if arm.net:
-        with calling_net(arm.network, learns), seeded(task.seed if is_own_net(arm.network) else None):
-            yield
-    else:
-        with calling("head", arm.head, definition_of(arm.head), seed=task.seed, learns=learns):
-            yield
+    arm, how = task.trial.arm, {"seed": task.seed, "learns": learns}
+    return calling_net(arm.network, **how) if arm.net else calling("head", arm.head, definition_of(arm.head), **how)
 
 
 def megabytes(size):

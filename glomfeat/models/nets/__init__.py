@@ -159,10 +159,10 @@ def is_own_net(name):
     return is_own(name) and split_mode(name) is None and not find_architecture(name)
 
 
-def calling_net(name, learns=False):
-    """Open a block in which a network is called; see `glomfeat.core.part_errors.calling`."""
+def calling_net(name, **how):
+    """Open a block in which a network is called; `how` is that of `glomfeat.core.part_errors.calling`."""
     own = is_own_net(name)
-    return calling("net", name, definition_of(one_view(name)) if own else None, own, learns=learns)
+    return calling("net", name, definition_of(one_view(name)) if own else None, own, **how)
 
 
 def is_pretrained(name):
