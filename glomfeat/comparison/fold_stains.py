@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import partial
-from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -179,17 +178,17 @@ def draw_stains(prepared, manifest, rows, *name):
     """
     tried = _tried(prepared, manifest, rows, *name)
     table, icc, stains = manifest.table.iloc[tried], prepared.preprocess.icc, {}
-    methods = [method for method in prepared.study.stains if method in METHODS]
-    for colour, method in product(_colours(prepared), methods):
+    for colour in _colours(prepared):
         key = _key(manifest, tried, icc, colour)
         found = prepared.store.shard(key, partial(_references, table, icc, colour))
-        if not len(found[method]):
-            what = f"none of {len(tried)} images, drawn from those that models of a fold learn from, shows"
-            raise StudyError(
-                f"--stain-reference fold: {what} what {method} needs, tissue of more than one colour or stain: give "
-                "pas, he or an image that is filled with tissue"
-            )
-        stains[method, colour] = Stain(method, tuple(found[method].tolist()))
+        for method in (method for method in prepared.study.stains if method in METHODS):
+            if not len(found[method]):
+                what = f"none of {len(tried)} images, drawn from those that models of a fold learn from, shows"
+                raise StudyError(
+                    f"--stain-reference fold: {what} what {method} needs, tissue of more than one colour or stain: "
+                    "give pas, he or an image that is filled with tissue"
+                )
+            stains[method, colour] = Stain(method, tuple(found[method].tolist()))
     return stains
 
 
