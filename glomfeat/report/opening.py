@@ -46,7 +46,7 @@ def banners(content):
     if loaded.run.manifest.torn:
         said.append(("bad", *TORN))
     said += relabelled(loaded.run.manifest.said)
-    said += warnings_in(loaded.run.manifest.said)
+    said += _warnings_in(loaded.run.manifest.said)
     if not loaded.run.manifest.by_case:
         known = next((line for line in loaded.run.manifest.said if line.startswith(WITHOUT_GROUPS)), "")
         for name in loaded.run.manifest.classes:
@@ -81,23 +81,8 @@ def banners(content):
     return said
 
 
-def warnings_in(lines):
-    """Make a banner of each warning about the data, other than that of `relabelled`.
-
-    Parameters
-    ----------
-    lines : sequence of str
-        Lines on how the data were read.
-
-    Returns
-    -------
-    list of (str, str, str)
-
-    Examples
-    --------
-    >>> warnings_in(["300 images", "warning: 2 images look alike: is it one"])
-    [('', 'A warning about the data:', '2 images look alike: is it one.')]
-    """
+def _warnings_in(lines):
+    """Make a banner of each warning about the data, other than that of `relabelled`."""
     found = [line.removeprefix("warning: ") for line in lines if line.startswith("warning: ") and CHANGED not in line]
     return [("", "A warning about the data:", f"{line.removesuffix('.')}.") for line in found]
 

@@ -191,8 +191,8 @@ def _reduction(run, reducer):
     """Name a reducer, and the features that have so few columns that it leaves them as they are."""
     if reducer == "none":
         return "no reduction"
-    trials = [trial for trial in run.trials if trial.arm.reducer == reducer and run.record(trial)["status"] == "done"]
-    left = {trial.arm.feature: f"{reducer} leaves the" in run.record(trial)["reason"] for trial in trials}
+    done = run.done([trial for trial in run.trials if trial.arm.reducer == reducer])
+    left = {trial.arm.feature: f"{reducer} leaves the" in record["reason"] for trial, record in done.items()}
     if left and all(left.values()):
         return f"no reduction ({reducer} leaves so few columns as they are)"
     as_is = _listed([feature for feature in left if left[feature]])
