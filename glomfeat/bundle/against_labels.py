@@ -306,8 +306,8 @@ def judge(predicted, labels, groups, about, seed=0, unit="files", facts=None):
         value = np.nan if name in blank else value
         own, holders = own_cases(METRICS[name].made_of, y, units, units.max() + 1, number, called == 1)
         ends = jackknife_limits(float(value), without[name][own], *METRICS[name].bounds(number), holders)
-        if is_mean_recall(name, number) and np.isfinite(ends[0]):
-            ends = mean_recall_limits(value, y, called, units, number) or ends
+        if is_mean_recall(name, number):
+            ends = mean_recall_limits(ends, value, y, called, units, number)
         rows.append((name, value, *ends))
     without = int((predicted["prediction"].notna() & ~predicted["name"].isin(labels["name"])).sum())
     if without:

@@ -13,7 +13,7 @@ def is_mean_recall(name: str, classes: int) -> bool:
     return name.startswith("balanced_accuracy") or (name == "sensitivity" and classes > 2)
 
 
-def mean_recall_limits(value: float, y: Any, called: Any, cases: Any, classes: int) -> tuple[float, float] | None:
+def mean_recall_limits(ends: Any, value: float, y: Any, called: Any, cases: Any, classes: int) -> Any:
     """95 % limits of balanced accuracy from those of each class's share, where leaving out cases takes one for certain.
 
     A share of 0 or 1 is the same without each case. Leaving out cases therefore does not show that it is unsure, and
@@ -23,6 +23,8 @@ def mean_recall_limits(value: float, y: Any, called: Any, cases: Any, classes: i
 
     Parameters
     ----------
+    ends : tuple of float
+        The limits from leaving out cases; NaN if there are none.
     value : float
         Balanced accuracy, which may be a mean over repeats.
     y, called, cases : ndarray of int, shape (n,)
@@ -32,14 +34,16 @@ def mean_recall_limits(value: float, y: Any, called: Any, cases: Any, classes: i
     Returns
     -------
     low, high : float
-        None if no share is 0 or 1, or if all are.
+        `ends` if these are NaN, if no share is 0 or 1, or if all are.
 
     Examples
     --------
     >>> y, called = np.repeat([0, 1], [40, 8]), np.r_[np.zeros(36), np.ones(12)]
-    >>> [round(end, 3) for end in mean_recall_limits(0.95, y, called, np.arange(48), 2)]
+    >>> [round(end, 3) for end in mean_recall_limits((0.9, 0.97), 0.95, y, called, np.arange(48), 2)]
     [0.749, 0.983]
     """
+    if not np.isfinite(ends[0]):
+        return ends
     found = []
     for label in range(classes):
         mine = np.asarray(y) == label
@@ -50,6 +54,6 @@ def mean_recall_limits(value: float, y: Any, called: Any, cases: Any, classes: i
     shares, lows, highs = np.array(found).T
     certain = (shares <= ROUNDING) | (shares >= 1 - ROUNDING)
     if certain.all() or not certain.any():
-        return None
-    low, high = (float(np.linalg.norm(ends - shares)) / classes for ends in (lows, highs))
+        return ends
+    low, high = (float(np.linalg.norm(side - shares)) / classes for side in (lows, highs))
     return max(0.0, value - low), min(1.0, value + high)

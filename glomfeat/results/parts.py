@@ -255,16 +255,16 @@ def find_limits(parts, classes):
                 left_out = high * left_out / left
         own, holders = owned("all" if metric.errors_of is not None and classes > 2 else metric.made_of)
         found[name] = jackknife_limits(float(whole[name][0]), left_out[own], low, high, holders)
-        if is_mean_recall(name, classes) and np.isfinite(found[name][0]):
-            found[name] = recall_limits(float(whole[name][0]), parts, classes) or found[name]
+        if is_mean_recall(name, classes):
+            found[name] = recall_limits(found[name], float(whole[name][0]), parts, classes)
     return found
 
 
-def recall_limits(value, parts, classes, at_threshold=False):
+def recall_limits(ends, value, parts, classes, at_threshold=False):
     """Limits of an arm's balanced accuracy, from `glomfeat.metrics.mean_recall.mean_recall_limits`."""
-    y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
+    y, cases = pooled(parts, "y", "cases")
     called = [decide(part.score, part.threshold if at_threshold else None) for part in parts]
-    return mean_recall_limits(value, y, np.concatenate(called), cases, classes)
+    return mean_recall_limits(ends, value, y, np.concatenate(called), cases, classes)
 
 
 def count_holders(parts, classes, made_of="each"):

@@ -81,8 +81,8 @@ def readers_table(run, readers):
         for name, figure in FIGURES.items():
             made_of = METRICS[name].made_of if classes == 2 else "each"
             value, *ends = with_limits(of_calls(figure, *given), [part], made_of=made_of)
-            if is_mean_recall(name, classes) and np.isfinite(ends[0]):
-                ends = mean_recall_limits(value, part.y, calls[seen], part.cases, classes) or ends
+            if is_mean_recall(name, classes):
+                ends = mean_recall_limits(ends, value, part.y, calls[seen], part.cases, classes)
             row |= in_columns(name, (value, *ends))
         if reader.scores and classes == 2 and not missing:
             scored = [_part(run, seen, np.array([reader.scores[name] for name in manifest.table["name"].iloc[seen]]))]

@@ -39,13 +39,13 @@ def subgroups_table(run, groups):
     Figures are those of `glomfeat.results.parts.measure` on the group's images; a trial that tests only one class of
     the group does not count in AUROC and average precision (``n_trials`` do). In AUROC, trials count by their pairs of
     images of different classes, because a small group leaves some with a case or two, whose AUROC says next to nothing.
-    ``balanced_accuracy_t`` is the mean of
-    sensitivity and specificity at the threshold. Limits are those of `glomfeat.metrics.resampling.jackknife_limits`
-    over the cases that have an image in the group. The difference is to all other images that have a value; its limits
-    and p are from `glomfeat.metrics.paired.paired_difference`, where leaving out a case removes its images from both
-    sides. If no case changes the figure of a side, as without errors, leaving out cases does not show how sure that
-    side is: limits are then those of `glomfeat.metrics.resampling.apart_limits`, and p is that of `p_of_limits`.
-    ``p_holm`` is adjusted over all differences of an arm; if there are only two groups, both have the same difference.
+    ``balanced_accuracy_t`` is the mean of sensitivity and specificity at the threshold. Limits are those of
+    `glomfeat.metrics.resampling.jackknife_limits` over the cases that have an image in the group. The difference is to
+    all other images that have a value; its limits and p are from `glomfeat.metrics.paired.paired_difference`, where
+    leaving out a case removes its images from both sides. If no case changes the figure of a side, as without errors,
+    leaving out cases does not show how sure that side is: limits are then those of
+    `glomfeat.metrics.resampling.apart_limits`, and p is that of `p_of_limits`. ``p_holm`` is adjusted over all
+    differences of an arm; if there are only two groups, both have the same difference.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class _Sides:
         self.rows = np.unique(np.concatenate([run.tested(trial) for trial in trials]))
         self.manifest, self.groups, self.units = run.manifest, groups, units
         self.classes = len(run.manifest.classes)
-        self.measured = cache(self._measure)
+        self.measured, self.ends = cache(self._measure), cache(self._ends)
 
     def of(self, codes):
         """The rows of the manifest that are tested and belong to one of the groups."""
@@ -118,7 +118,7 @@ class _Sides:
     def _limits(self, code, notes):
         (whole, _, held), found, unsure = self.measured((code,)), {}, []
         for name in FIGURES:
-            ends = self._ends(name, (code,))[0]
+            ends = self.ends(name, (code,))[0]
             if np.isfinite(ends[0]):
                 found |= zip(limits_of(name), ends, strict=True)
             elif np.isfinite(whole[name]):
@@ -145,7 +145,7 @@ class _Sides:
                 found[f"{name}_difference"] = apart
                 unsure.append(name)
                 continue
-            ends, moved, behind = zip(*(self._ends(name, codes) for codes in ((code,), rest)), strict=True)
+            ends, moved, behind = zip(*(self.ends(name, codes) for codes in ((code,), rest)), strict=True)
             holders = min(behind)  # a difference is no surer than the side with fewer cases behind it
             if all(moved):
                 tested = paired_difference(apart, without_each, holders)
@@ -174,11 +174,10 @@ class _Sides:
         own, holders = self._behind(self.of(codes), "each" if name == BALANCED_T else METRICS[name].made_of)
         low, high = (0.0, 1.0) if name == BALANCED_T else METRICS[name].bounds(self.classes)
         left = without[name][own]
-        ends, moved = jackknife_limits(whole[name], left, low, high, holders), jackknife(left)[0] != 0
-        if is_mean_recall(name, self.classes) and np.isfinite(ends[0]):
-            of_classes = recall_limits(whole[name], self.inside(codes), self.classes, name == BALANCED_T)
-            ends, moved = of_classes or ends, moved and not of_classes
-        return ends, moved, holders
+        ends = of_all = jackknife_limits(whole[name], left, low, high, holders)
+        if is_mean_recall(name, self.classes):
+            ends = recall_limits(of_all, whole[name], self.inside(codes), self.classes, name == BALANCED_T)
+        return ends, ends is of_all and jackknife(left)[0] != 0, holders
 
     def _behind(self, rows, made_of):
         """The units behind a figure of some rows, and how many of them count, as `own_cases` has it."""
