@@ -253,9 +253,9 @@ def _plan_trials(prepared, found, journal):
         done = [records[key] for key in keys if key in records]
         left = len(keys) - len(done)
         seconds = np.mean([record["fit_s"] + record["predict_s"] for record in done]) if done else 0.0
-        changed_s = 0.0
+        changed_s = compile_s = 0.0
         if arm.net and left:
-            seconds, image_s = (seconds, _image_s(done)) if done else net_seconds_of(prepared, arm)
+            seconds, image_s, compile_s = (seconds, _image_s(done), 0.0) if done else net_seconds_of(prepared, arm)
             own = sum(trial.arm == arm and trial.key not in records for trial in prepared.trials)
             changed_s = own * _changed_seconds(prepared, found, arm.net, study.perturb, image_s)
         elif left and not done and str(arm) != FLOOR and not arm.members:
@@ -271,7 +271,7 @@ def _plan_trials(prepared, found, journal):
             skipped = "skipped: a member is"
         if skipped:
             left = 0
-        takes = (left * seconds + changed_s * bool(left)) / at_once
+        takes = (left * seconds + changed_s * bool(left)) / at_once + compile_s * bool(left)
         trials.append(Stage(str(arm), len(keys), len(done), 0, plan.trial, at_once, takes, skipped))
         if plan.route and not skipped:
             reductions.setdefault((prepared.joining.base(arm.feature), arm.reducer), []).append((plan.route, left))

@@ -11,7 +11,7 @@ from glomfeat.models.nets import is_own_net, net_seconds
 
 
 def net_seconds_of(prepared, arm):
-    """Measure the seconds of a training, and of scoring an image.
+    """Measure the seconds of a training, of scoring an image, and of compiling the network once in each process.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def net_seconds_of(prepared, arm):
 
     Returns
     -------
-    training_s, image_s : float
+    training_s, image_s, compile_s : float
         NaN for a network of the user's own that cannot be trained.
     """
     study, settings = prepared.study, prepared.net_settings(arm.net)
@@ -31,14 +31,14 @@ def net_seconds_of(prepared, arm):
 
 
 def _timed(net, settings, fit, valid, study):
-    """Seconds of a training, and of scoring an image; NaN for a network of the user's own that cannot be trained."""
+    """As `net_seconds_of`, in a process of its own for a network of the user's own."""
     given = net, settings, fit, valid, study.threads
     if not is_own_net(net):
         return net_seconds(*given)
     try:
         return alone(net_seconds, *given, threads=study.threads, seconds=study.timeout)
     except Exception:
-        return math.nan, math.nan
+        return math.nan, math.nan, math.nan
 
 
 def say_how_long(tasks, prepared, journal, say):
@@ -57,7 +57,8 @@ def say_how_long(tasks, prepared, journal, say):
             left.setdefault(task.trial.arm.net, []).append(task)
     for name, waiting in left.items():
         fit, valid = waiting[0].inner[0]
-        training_s, image_s = _timed(waiting[0].trial.arm.network, waiting[0].net, len(fit), len(valid), study)
+        given = waiting[0].trial.arm.network, waiting[0].net, len(fit), len(valid)
+        training_s, image_s, compile_s = _timed(*given, study)
         if math.isnan(training_s):
             continue  # its trials will say why
         for part in (
@@ -66,7 +67,7 @@ def say_how_long(tasks, prepared, journal, say):
         ):
             if part:
                 scored = sum(len(changes_of(again.get(one.trial.key, one.changes))) * len(one.test) for one in part)
-                minutes = (len(part) * training_s + scored * image_s) / 60
+                minutes = (compile_s + len(part) * training_s + scored * image_s) / 60
                 say(f"net:{name}: {_who(part, again)} about {minutes:.1f} minutes, one after the other")
 
 

@@ -100,8 +100,9 @@ def card(at, folder):
     fit = Side("train", partial(ours.train, f"{net}:finetune", *rows, at.epochs, side=at.side, **on), units=n)
     loop = partial(torch.train, torch.Stored(*rows), at.epochs, net, workers=at.jobs, **on)
     steps = Side("steps alone", partial(torch.steps, n, at.side, net, **on), units=n)
-    others = Side("plain loop", loop, units=n), steps
-    yield [Row(fit, other, f"{net}:finetune, {at.epochs} epochs", per_s=True) for other in others]
+    exact = Side("steps alone, deterministic", partial(torch.steps, n, at.side, net, exact=True, **on), units=n)
+    pairs, size = ((fit, Side("plain loop", loop, units=n)), (fit, steps), (exact, steps)), f"{net}:finetune"
+    yield [Row(here, other, f"{size}, {at.epochs} epochs", per_s=True) for here, other in pairs]
     yield [Row(*_of_files(at, images, net), f"{net}, {at.precision}, from PNG", per_s=True)]
 
 

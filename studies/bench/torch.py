@@ -99,8 +99,9 @@ def train(data, epochs, model, device, batch, workers):
     yield from _steps([_loader(data, device, batch, workers, shuffle=True)] * epochs, model, device)
 
 
-def steps(n, size, model, device, batch):
+def steps(n, size, model, device, batch, exact=False):
     """Run only the training steps, for n images, on one batch that is on the device already."""
+    torch.use_deterministic_algorithms(exact, warn_only=True)
     images = torch.rand(batch, 3, size, size, device=device).to(memory_format=torch.channels_last)
     yield from _steps([[(images, torch.arange(batch, device=device) % 2)] * (n // batch)], model, device)
 

@@ -185,7 +185,7 @@ def test_minutes_measures_a_device_beside_a_plain_loop_and_passes_alone(tmp_path
     how = ["--quick", "--device", "cpu", "--minutes", "60", "--jobs", "1", "--out", str(tmp_path)]
     assert bench.main(how) == 0
     report = json.loads((tmp_path / "card.json").read_text())
-    assert len(report["rows"]) == 5 and all(row["status"] == "done" for row in report["rows"])
+    assert len(report["rows"]) == 6 and all(row["status"] == "done" for row in report["rows"])
     for row in report["rows"]:
         assert row["ours_per_s"] == pytest.approx(12 / row["ours_s"]) and row["peer_per_s"] > 0
         assert row["ratio"] == pytest.approx(row["ours_per_s"] / row["peer_per_s"])
@@ -206,7 +206,9 @@ def test_a_gpu_is_measured_beside_a_loop_and_passes(monkeypatch):
         assert {row.peer.what for row in rows if row.size == f"{net}, bfloat16, stored pixels"} == alone
     tuned = {row.peer.what for row in rows if row.size == "resnet18:finetune, 5 epochs"}
     assert tuned == {"plain loop", "steps alone"}
-    assert rows[-1].size == "resnet18, bfloat16, from PNG" and len(rows) == 9
+    exact = next(row for row in rows if row.ours.what == "steps alone, deterministic")
+    assert exact.peer.what == "steps alone" and exact.ours.work.keywords == exact.peer.work.keywords | {"exact": True}
+    assert rows[-1].size == "resnet18, bfloat16, from PNG" and len(rows) == 10
     loops = [row.peer.work.keywords for row in rows if row.peer.what.endswith(("loop", "eager network"))]
     assert len(loops) == 5
     assert {(loop["workers"], loop["batch"], loop["device"]) for loop in loops} == {(8, 256, "cuda:1")}

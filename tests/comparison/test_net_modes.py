@@ -270,7 +270,7 @@ def test_a_plan_shows_how_far_it_is_while_networks_are_timed(few_images, tmp_pat
 
     def timed(prepared, arm):
         shown.append(capsys.readouterr().err)
-        return 1.0, 0.1
+        return 1.0, 0.1, 0.0
 
     monkeypatch.setattr(forecast, "net_seconds_of", timed)
     forecast.make_plan(prepared)

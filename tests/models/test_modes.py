@@ -517,11 +517,12 @@ def test_settings_are_chosen_from_a_grid_of_ones_own_and_the_plan_counts_what_is
 
     def cost_of(name, n, n_valid, epochs, **rest):
         seen.append(epochs)
-        return cost.Cost(0.5, 2.0, epochs, 1, 7.0, 1.0, 0)
+        return cost.Cost(0.5, 2.0, epochs, 1, 7.0, 3.0, 1.0, 0)
 
     monkeypatch.setattr(cost, "training_cost", cost_of)
     longest = max(asked.get("epochs", [8]))
-    planned, _ = net_seconds("compact", settings | {"tune": asked}, 9, 3)
+    planned, *rest = net_seconds("compact", settings | {"tune": asked}, 9, 3)
+    assert rest == [0.001, 3.0]
     assert seen == [longest]
     assert planned == sum(0.5 + 2 * (epochs + 1) for epochs in (*trained, longest)) + 7
 
@@ -640,6 +641,6 @@ def test_the_plan_counts_what_learns_what_is_added_up_and_all_trainings_of_a_cho
     assert mb("last1") < mb("last3") < mb("finetune")
     assert mb("lora", lora_rank=1) < mb("lora", lora_rank=16) < mb("finetune")
     assert mb("lora", lora_layers="attention") < mb("lora")
-    monkeypatch.setattr(cost, "training_cost", lambda name, n, n_valid, **rest: cost.Cost(0, 2.0, 8, 0, 0, 1.0, 0))
+    monkeypatch.setattr(cost, "training_cost", lambda name, n, n_valid, **rest: cost.Cost(0, 2.0, 8, 0, 0, 0, 1.0, 0))
     for how, epochs in (("last1", 6 * 2 + 3 * 4 + 8 + 8), ("frozen", 8)):
         assert net_seconds(f"{VIT}:{how}", settings | {"tune": True, "epochs": 8}, 9, 3)[0] == 2 * epochs

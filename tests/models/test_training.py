@@ -5,6 +5,7 @@ import copy
 import math
 import pickle
 import threading
+import time
 from functools import partial
 
 import numpy as np
@@ -20,7 +21,7 @@ from glomfeat.core.errors import InputError
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.features.deep import device
-from glomfeat.models.nets import ARCHITECTURES, Recipe, batches, make_net, network, steps, training
+from glomfeat.models.nets import ARCHITECTURES, Recipe, batches, make, make_net, network, steps, timing, training
 from glomfeat.models.nets.batches import Batches, Rows, in_advance, pixel_moments
 from glomfeat.models.nets.cost import training_cost
 from glomfeat.models.nets.network import Network
@@ -181,6 +182,69 @@ def test_only_the_steps_of_training_are_compiled_once_a_network_and_rows_say_so(
     assert note in net.notes_ and note not in eager.notes_
     small = quick(name, side=32, epochs=1, batch=32).set_params(steps_compiled=True).fit(pixels, y)
     assert note not in small.notes_, "there was no whole batch"
+
+
+@pytest.mark.parametrize(("slower", "exact"), [(0.1, True), (0.374, False)])
+def test_deterministic_algorithms_are_given_up_where_they_cost_more_than_a_tenth_and_rows_say_so(
+    monkeypatch, slower, exact
+):
+    pixels, y = make_images(n=20, side=32)
+    monkeypatch.setattr(training, "cost_of_repeating", lambda net: slower)
+    used, step = set(), training.NetClassifier._step
+
+    def seen(net, *given):
+        used.add(torch.are_deterministic_algorithms_enabled())
+        return step(net, *given)
+
+    monkeypatch.setattr(training.NetClassifier, "_step", seen)
+    net = quick("compact", side=32, epochs=1).fit(pixels, y)
+    assert used == {exact}
+    note = "not deterministic on cpu: deterministic algorithms would take 37% longer"
+    assert (note in net.notes_) is not exact
+
+
+def test_the_cost_of_deterministic_algorithms_is_measured_on_a_card_once_for_each_network(monkeypatch):
+    took = []
+
+    def seconds(net, what):
+        what()
+        took.append(torch.are_deterministic_algorithms_enabled())
+        return 3.0 if took[-1] else 2.0 + len(took) % 2
+
+    monkeypatch.setattr(timing, "seconds", seconds)
+    monkeypatch.setattr(timing, "_COSTS", {})
+    net, other, frozen = (quick(name, side=32) for name in ("compact", "squeezenet1_1:lora", "squeezenet1_1:frozen"))
+    assert timing.cost_of_repeating(net) == 0.0 and took == [], "a processor"
+    monkeypatch.setattr(timing, "on_card", lambda net: True)
+    assert timing.cost_of_repeating(net) == timing.cost_of_repeating(net) == 0.5
+    assert took == [True] * 5 + [False] * 5, "the first step of each is not counted"
+    assert not hasattr(net, "module_")
+    assert timing.cost_of_repeating(other) == 0.5 and len(took) == 20
+    assert timing.cost_of_repeating(frozen) == 0.0 and len(took) == 20, "its backbone is passed through once"
+
+
+@pytest.mark.parametrize(("name", "anew"), [("compact", False), ("squeezenet1_1:lora", True)])
+def test_the_plan_times_compiled_steps_of_whole_batches_and_counts_their_compilation(monkeypatch, name, anew):
+    calls = []
+
+    def compiled(part, dynamic, options):
+        def fast(images):
+            calls.append(len(images))
+            time.sleep(0.5 * (len(calls) == 1))
+            return part(images)
+
+        return fast
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    monkeypatch.setattr(network, "_COMPILED", {})
+    monkeypatch.setattr(make, "find_device", lambda *given: torch.device("cpu"))
+    given = {"side": 32, "batch": 12, "epochs": 2, "device": "cpu", "weights": "none"}
+    found = training_cost(name, 100, compile=True, **given)
+    assert set(calls) == {12}
+    assert 0.3 < (found.once_s if anew else found.compile_s) < 5 and found.epoch_s > 0
+    assert (found.compile_s if anew else found.once_s) == 0
+    plain = training_cost(name, 100, **given)
+    assert plain.compile_s == plain.once_s == 0 and len(calls) == 3
 
 
 @pytest.mark.slow

@@ -212,10 +212,10 @@ def net_bytes(name, settings, n=0):
 
 
 def net_seconds(name, settings, n, n_valid, n_threads=1):
-    """Estimate the seconds of training and of scoring one image; see `glomfeat.models.nets.cost.training_cost`.
+    """Estimate the seconds of training, of scoring one image, and of compiling once in each process.
 
-    If settings are to be chosen, every training that this takes is counted, and the final training is assumed to be
-    the longest.
+    They come from `glomfeat.models.nets.cost.training_cost`. If settings are to be chosen, every training that this
+    takes is counted, and the final training is assumed to be the longest.
     """
     from glomfeat.models.nets import cost
     from glomfeat.models.nets import repeating as device
@@ -227,7 +227,7 @@ def net_seconds(name, settings, n, n_valid, n_threads=1):
     with device.threads(n_threads):
         found = cost.training_cost(name, n, n_valid, **plain)
     before_s = sum(found.fit_s(epochs) for epochs in tried)
-    return before_s + found.total_s, found.predict_ms / 1000
+    return before_s + found.total_s, found.predict_ms / 1000, found.compile_s
 
 
 def without_tuning(settings):

@@ -1,7 +1,7 @@
 """How long a training would take on this machine, measured on a step or two before it starts."""
 
 import math
-import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,13 +13,13 @@ from glomfeat.data.splits import INNER_FOLDS
 from glomfeat.features.deep.footprint import on_meta
 from glomfeat.models.heads.built_in import head_bytes
 from glomfeat.models.nets import is_own_net
-from glomfeat.models.nets.batches import Rows
 from glomfeat.models.nets.build import check_batch
 from glomfeat.models.nets.last_layer import HEAD, last_layer_head
 from glomfeat.models.nets.make import make_net
 from glomfeat.models.nets.modes import FROZEN, LAST
 from glomfeat.models.nets.network import Network
 from glomfeat.models.nets.repeating import reproducible
+from glomfeat.models.nets.timing import MOST, cost_of_repeating, random_batch, seconds
 from glomfeat.models.nets.training import KEPT_FEATURES_BYTES
 
 PROBE_IMAGES, PROBE_ROWS = 8, 200
@@ -32,8 +32,8 @@ class Cost:
     Attributes
     ----------
     once_s : float
-        Seconds in addition to the epochs: for the outputs of a frozen backbone, and for its last layer if that is
-        fitted to convergence.
+        Seconds in addition to the epochs: for the outputs of a frozen backbone, for its last layer if that is fitted to
+        convergence, and until torch has compiled steps if it does so for each training.
     epoch_s : float
         Seconds of an epoch, inner-valid rows included.
     epochs : int
@@ -41,6 +41,8 @@ class Cost:
         Epochs in which the last layer alone learns; they are counted like any other.
     again_s : float
         Seconds of the epochs over all rows.
+    compile_s : float
+        Seconds until torch has compiled steps, if it does so only once in each process.
     predict_ms : float
         Milliseconds to score an image.
     parameters_bytes : int
@@ -52,6 +54,7 @@ class Cost:
     epochs: int
     head_epochs: int
     again_s: float
+    compile_s: float
     predict_ms: float
     parameters_bytes: int
 
@@ -87,29 +90,31 @@ def training_cost(name, n, n_valid=0, **settings):
     True
     """
     net = make_net(name, **settings)
-    with reproducible(net.device):
+    with reproducible(net.device, exact=cost_of_repeating(net) <= MOST):
         net.initialize()
         net.adapt()
-        module, side = net.module_, net.module__side
-        k = min(PROBE_IMAGES, net.batch_size)
-        images = Rows(np.random.default_rng(0).integers(0, 256, (k, side, side, 3), np.uint8), np.arange(k) % 2)
-        net._weight_classes(images.y)
-        batch = images[np.arange(k)]
-        image_s, step_s = 0.0, 0.0
-        forward_s = _seconds(net, lambda: net.evaluation_step(batch)) / k
+        module, compiled = net.module_, net.steps_compiled
+        k = net.batch_size if compiled else min(PROBE_IMAGES, net.batch_size)  # only whole batches are compiled
+        batch = random_batch(net, k)
+        image_s = step_s = compile_s = 0.0
+        forward_s = _warm_seconds(net, lambda: net.evaluation_step(batch)) / k
         if not (module.frozen and not module.augment):
-            net.train_step(batch)
-            step_s = _seconds(net, net.optimizer_.step)
-            image_s = max(_seconds(net, lambda: net.train_step(batch)) - step_s, 0.0) / k
+            with module.compiled(k) if compiled else nullcontext():
+                first_s = seconds(net, lambda: net.train_step(batch))
+                step_s = _warm_seconds(net, net.optimizer_.step)
+                whole_s = _warm_seconds(net, lambda: net.train_step(batch))
+            image_s = max(whole_s - step_s, 0.0) / k
+            compile_s = max(first_s - whole_s, 0.0) if compiled else 0.0
     kept = sum(p.numel() * p.element_size() for p in module.parameters())
     again = math.ceil(net.again * net.max_epochs) if n_valid else 0
     once_s = 0.0 if image_s else (n + n_valid) * forward_s
     return Cost(
-        once_s=once_s + (_last_layer_s(net, n + n_valid) if net.converge else 0.0),
+        once_s=once_s + compile_s * module.compiles_anew + (_last_layer_s(net, n + n_valid) if net.converge else 0.0),
         epoch_s=_pass_s(net, n, image_s, step_s) + (n_valid * forward_s if image_s else 0.0),
         epochs=0 if net.converge else net.max_epochs,
         head_epochs=_head_epochs(net),
         again_s=again * _pass_s(net, n + n_valid, image_s, step_s),
+        compile_s=compile_s * (not module.compiles_anew),
         predict_ms=1000 * forward_s,
         parameters_bytes=kept + _copies(net) * net.n_trainable_ * 4,
     )
@@ -134,7 +139,7 @@ def _last_layer_s(net, n):
     head, rows = last_layer_head(net.class_weight, 0), min(n, PROBE_ROWS)
     X = np.random.default_rng(0).normal(size=(rows, net.module_.net.head.in_features)).astype(np.float32)
     fits = math.prod(map(len, head.grid.values())) * (INNER_FOLDS - 1) + 1
-    return fits * n / rows * _seconds(net, lambda: head.estimator.fit(X, np.arange(rows) % len(net.classes_)))
+    return fits * n / rows * _warm_seconds(net, lambda: head.estimator.fit(X, np.arange(rows) % len(net.classes_)))
 
 
 def training_bytes(name, n=0, **settings):
@@ -220,11 +225,7 @@ def _numbers(found):
     return found.numel() if isinstance(found, torch.Tensor) else 0
 
 
-def _seconds(net, what):
+def _warm_seconds(net, what):
     """Measure the seconds of a call, after one call to warm up."""
-    for _ in range(2):
-        start = time.perf_counter()
-        what()
-        if torch.device(net.device).type == "cuda":
-            torch.cuda.synchronize(net.device)
-    return time.perf_counter() - start
+    seconds(net, what)
+    return seconds(net, what)

@@ -245,19 +245,24 @@ class Network(nn.Module):
             return self.net.backbone(images)
         return (self.net[:-1] if self.architecture else self.net)(images)
 
+    @property
+    def compiles_anew(self):
+        """Whether torch compiles it for each training, because it has adapters or is the user's own."""
+        return bool(self.adapted) or not (self.architecture or self.has_backbone)
+
     @contextmanager
     def compiled(self, batch):
         """Let torch compile all but the last layer, within a block, for batches of one size in training.
 
         Other batches, and images that are scored, are computed without it. What was compiled for the same network
-        before is used again, unless it has adapters or is the user's own, where torch would compile it once more.
+        before is used again, unless it `compiles_anew`.
 
         Yields
         ------
         set of int
             Empty until such a batch is computed.
         """
-        same = None if self.adapted or not (self.architecture or self.has_backbone) else (self.name, self.side, batch)
+        same = None if self.compiles_anew else (self.name, self.side, batch)
         if same is None or _COMPILED.get("last") != same:
             torch.compiler.reset()  # torch keeps only a few, and then computes without, and says so to nobody
         _COMPILED["last"] = same

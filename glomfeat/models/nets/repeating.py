@@ -26,8 +26,8 @@ def threads(number):
 
 
 @contextmanager
-def reproducible(device):
-    """Prefer deterministic algorithms and leave the global random state untouched, within a block.
+def reproducible(device, exact=True):
+    """Prefer deterministic algorithms, unless not `exact`, and leave the global random state untouched, within a block.
 
     Yields
     ------
@@ -53,7 +53,7 @@ def reproducible(device):
     with torch.random.fork_rng(devices=devices), warnings.catch_warnings(record=True) as caught:
         try:
             warnings.filterwarnings("always", message=".*deterministic")
-            torch.use_deterministic_algorithms(True, warn_only=True)
+            torch.use_deterministic_algorithms(exact, warn_only=True)
             torch.utils.deterministic.fill_uninitialized_memory = False  # it only slows code that writes all it reads
             yield notes
         finally:

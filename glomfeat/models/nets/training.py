@@ -21,12 +21,14 @@ from glomfeat.models.nets.pretrained import Pretrained, load_backbone
 from glomfeat.models.nets.repeating import reproducible
 from glomfeat.models.nets.state import start_from
 from glomfeat.models.nets.steps import Steps
+from glomfeat.models.nets.timing import MOST, cost_of_repeating
 
 # The outputs of a frozen backbone are kept in memory during a training in epochs if they take no more than this.
 KEPT_FEATURES_BYTES = 2**30
 IN_BFLOAT16 = "the network computed in bfloat16, {} its last layer"
 LEARNT_IN_BFLOAT16 = "the network learnt in bfloat16, {} its last layer, and scored in float32"
 IS_COMPILED = "the steps of training were compiled"
+NOT_REPEATED = "not deterministic on {}: deterministic algorithms would take {:.0%} longer"
 
 
 class NetClassifier(Steps):
@@ -62,7 +64,7 @@ class NetClassifier(Steps):
         Passes with the last layer alone, over ``fit`` and over ``all``; or the chosen setting of the last layer.
     notes_ : list of str
         What did not go as planned, such as ``accumulated: ...``, and whether the network computed in bfloat16 or its
-        steps were compiled.
+        steps were compiled or not deterministic.
     weights_ : str
         What the network started from.
     n_learnt_ : int
@@ -185,8 +187,9 @@ class NetClassifier(Steps):
     @contextmanager
     def _begun(self, X, train):
         """Open a timed block in which the network starts from scratch, or from the weights."""
+        slower = cost_of_repeating(self)
         start = time.perf_counter()
-        with reproducible(self.device) as notes:
+        with reproducible(self.device, exact=slower <= MOST) as notes:
             self.initialize()
             check_batch(self.module_, self.batch_size, self.module__name)
             self.notes_ = notes
@@ -199,6 +202,8 @@ class NetClassifier(Steps):
                 notes.insert(0, said.format("but for" if self.module_.last_layer is not None else "and so did"))
             if compiled:
                 notes.append(IS_COMPILED)
+            if slower > MOST:
+                notes.append(NOT_REPEATED.format(self.device, slower))
             self.module_.merge()
         self.fit_s = time.perf_counter() - start
 
