@@ -8,6 +8,7 @@ from glomfeat.checks.data.candidates import NEIGHBOURS, thumbnail
 from glomfeat.checks.data.duplicates import find_pairs, pairs_need
 from glomfeat.checks.data.keypoints import keypoints
 from glomfeat.comparison.extraction import extract_for
+from glomfeat.comparison.joined import Joining
 from glomfeat.core.threads import limited_threads
 from glomfeat.core.words import number_of
 from glomfeat.data.images.decode import Preprocess
@@ -53,6 +54,7 @@ def to_describe(prepared, manifest):
         preprocess=Preprocess.asked(None, "white", prepared.study.icc),
         nets={},
         cohorts=(),
+        joining=Joining(),
     )
 
 

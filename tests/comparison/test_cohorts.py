@@ -564,6 +564,25 @@ def test_a_changed_copy_of_an_image_of_data_in_a_cohort_is_refused_before_any_tr
     assert search.need.bytes == pairs_need(12).bytes and search.left_s > 0 and search.note == ""
 
 
+def test_columns_are_joined_to_images_of_cohorts_too(tmp_path):
+    """Ages tell the classes at home, and the opposite away, so columns of another place would give 1."""
+    for name, seed, sign in (("near", 0, 1), ("far", 9, -1)):
+        home = make_phantom(
+            tmp_path / name, Phantom(images=16, cases=8, positives=0.5, seed=seed, min_px=100, max_px=120)
+        )
+        paths = sorted(path.relative_to(home) for path in home.rglob("*.png"))
+        ill = [int(path.parts[0].startswith("globally")) for path in paths]
+        ages = [50 + sign * 9 * one + k % 3 for k, one in enumerate(ill)]
+        cases = [path.name.split("_")[0] for path in paths]
+        table = pd.DataFrame({"path": map(str, paths), "label": ill, "case": cases, "age": ages})
+        table.to_csv(home / "labels.csv", index=False)
+    asked = OPTIONS | {"features": ("shortcut",), "size": 16, "folds": 2, "with_": ("age",)}
+    given = {"data": str(tmp_path / "near" / "labels.csv"), "test": (f"far={tmp_path / 'far' / 'labels.csv'}",)}
+    _, results, _, _ = run_study(tmp_path, **given, **asked)
+    there, arm = pd.read_csv(tmp_path / "out" / "external.csv").set_index("arm"), "age/none/logreg"
+    assert there.loc[arm, "auroc"] == 0.0 and results.set_index("arm").loc[arm, "auroc"] == 1.0
+
+
 def test_an_image_of_data_in_a_cohort_is_refused(images, tmp_path):
     far = shutil.copytree(images.far, tmp_path / "far")
     planted = sorted(images.home.rglob("*.png"))[5]
