@@ -340,7 +340,9 @@ def _resolved(study, as_given, manifest, rest, say, notes=NOTHING, begun=None):
     features, asked, called = make_features(study, ways, manifest, say, notes)
     names, (begun, starts) = [feature.name for feature in features], starts_of(study, ways, manifest, notes, begun)
     nets = nets_in_ways(study.nets, ways, {name: start.reads for name, start in begun.items() if start})
-    readers, on_readers = _readers_of(study, manifest)
+    readers, on_readers = (), []
+    if study.readers is not None:
+        readers, on_readers = read_readers(study.readers, manifest.table["name"], manifest.classes)
     joining = find_joining(study, manifest, features, called)
     arms = plan_arms(names, study.reducers, study.heads)
     arms += joined_arms(joining, study.reducers, study.heads) + [Arm(net=net) for net in nets]
@@ -371,11 +373,14 @@ def _resolved(study, as_given, manifest, rest, say, notes=NOTHING, begun=None):
         as_given=as_given,
     )
     refuse_cohorts(prepared)
-    said = [
+    on_data = [
         *lines_on_joining(joining, manifest, study),
         *on_readers,
         *lines_on_subgroups(manifest.table, study.subgroups, features, study.show_names),
         *lines_on_tables(features, manifest, study.show_names),
+    ]
+    said = [
+        *on_data,
         *lines_on_ways(study, ways),
         *lines_on_perturb(prepared),
         *lines_on_sides(prepared.read_by_nets, ways),
@@ -389,11 +394,5 @@ def _resolved(study, as_given, manifest, rest, say, notes=NOTHING, begun=None):
     for feature in features:
         if note := feature.note((feature.view or prepared.preprocess).size):
             say(f"{feature.name}: {note}")
+    prepared = replace(prepared, manifest=manifest.warned(on_data))
     return prepared if notes.rows else replace(prepared, noted=note_networks(prepared, asked, starts))
-
-
-def _readers_of(study, manifest):
-    """The readers of a study, and lines on their file."""
-    if study.readers is None:
-        return (), []
-    return read_readers(study.readers, manifest.table["name"], manifest.classes)

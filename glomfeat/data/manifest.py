@@ -138,6 +138,10 @@ class Manifest:
         said = tuple(line.replace(self.counted, kept.counted) for line in self.said[:1])
         return replace(kept, said=(*said, *self.said[1:]))
 
+    def warned(self, lines):
+        """The manifest with those of some lines that are warnings, so that whatever is made of it repeats them."""
+        return replace(self, said=(*self.said, *(line for line in lines if line.startswith("warning: "))))
+
 
 def read_manifest(
     data,

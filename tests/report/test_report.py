@@ -1,6 +1,7 @@
 """The report: one page that stands alone, from the output folder alone, and says what the tables say."""
 
 import base64
+import html
 import io
 import json
 import re
@@ -16,6 +17,7 @@ import pytest
 import yaml
 from helpers.pages import Page
 from helpers.reports import write_folder
+from helpers.running import run_study
 from helpers.runs import GOOD, WEAK, end, make_run
 from PIL import Image
 
@@ -375,9 +377,22 @@ def test_warnings_about_the_data_stand_at_the_top(tmp_path, one_figure):
     run = make_run()
     said = (*run.manifest.said, "warning: 2 cases are written alike: name them in one way")
     run = replace(run, manifest=replace(run.manifest, said=said))
-    html = write_report(write_folder(tmp_path / "out", run)).read_text(encoding="utf-8")
-    top, _, _ = html.partition("<h2")
+    top, _, _ = write_report(write_folder(tmp_path / "out", run)).read_text(encoding="utf-8").partition("<h2")
     assert "A warning about the data:" in top and "2 cases are written alike: name them in one way." in top
+
+
+def test_what_is_warned_of_when_a_study_begins_stands_at_the_top_of_its_page(tmp_path):
+    rng, n = np.random.default_rng(0), np.arange(60)
+    table = pd.DataFrame({"name": n, "case": n // 4, "label": n // 4 % 2, "f0": rng.normal(size=60)})
+    table["told"] = table["label"] + rng.uniform(size=60) / 9
+    table["site"] = np.where(n % 8 < 4, "Oslo", np.where(n % 3, "oslo", "Rome"))
+    table.to_csv(tmp_path / "table.csv", index=False)
+    asked = {"folds": 2, "subgroups": ("site",), "reducers": ("none",), "heads": ("logreg",)}
+    *_, said = run_study(tmp_path, data=f"file:{tmp_path / 'table.csv'}", **asked)
+    warned = [line.removeprefix("warning: ") for line in said if line.startswith("warning: ")]
+    assert [line for line in warned if "'told'" in line] and [line for line in warned if "subgroups: site" in line]
+    top, _, _ = write_report(tmp_path / "out").read_text(encoding="utf-8").partition("<h2")
+    assert warned and all(line in html.unescape(top) for line in warned)
 
 
 def test_a_split_by_image_has_a_red_banner(tmp_path, text, one_figure):
