@@ -79,3 +79,29 @@ def test_two_tables_are_joined_by_columns_of_persons_if_both_have_some(tmp_path,
     key = frame["case_id" if theirs == "case_id" else "patient_id"]
     labels = read_manifest(tmp_path, groups="patient_id").table.set_index("name")["label"]
     assert labels[crops].tolist() == [{"a": 0, "b": 1}[patients["label"][k]] for k in key]
+
+
+VISITS = [0, *PATIENTS]  # the first patient has two rows
+
+
+def of_visits(**columns):
+    return {"patient": [f"P{p}" for p in VISITS], "label": [list("abab")[p] for p in VISITS], **columns}
+
+
+@pytest.mark.parametrize("column", ["age", "site", "part"])
+def test_patients_whose_rows_differ_in_a_column_that_is_used_are_refused(tmp_path, column):
+    """Otherwise all files of a patient would have what the first row says, such as the age at the first visit."""
+    tables(tmp_path, of_visits(**{column: [20, 61, 40, 50, 60]}))
+    asked = Asked() if column == "site" else Asked(but=("age", "part"))
+    with pytest.raises(ManifestError, match=rf"^patients\.csv: patients have several rows with different '{column}'"):
+        read_manifest(tmp_path, asked=asked)
+
+
+def test_further_rows_of_patients_that_agree_in_what_is_used_are_left_out_with_a_line(tmp_path):
+    tables(tmp_path, of_visits(visit=[1, 2, 1, 1, 1], site=list("uuvuv")))
+    assert "patients.csv: 1 row repeats a patient: it is left out" in read_manifest(tmp_path).said
+
+
+def test_patients_without_files_may_have_rows_that_differ(tmp_path):
+    tables(tmp_path, {"patient": ["P0", "P1", "P2", "P3", "P9", "P9"], "label": list("ababab"), "site": list("uvuvuv")})
+    assert read_manifest(tmp_path).classes == ("a", "b")

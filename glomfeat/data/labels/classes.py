@@ -15,7 +15,7 @@ from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.labels.positive import usual_positive
 from glomfeat.data.labels.two_tables import read_two
 from glomfeat.data.problems import SHOWN, ManifestError
-from glomfeat.data.tables.columns import USUAL, fact_of, label_column, words_of_options
+from glomfeat.data.tables.columns import USUAL, label_column, used_columns, words_of_options
 from glomfeat.data.tables.delimited import look_at, read_text
 from glomfeat.data.tables.read import (
     LABEL_COLUMNS,
@@ -201,11 +201,8 @@ def one_row_each(frame, problems, asked, notes, where, same=None):
     if not twice.any():
         return frame
     rows, of = frame[twice], same[twice]
-    options, found = words_of_options(asked), len(problems)
-    used = [
-        column for column in frame.columns if fact_of(column) in ("case", "slide", "site") or plain(column) in options
-    ]
-    for column in ("raw", *used):
+    found = len(problems)
+    for column in ("raw", *used_columns(frame, asked)):
         texts = rows["raw"].map(spelling) if column == "raw" else read_values(rows[column].to_numpy(object))
         differ = texts.set_axis(rows.index).groupby(of).transform("nunique") > 1
         what = "rows of images under two labels"

@@ -6,7 +6,7 @@ from glomfeat.core.words import number_of
 from glomfeat.data.cases import written_loosely
 from glomfeat.data.folders.names import words_of
 from glomfeat.data.problems import ManifestError
-from glomfeat.data.tables.columns import fact_of, label_column
+from glomfeat.data.tables.columns import fact_of, label_column, used_columns
 from glomfeat.data.tables.read import (
     CASE_COLUMNS,
     OF_PERSONS,
@@ -57,13 +57,11 @@ def read_two(path, frame, asked, notes):
     key, called = (read_values(table[column].array) for table, column in zip((files, patients), keys, strict=True))
     patients = patients.assign(**{keys[1]: called.array})[(called != "").to_numpy(bool)]
     known = patients.drop_duplicates(keys[1])
-    if len(known) < len(patients.drop_duplicates([keys[1], label])):
-        raise ManifestError(
-            f"{of_patients.name}: patients have several rows with different {label!r}: keep one of each"
-        )
-    _refuse_spellings(key, called, of_files.name, of_patients.name)
     files = files.drop(columns=label, errors="ignore").assign(**{keys[0]: key.array})
     more = known[[column for column in known.columns if column not in (*files.columns, keys[1])]]
+    with_files = patients[patients[keys[1]].isin(key)]
+    _refuse_several(with_files, keys[1], [label, *used_columns(more, asked)], of_patients.name)
+    _refuse_spellings(key, called, of_files.name, of_patients.name)
     merged = files.join(more.set_index(known[keys[1]]), on=keys[0])
     take_unclear(merged, patients, more.columns)
     lost, bare = merged[label].isna(), len({*known[keys[1]]} - {*key})
@@ -79,6 +77,9 @@ def read_two(path, frame, asked, notes):
         + (f"; {without} left out" if lost.any() else "")
         + (f"; {number_of(bare, 'patient has', 'patients have')} no file in {of_files.name}" if bare else "")
     )
+    if again := len(patients) - len(known):
+        repeats = "row repeats a patient: it is" if again == 1 else "rows repeat a patient: they are"
+        notes.append(f"{of_patients.name}: {again} {repeats} left out")
     return merged, label
 
 
@@ -91,6 +92,14 @@ def _keys(files, patients):
         return persons, plain(pair[0]) == plain(pair[1]), ours[pair[0]].isin(theirs[pair[1]]).sum()
 
     return max(product(ours, theirs), key=fit)
+
+
+def _refuse_several(patients, key, columns, where):
+    """Refuse patients whose rows differ in a column that is used: nobody knows which row is that of a file."""
+    for column in columns:
+        texts = read_values(patients[column].array).set_axis(patients.index)
+        if (texts.groupby(patients[key]).nunique() > 1).any():
+            raise ManifestError(f"{where}: patients have several rows with different {column!r}: keep one of each")
 
 
 def _refuse_spellings(key, called, files, patients):

@@ -252,6 +252,18 @@ def words_of_options(asked):
     return {*map(plain, asked.named), *(plain(column) for column, _ in asked.uses)} - {""}
 
 
+def used_columns(frame, asked):
+    """The columns that say which case, slide or site a row is of, and those that options name.
+
+    Examples
+    --------
+    >>> used_columns(pd.DataFrame(columns=["Patient No.", "age", "area"]), Asked(but=("age",)))
+    ['Patient No.', 'age']
+    """
+    options = words_of_options(asked)
+    return [c for c in frame.columns if fact_of(c) in ("case", "slide", "site") or plain(c) in options]
+
+
 def matching(columns, patterns, option):
     """The columns that fit any of some names or patterns.
 
