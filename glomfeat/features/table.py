@@ -137,7 +137,7 @@ class Table(Defaults):
         # a table without missing values has the same key however missing values are treated
         kind |= {"missing": self.asked.missing} if self.imputes else {}
         but = [*filter(None, [self.asked.groups]), *self.asked.but]
-        return {"feature": "table.v4", "sha256": self.sha256, "but": but} | self.asked.key | kind
+        return {"feature": "table.v5", "sha256": self.sha256, "but": but} | self.asked.key | kind
 
     @property
     def columns(self):

@@ -137,6 +137,13 @@ def test_booleans_with_holes_and_numbers_as_texts_are_numbers():
             (c, "a place")
             for c in ("Centroid X µm", "bbox-0", "AreaShape_BoundingBoxMaximum_X", "location_y", "coord_x")
         ),
+        *(
+            (c, "a place")
+            for c in ("bbox_x0", "Location_MaxIntensity_X_Ch1", "x_min", "Max Y (µm)", "min-0", "box_max_1")
+        ),
+        # the least and the greatest intensity of a channel, by QuPath, scikit-image and CellProfiler
+        *((c, "") for c in ("Nucleus: Channel 2: Max", "intensity_min-0", "Intensity_MaxIntensity_Ch1", "T1 max")),
+        ("Metadata_Plate", "CellProfiler's notes on its run"),
         *((c, "a split") for c in ("fold", "Split", "subset", "is_train")),
         *((c, "a site") for c in ("site", "Scanner ID", "hospital", "centre_code", "center_name", "StudySite")),
         *((c, "a site") for c in ("hospital_name", "institution name", "scanner model", "Study Centre ID")),

@@ -29,10 +29,10 @@ ROW_NUMBERS = re.compile(r"unnamed\d+|(?:index)?level\d|index|row|rowno|rownumbe
 SPLITS = {*map(plain, FOLD_COLUMNS), "folds", "splits", "set", "subset"}
 SPLITS |= {"partition", "train", "test", "istrain", "istest"}
 SITES = {*map(plain, (*SITE_COLUMNS, *SCANNER_COLUMNS))}
-PLACES = {"centroid", "coord", "coords", "coordinate", "coordinates", "location", "bbox", "center", "min", "max"}
-CELLPROFILER = (
-    *("Metadata_", "ExecutionTime_", "ModuleError_", "Group_", "Parent_", "Number_", "Scaling_", "Series_", "Frame_"),
-)
+PLACES = {"centroid", "coord", "coords", "coordinate", "coordinates", "location", "bbox", "center"}
+AXES, NUMBERED = {"x", "y", "z"}, {"0", "1", "2", "3"}
+SIDES, BOXES = {"min", "max"}, {"box", "bounds", "bound", "bb", "corner", "pos", "position"}
+CELLPROFILER = ("ExecutionTime_", "ModuleError_", "Group_", "Parent_", "Number_", "Scaling_", "Series_", "Frame_")
 ASK = "--columns takes columns that are left out by their full names"
 PLACE = "a place"
 MOST_SHOWN = 20
@@ -313,19 +313,21 @@ def _why_not(column, words):
         return "a site"
     if text.startswith("diagnostics_"):
         return "PyRadiomics' notes on its run"
-    if "imagenumber" in words and text.startswith(CELLPROFILER):
+    if text.startswith("Metadata_") or ("imagenumber" in words and text.startswith(CELLPROFILER)):
         return "CellProfiler's notes on its run"
     parts = [part.lower() for part in re.findall(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![^\W\d_A-Z])|\d+", text)]
     if (parts and parts[-1] in ("id", "ids", "uuid", "uid", "mrn")) or word in ("imagenumber", "objectnumber"):
         return "an id"
-    axis = {"x", "y", "z", "0", "1", "2", "3"} & set(parts)
-    if (
-        (word in ("x", "y", "z") and {"x", "y"} <= words)
-        or word == "xy"
-        or (axis and (PLACES & set(parts) or {"bounding", "box"} <= set(parts)))
-    ):
+    if (word in AXES and {"x", "y"} <= words) or word == "xy" or _is_place({*parts}):
         return PLACE
     return ""
+
+
+def _is_place(parts):
+    """Whether the words of a header say where something is; ``max`` and ``min`` are often an intensity's instead."""
+    if parts & SIDES and (parts & AXES or (parts & NUMBERED and parts <= SIDES | NUMBERED | BOXES)):
+        return True
+    return bool(parts & (AXES | NUMBERED) and (parts & PLACES or {"bounding", "box"} <= parts))
 
 
 def _why_not_texts(values, kind, named):
