@@ -7,7 +7,7 @@ import pandas as pd
 from glomfeat.core.words import number_of
 from glomfeat.data.embeddings import find_rows, names_of
 from glomfeat.data.embeddings.parquet import sorted_parquet
-from glomfeat.data.labels.classes import labelled, lines_on_emptied, one_row_each
+from glomfeat.data.labels.classes import clean_label, differing, labelled, lines_on_emptied, one_row_each
 from glomfeat.data.labels.find import find_labels, heads_in
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.tables.columns import fact_of, label_column, sort_columns, words_of_options
@@ -117,10 +117,25 @@ def _with_facts(frame, told, path, labels, asked, notes):
     if more:
         notes.append(f"{where} gives {listed(more)}, which {labels} does not have")
         notes += lines_on_emptied(path, told[more], asked)
+    _say_own_classes(frame, told, where, labels, asked, notes)
     _warn_of_cases(frame, told, where, labels, asked, notes)
     found = frame.assign(**{str(column): told[column] for column in more})
     take_unclear(found, told, more)
     return found
+
+
+def _say_own_classes(frame, told, where, labels, asked, notes):
+    """Say that the features' own column of classes is not used; warn if it disagrees with the table of labels."""
+    column = label_column(told, where, as_spelt(told, asked.label))
+    if column is None:
+        return
+    notes.append(f"{where}: left out: {column} ({labels} gives the classes)")
+    rows = differing(frame["raw"], told[column].map(clean_label))
+    if rows is not None and len(rows):
+        notes.append(
+            f"warning: {labels} gives other classes than column {column!r} of {where} in {len(rows)} of "
+            f"{number_of(len(frame), 'row')}: the former are used"
+        )
 
 
 def _warn_of_cases(frame, told, where, labels, asked, notes):

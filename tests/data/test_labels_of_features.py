@@ -85,3 +85,16 @@ def test_rows_without_features_do_not_move_the_cases_of_others(tmp_path):
     given.write_text("\n".join(line for line in given.read_text().split("\n") if not line.startswith("gone")))
     ours = dict(zip(NAMES, PATIENTS, strict=True))
     assert cases_of(read_manifest(f"file:{table}", given)) == {name: ours[name] for name in NAMES if name != "case4_1"}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".h5"])
+@pytest.mark.parametrize("swapped", [0, 3])
+def test_classes_of_the_features_own_table_are_left_out_with_a_line_and_a_warning_if_they_differ(
+    tmp_path, suffix, swapped
+):
+    own = [["well", "ill"][(k + (k < swapped)) % 2] for k in range(12)]
+    table, given = features(tmp_path / f"t{suffix}", label=own), labels(tmp_path / "labels.csv")
+    said = read_manifest(f"file:{table}", given).said
+    assert f"t{suffix}: left out: label (labels.csv gives the classes)" in said
+    warning = f"warning: labels.csv gives other classes than column 'label' of t{suffix} in 3 of 12 rows: the former "
+    assert (f"{warning}are used" in said) == (swapped == 3)

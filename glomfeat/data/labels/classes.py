@@ -168,19 +168,10 @@ def _check_second(frame, where, label, asked, notes):
     for other in [] if asked.label else [column for column in frame.columns if known_kind(column) == "label"]:
         if other == label:
             continue
-        second = frame[other].map(clean_label)
-        pairs = pd.DataFrame({"first": first, "second": second})[(first != "") & (second != "")]
-        spelt, distinct, count = pairs.map(spelling), pairs.drop_duplicates(), pairs.nunique()
-        if {*spelt["first"]} == {*spelt["second"]}:  # one set of classes, so that each row can be compared by itself
-            rows = pairs[spelt["first"] != spelt["second"]]
-        elif len(distinct) <= max(count):  # one can be told from the other
-            continue
-        elif count["first"] != count["second"] and not {word_of(label), word_of(other)} <= SURE:
+        rows = differing(first, frame[other].map(clean_label), {word_of(label), word_of(other)} <= SURE)
+        if rows is None:
             notes.append(f"column {other!r} of {where} tells something else than {label!r}, which is used as the class")
             continue
-        else:
-            usual = pairs.groupby("second")["first"].agg(lambda texts: texts.mode()[0])
-            rows = pairs[pairs["first"] != pairs["second"].map(usual)]
         if rows.empty:
             continue
         shown = "; ".join(f"row {row + 1}: {one} and {two}" for row, one, two in rows.head(SHOWN).itertuples())
@@ -188,6 +179,38 @@ def _check_second(frame, where, label, asked, notes):
             f"{where}: columns {label!r} and {other!r} are both classes and disagree in {number_of(len(rows), 'row')} "
             f"({shown}); say with --label-column which one is right, or take the other out"
         )
+
+
+def differing(first, second, sure=False):
+    """The rows in which two columns of classes disagree, whatever each calls a class.
+
+    Parameters
+    ----------
+    first, second : pandas.Series of str
+        From `clean_label`, with the same index.
+    sure : bool
+        Whether the headers say that both tell the same.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        ``first``, ``second``; None if the columns tell different things, as a class and its subtype do.
+
+    Examples
+    --------
+    >>> differing(pd.Series(["1", "0", "1", "0"]), pd.Series(["ill", "well", "ill", "ill"])).to_numpy().tolist()
+    [['0', 'ill']]
+    """
+    pairs = pd.DataFrame({"first": first, "second": second})[(first != "") & (second != "")]
+    spelt, distinct, count = pairs.map(spelling), pairs.drop_duplicates(), pairs.nunique()
+    if {*spelt["first"]} == {*spelt["second"]}:  # one set of classes, so that each row can be compared by itself
+        return pairs[spelt["first"] != spelt["second"]]
+    if len(distinct) <= max(count):  # one can be told from the other
+        return pairs[:0]
+    if count["first"] != count["second"] and not sure:
+        return None
+    usual = pairs.groupby("second")["first"].agg(lambda texts: texts.mode()[0])
+    return pairs[pairs["first"] != pairs["second"].map(usual)]
 
 
 def one_row_each(frame, problems, asked, notes, where, same=None):
