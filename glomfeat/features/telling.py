@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from scipy.special import gammaln
 from scipy.stats import norm, rankdata
 
 from glomfeat.core.words import number_of
@@ -27,19 +28,23 @@ class Telling:
     column : str
     auroc : float
         AUROC of the column alone, in the better direction: the smaller of the values over images and by case. With more
-        than two classes, that of the class which it separates best.
+        than two classes, that of the class which it separates best. It is 1 if `exact`.
     growth : float
         Absolute rank correlation with the row number in the table.
+    exact : bool
+        Whether each of its values is of one class, as codes of subtypes are.
     """
 
     column: str
     auroc: float
     growth: float
+    exact: bool = False
 
     @property
     def why(self):
         """What the column knows, in words."""
-        tells = f"tells the classes alone (AUROC by case {self.auroc:.2f})" if self.auroc > TELLS else ""
+        how = "each of its values is of one class" if self.exact else f"AUROC by case {self.auroc:.2f}"
+        tells = f"tells the classes alone ({how})" if self.auroc > TELLS else ""
         counts = "grows with the number of the row" if self.growth > COUNTS else ""
         return " and ".join(part for part in (tells, counts) if part)
 
@@ -87,9 +92,12 @@ def telling_columns(table, manifest, opened=None, show_names=False, places=None)
         ranks = rankdata(block, axis=0)
         growth = np.abs(_correlation(ranks, np.arange(len(rows))[there]))
         area = np.minimum(_areas(ranks, labels, width), _areas(*_by_case(block, labels, cases), width))
-        area[_copies(block, labels)] = 1.0
+        exact = _codes(block, labels, cases, width)
+        area[exact] = 1.0
         for k in np.flatnonzero((area > TELLS) | (growth > COUNTS)):
-            found[columns[k]] = Telling(str(opened.columns[columns[k]]), float(area[k]), float(growth[k]))
+            found[columns[k]] = Telling(
+                str(opened.columns[columns[k]]), float(area[k]), float(growth[k]), bool(exact[k])
+            )
     shown = table.shown_columns(manifest.table["name"].tolist(), manifest.cases, show_names) if found else {}
     return [replace(found[k], column=shown.get(found[k].column, found[k].column)) for k in sorted(found)], width
 
@@ -114,11 +122,26 @@ def _areas(ranks, labels, columns):
     return best
 
 
-def _copies(block, labels):
-    """Which columns hold one number for each class."""
-    _, first, of = np.unique(labels, return_index=True, return_inverse=True)
-    one = np.sort(block[first], axis=0)
-    return (block == block[first][of]).all(axis=0) & (np.diff(one, axis=0) > 0).all(axis=0)
+def _codes(block, labels, cases, columns):
+    """Which columns tell the class exactly by their values, in whatever order these are.
+
+    Of those with more values than classes, only such as hardly one of that many columns of noise would be.
+    """
+    order, classes = np.argsort(block, axis=0, kind="stable"), np.unique(labels)
+    again = np.diff(np.take_along_axis(block, order, axis=0), axis=0) == 0
+    values, pure = len(block) - again.sum(axis=0), ~(again & (np.diff(labels[order], axis=0) != 0)).any(axis=0)
+    exact = pure & (values == len(classes))
+    for k in np.flatnonzero(pure & (values > len(classes)) & (2 * values < len(block))):
+        deals = min(_deals(cases, labels), _deals(cases, labels, block[:, k]))
+        exact[k] = values[k] * np.log(len(classes)) - deals < np.log(BY_CHANCE / columns)
+    return exact
+
+
+def _deals(cases, labels, *values):
+    """The logarithm of the number of ways to deal the classes to units: images of a case that agree are one."""
+    units = np.unique(np.column_stack([labels, cases, *values]), axis=0)
+    counts = np.unique(units[:, 0], return_counts=True)[1]
+    return gammaln(len(units) + 1) - gammaln(counts + 1).sum()
 
 
 def _by_case(block, labels, cases):

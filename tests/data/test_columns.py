@@ -210,6 +210,33 @@ def test_a_copy_of_the_class_is_told_however_few_cases_there_are(tmp_path):
     assert [one.column for one in told] == ["copy"]
 
 
+def told_of(path, label, **columns):
+    """What is told of columns beside five of noise, in a table of eight images of each case."""
+    frame = pd.DataFrame({"name": [f"case{k // 8}_{k}" for k in range(len(label))], "label": label, **columns})
+    frame.assign(**{f"f{k}": RNG.normal(size=len(label)) for k in range(5)}).to_csv(path, index=False)
+    told, _ = telling_columns(Table(str(path), Asked(missing="impute")), read_manifest(path))
+    return [f"{one.column} {one.why}" for one in told]
+
+
+@pytest.mark.parametrize("of_case", [False, True])
+@pytest.mark.parametrize("missing", [0, 3])
+def test_a_code_that_tells_the_class_is_told_whatever_its_order(tmp_path, of_case, missing):
+    """Numbers of subtypes, in the order of the alphabet, neither grow nor fall with the class."""
+    k = np.arange(24 * 8)
+    code = ((k // 8 if of_case else k) * 3 % 8).astype(float)
+    label = np.isin(code, [1, 3, 4, 5]).astype(int)
+    code[:missing] = np.nan
+    said = "code tells the classes alone (each of its values is of one class)"
+    assert told_of(tmp_path / "t.csv", label, code=code) == [said]
+
+
+def test_what_differs_from_case_to_case_tells_no_class_though_each_case_has_one(tmp_path):
+    """The age of each of 24 patients is of one class, and so is every number of a slide; that is no code."""
+    case = np.arange(24 * 8) // 8
+    age, slide = RNG.permutation(24)[case] + 30, 1000 + RNG.permutation(48)[np.arange(24 * 8) // 4]
+    assert told_of(tmp_path / "t.csv", RNG.permutation(24)[case] % 2, age=age, slide_no=slide) == []
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_noise_knows_nothing_though_there_is_much_of_it(tmp_path, seed):
     """Of 3000 columns of noise over eight cases none is called telling."""

@@ -72,8 +72,8 @@ def _telling(told):
         "columns.telling",
         "warning",
         f"{number_of(len(told), 'column knows', 'columns know')} too much: {shown}",
-        "AUROC of each column alone, over images and over the means of each class in each case; rank correlation with "
-        "the number of the row",
+        "AUROC of each column alone, over images and over the means of each class in each case; whether each of its "
+        "values is of one class; rank correlation with the number of the row",
         "what tells the classes alone is often an id, a count or a second label, and rows are often sorted by class",
         "look at what it is; leave it out with --drop if nobody measured it",
         tuple({"column": one.column, "auroc": one.auroc, "growth": one.growth} for one in told),
