@@ -12,7 +12,7 @@ from glomfeat.core.errors import UserError
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.core.words import number_of
 from glomfeat.data.cases import IMAGE_LEVEL, find_cases
-from glomfeat.data.labels.classes import class_numbers, labelled
+from glomfeat.data.labels.classes import WHOLE, class_numbers, labelled
 from glomfeat.data.labels.corrections import BASE, digest_of_name
 from glomfeat.data.manifest import Manifest
 from glomfeat.data.problems import ManifestError, complain
@@ -197,6 +197,9 @@ def labels_within(frame, place, names, asked, classes, notes):
 def of_known_classes(frame, classes, notes):
     """Leave out labels of classes that the bundle does not have, with a line, unless there are no others.
 
+    Numbers stay, for `by_class` to refuse, if a class has no label: they may count from 1 where the bundle's classes
+    count from 0.
+
     Parameters
     ----------
     frame : pandas.DataFrame
@@ -209,8 +212,10 @@ def of_known_classes(frame, classes, notes):
     -------
     pandas.DataFrame
     """
-    other = class_numbers(frame["raw"], classes).isna()
-    if not other.any() or other.all():
+    numbers = class_numbers(frame["raw"], classes)
+    other = numbers.isna()
+    shifted = numbers.nunique() < len(classes) and any(map(WHOLE.fullmatch, frame["raw"][other]))
+    if not other.any() or other.all() or shifted:
         return frame
     left, which = number_of(int(other.sum()), "is", "are"), listed(sorted(set(frame["raw"][other])), 3)
     notes.append(f"labels: {left} left out of the report, because the model has no such class: {which}")

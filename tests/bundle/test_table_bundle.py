@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 import glomfeat
+from glomfeat.bundle.against_labels import LabelsError, by_class, of_known_classes
 from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.save import save_bundle
 from glomfeat.comparison.fit_on_all import choose_by, fit_on_all
@@ -561,6 +562,10 @@ def test_labels_that_do_not_fit_stop_no_prediction(texture, tmp_path, capsys):
     assert "No labels say whether these calls are right." in (tmp_path / "e.html").read_text()
     asked = texture.folders[0], tmp_path / "new.csv", "--label-column", "label", "--out", tmp_path / "f.csv"
     assert "no class is called 'something'" in failed(capsys, *asked)
+    table.assign(label=1 + np.arange(48) % 2).to_csv(tmp_path / "from_one.csv", index=False)
+    assert run(texture.folders[0], tmp_path / "from_one.csv", "--out", tmp_path / "k.csv") == 0
+    said = capsys.readouterr().out
+    assert "no figures: " in said and "no class is called '2'" in said
     table.assign(label="ill").to_csv(tmp_path / "one.csv", index=False)
     assert run(texture.folders[0], tmp_path / "one.csv", "--out", tmp_path / "g.csv") == 0
     report = (tmp_path / "g.html").read_text()
@@ -577,6 +582,25 @@ def test_labels_that_do_not_fit_stop_no_prediction(texture, tmp_path, capsys):
     table.drop(columns="label").to_csv(tmp_path / "none.csv", index=False)
     assert run(texture.folders[0], tmp_path / "none.csv", "--out", tmp_path / "h.csv") == 0
     assert "No labels say whether these calls are right." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "left"),
+    [
+        (["0", "1"], ["1", "2"], 2),  # counted from 1
+        (["benign", "malignant"], ["1", "2"], 2),
+        (["0", "1", "2"], ["1", "2", "3", "unsure"], 4),
+        (["0", "1"], ["0", "1", "9"], 2),  # 9 is unknown
+        (["0", "1"], ["1", "unsure"], 1),
+    ],
+)
+def test_numbers_that_may_count_from_another_one_than_the_classes_give_no_figures(classes, labels, left):
+    frame = pd.DataFrame({"name": [f"{k}.png" for k in range(len(labels))], "raw": labels})
+    found = of_known_classes(frame, classes, notes := [])
+    assert len(found) == left and bool(notes) == (left < len(labels))
+    if not notes:
+        with pytest.raises(LabelsError, match="no class is called"):
+            by_class(found, dict(zip(frame["name"], frame["name"], strict=True)), classes, "t.csv")
 
 
 def changed(folder, to, change):
