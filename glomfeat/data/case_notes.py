@@ -10,6 +10,7 @@ from glomfeat.data.cases import (
     BELOW,
     JOINED,
     LOOKS,
+    OF_IDS,
     OURS,
     cases_in_names,
     find_cases,
@@ -29,7 +30,7 @@ ABOUT = OF_PERSONS.union(  # what a column says about a patient or a biopsy
     ("date", "day", "year", "time", "type", "weight", "height", "bmi", "egfr", "gfr", "status", "outcome", "diagnosis")
 )
 PERSONS = re.compile(
-    r"(?i)^(?!.*(group|kidney|block)).*(patient|subject|donor|participant|person|proband|accession|mrn)"
+    rf"(?i)^(?!.*(group|kidney|block)).*(patient|subject|donor|participant|person|proband|accession|mrn|{OF_IDS})"
 )
 NUMBERED = re.compile(
     r"(?i)(biops(y|ie)|specimen)s?[\W_]*(u?u?id|nr|no|num(ber)?|code|key|name|identifier|hash|barcode)[\W_]*$"

@@ -11,7 +11,7 @@ from pandas.api.types import is_float_dtype
 
 from glomfeat.core.words import as_seen, printable
 from glomfeat.data.folders.names import are_years
-from glomfeat.data.tables.columns import fact_of
+from glomfeat.data.tables.columns import IDS_OF_PERSONS, fact_of
 from glomfeat.data.tables.joining import last_part
 from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column, known_kind, listed
 
@@ -23,8 +23,9 @@ CASE_PATTERNS = {
         r"(?i)^(?P<case>(?:case|patient|pat|subject|subj|donor)[-_ ]?\d+)(?:[-_ ]|$)"
     ),
 }
+OF_IDS = rf"(?<![^\W_])({'|'.join(IDS_OF_PERSONS)})(?![^\W_])"
 LOOKS = re.compile(
-    r"(?i)patient|subject|donor|participant|person|biops|specimen|accession|\bmrn\b|block|group|kidney|proband"
+    rf"(?i)patient|subject|donor|participant|person|biops|specimen|accession|\bmrn\b|block|group|kidney|proband|{OF_IDS}"
 )
 REMEDY = "write one such as '^(?P<case>[^_]+)_', or the name of a column"
 BELOW = "subfolder"  # the column of folders below the classes' folders that mean nothing known

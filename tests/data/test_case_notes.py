@@ -172,3 +172,14 @@ def test_columns_that_describe_patients_are_not_taken_for_them(tmp_path):
         "accession": lambda c, k: f"S{c}-{k}",
     }
     assert warned(tmp_path, patient=biopsy, **columns) == []
+
+
+@pytest.mark.parametrize("column", ["SUBJID", "USUBJID", "pid", "trial_eid", "RID", "pseudonym"])
+def test_ids_of_persons_in_trials_and_registers_are_named_if_they_would_join_cases(tmp_path, column):
+    """Names of files may number visits, of which a person has several."""
+    frame = pd.DataFrame(
+        {"name": [f"case_{k}_0" for k in range(12)], "label": [0, 1] * 6, "f": [k / 3 for k in range(12)]}
+    )
+    frame.assign(**{column: [4000 + k // 3 for k in range(12)]}).to_csv(tmp_path / "t.csv", index=False)
+    (line,) = [line for line in read_manifest(tmp_path / "t.csv").said if line.startswith("warning: column")]
+    assert line.startswith(f"warning: column '{column}' gives 4 cases and from names ")

@@ -132,7 +132,20 @@ def test_booleans_with_holes_and_numbers_as_texts_are_numbers():
     ("column", "why"),
     [
         *((c, "numbers the rows") for c in ("Unnamed: 0", "index", "level_0", "__index_level_0__", "row names", "#")),
-        *((c, "an id") for c in ("cell_id", "ImageNumber", "ObjectNumber", "uuid", "glomerulusID")),
+        *(
+            (c, "an id")
+            for c in (
+                "SUBJID",
+                "pid",
+                "trial_eid",
+                "Pseudonym",
+                "cell_id",
+                "ImageNumber",
+                "ObjectNumber",
+                "uuid",
+                "glomerulusID",
+            )
+        ),
         *(
             (c, "a place")
             for c in ("Centroid X µm", "bbox-0", "AreaShape_BoundingBoxMaximum_X", "location_y", "coord_x")
@@ -152,7 +165,17 @@ def test_booleans_with_holes_and_numbers_as_texts_are_numbers():
         ("diagnostics_Versions_Numpy", "PyRadiomics' notes on its run"),
         *(
             (c, "")
-            for c in ("area", "centroid distance", "AreaShape_BoundingBoxArea", "x", "x0", "solid", "valid", "count")
+            for c in (
+                "area",
+                "centroid distance",
+                "AreaShape_BoundingBoxArea",
+                "x",
+                "x0",
+                "solid",
+                "valid",
+                "count",
+                "rapid",
+            )
         ),
         # in many places a patient has a hospital number, which no page may show as a site
         *(

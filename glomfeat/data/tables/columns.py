@@ -33,6 +33,8 @@ PLACES = {"centroid", "coord", "coords", "coordinate", "coordinates", "location"
 AXES, NUMBERED = {"x", "y", "z"}, {"0", "1", "2", "3"}
 SIDES, BOXES = {"min", "max"}, {"box", "bounds", "bound", "bb", "corner", "pos", "position"}
 CELLPROFILER = ("ExecutionTime_", "ModuleError_", "Group_", "Parent_", "Number_", "Scaling_", "Series_", "Frame_")
+IDS_OF_PERSONS = ("subjid", "usubjid", "ptid", "pid", "eid", "rid", "pseudonym")  # in trials, registers and biobanks
+IDS = {"id", "ids", "uuid", "uid", "mrn", *IDS_OF_PERSONS}
 ASK = "--columns takes columns that are left out by their full names"
 PLACE = "a place"
 MOST_SHOWN = 20
@@ -316,7 +318,7 @@ def _why_not(column, words):
     if text.startswith("Metadata_") or ("imagenumber" in words and text.startswith(CELLPROFILER)):
         return "CellProfiler's notes on its run"
     parts = [part.lower() for part in re.findall(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![^\W\d_A-Z])|\d+", text)]
-    if (parts and parts[-1] in ("id", "ids", "uuid", "uid", "mrn")) or word in ("imagenumber", "objectnumber"):
+    if (parts and parts[-1] in IDS) or word in ("imagenumber", "objectnumber"):
         return "an id"
     if (word in AXES and {"x", "y"} <= words) or word == "xy" or _is_place({*parts}):
         return PLACE
