@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -255,6 +256,19 @@ def test_masks_that_are_no_images_do_not_stop_and_those_named_like_crops_are_tol
     put(root, *(f"{TWO[1]}/case{k}_s_{what}.png" for k in range(3) for what in ("mask", "overlay", "left")))
     said = "warning: 6 images named like another with _mask or _overlay at the end: move what is no crop out of DATA"
     assert said in read_manifest(root).said
+
+
+def test_images_that_differ_in_the_suffix_of_their_names_are_told(tmp_path):
+    root = put(tmp_path / "data", *(f"{kind}/case{k}_{kind[0]}.jpg" for kind in TWO for k in range(4)))
+    put(root, f"{TWO[0]}/case1_x.4.jpg", f"{TWO[0]}/case1_x.5.jpg", f"{TWO[1]}/case1_{TWO[0][0]}.png")
+    assert not any("but for the suffix" in line for line in read_manifest(root).said)
+    put(root, *(f"{TWO[1]}/case{k}_{TWO[1][0]}.{suffix}" for k, suffix in enumerate(["png", "tif", "JPG"])))
+    said = (
+        "warning: 3 images named like another but for the suffix: move what is no crop, and all but one version of "
+        "each image, out of DATA"
+    )
+    assert said in read_manifest(root).said
+    assert said in read_manifest(shutil.make_archive(str(tmp_path / "packed"), "zip", root)).said
 
 
 def test_loops_are_named(tmp_path):

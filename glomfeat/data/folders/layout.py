@@ -220,19 +220,23 @@ def refuse_versions(relative):
 
 
 def lines_on_drawings(names):
-    """Warn of images that are called like others with a word such as ``mask`` at the end, in at most one line.
+    """Warn of images that are called like others, with a word such as ``mask`` at the end or with another suffix.
 
     Examples
     --------
-    >>> lines_on_drawings(["a/1.png", "a/1_mask.png", "b/1_mask.jpg", "b/2-Mask.png"])[0].split(":")[1]
-    ' 1 image named like another with _mask at the end'
+    >>> names = ["a/1.png", "a/1_mask.png", "b/1_mask.jpg", "b/2-Mask.png", "b/3.jpg", "b/3.png"]
+    >>> [line.split(":")[1] for line in lines_on_drawings(names)]
+    [' 1 image named like another with _mask at the end', ' 1 image named like another but for the suffix']
     """
-    stems = [name.rpartition(".")[0] for name in names]
+    stems, found = list(map(without_suffix, names)), []
     there, ends = {*stems}, filter(None, map(DRAWN.search, stems))
-    if not (found := [end[0] for end in ends if end.string[: end.start()] in there]):
-        return []
-    said = f"{number_of(len(found), 'image')} named like another with {' or '.join(sorted({*found}))} at the end"
-    return [f"warning: {said}: move what is no crop out of DATA"]
+    if drawn := [end[0] for end in ends if end.string[: end.start()] in there]:
+        said = f"{number_of(len(drawn), 'image')} named like another with {' or '.join(sorted({*drawn}))} at the end"
+        found.append(f"warning: {said}: move what is no crop out of DATA")
+    if twice := len(stems) - len(there):
+        said = f"{number_of(twice, 'image')} named like another but for the suffix"
+        found.append(f"warning: {said}: move what is no crop, and all but one version of each image, out of DATA")
+    return found
 
 
 def lines_on_doubles(relative):
