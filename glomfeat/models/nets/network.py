@@ -74,9 +74,9 @@ class Network(nn.Module):
     name : str
         A name of `glomfeat.models.nets.net_names`, layers that end in ``out``, any torchvision or ``timm:`` model with
         ``:frozen``, ``:last2``, ``:finetune`` or ``:lora``, or ``module:function``: a function that takes ``classes``
-        (and, if it likes, ``side``) and returns a module from float images of shape (n, 3, side, side) to that many
-        logits, or to one logit for two classes. With ``+tta8`` at the end, logits are means over eight flips and turns
-        of an image.
+        (and, if it likes, ``side``) and returns a module from float images of shape (n, 3, side, side), normalised by
+        `mean` and `std`, to that many logits, or to one logit for two classes. With ``+tta8`` at the end, logits are
+        means over eight flips and turns of an image.
     side : int
         Side of the images in pixels.
     classes : int
@@ -94,7 +94,8 @@ class Network(nn.Module):
     ----------
     mean, std : Tensor of float32, shape (3,)
         Mean and standard deviation that pixels on the scale 0..1 are normalised with; part of the state, and set when
-        training starts.
+        training starts: to those that pretrained weights expect, else to those of the training images, over all
+        channels.
     augment_seed : int
         The n-th call in training mode draws from this seed plus n.
     mix : Mix or None
