@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glomfeat.data.folders.layout import LayoutError, Tree, parse_layout, read_tree
+from glomfeat.data.folders.layout import LayoutError, Tree, lines_on_drawings, parse_layout, read_tree
 from glomfeat.data.images.decode import encode_png
 from glomfeat.data.manifest import ManifestError, read_manifest
 from studies import audit, compare
@@ -256,6 +256,15 @@ def test_masks_that_are_no_images_do_not_stop_and_those_named_like_crops_are_tol
     put(root, *(f"{TWO[1]}/case{k}_s_{what}.png" for k in range(3) for what in ("mask", "overlay", "left")))
     said = "warning: 6 images named like another with _mask or _overlay at the end: move what is no crop out of DATA"
     assert said in read_manifest(root).said
+
+
+@pytest.mark.parametrize("end", ["seg", "GT", "bw", "binary", "roi", "ann", "anno", "annotation", "segment", "pred"])
+def test_further_endings_of_drawings_are_told_if_the_image_is_there(tmp_path, end):
+    names = "1.png", f"1_{end}.png", f"2-{end}.png", f"3{end}.png", "3.png"
+    found = lines_on_drawings([f"sick/case{name}" for name in names])
+    assert [line.partition(":")[2] for line in found] == [
+        f" 1 image named like another with _{end} at the end: move what is no crop out of DATA"
+    ]
 
 
 def test_images_that_differ_in_the_suffix_of_their_names_are_told(tmp_path):

@@ -27,7 +27,10 @@ PATIENT = re.compile(  # further parts that begin with a digit are of the patien
 CODED = re.compile(  # initials, and numbers of cases of a year; stains are neither
     r"[^\w]*_?(?!PAS|HE|DX|IF|EM)([A-Z]{2,3}|[A-Za-z]{1,2}\d{3,})(?![^\W_])"
 )
-DRAWN = re.compile(r"(?i)[-_. ](masks?|overlays?|thumb(nail)?s?|labels?|segmentation|contours?|outlines?|heatmaps?)$")
+DRAWN = re.compile(
+    r"(?i)[-_. ](masks?|overlays?|thumb(nail)?s?|labels?|seg(ment(ation|ed)?)?s?|contours?|outlines?|heatmaps?|gt|bw|"
+    r"binary|rois?|ann(o|otations?|otated)?|pred(ictions?|icted)?)$"
+)
 YEAR = re.compile(r"\D*(19[5-9]|20[0-4])\d\D*")
 FEW_YEARS = 5
 BETWEEN = re.compile(r"[-_. ]")
