@@ -6,7 +6,7 @@ from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.core.plugins import name_of
 from glomfeat.core.words import joined
 from glomfeat.data.schemes import CrossValidation
-from glomfeat.models.nets import FROM_NOTHING
+from glomfeat.models.nets import FROM_FUNCTION, FROM_NOTHING
 from glomfeat.models.nets.modes import OF_BUNDLES
 
 # texts that would quietly count as left out if they are empty, as an unset variable of a shell is
@@ -82,7 +82,7 @@ def _no_network(prepared, given):
 
 def no_pretrained(prepared, given):
     """Why ``--weights`` has no effect; empty if it has one. Parameters as for `lines_on_no_effect`."""
-    starts = {*prepared.nets.values()} - {FROM_NOTHING}
+    starts = {*prepared.nets.values()} - {FROM_NOTHING, FROM_FUNCTION}
     bundles = {start for start in starts if start.startswith(OF_BUNDLES)}
     if starts - bundles or any(feature.is_deep for feature in prepared.features):
         return ""

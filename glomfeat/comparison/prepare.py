@@ -48,12 +48,12 @@ from glomfeat.features.telling import lines_on_tables
 from glomfeat.metrics.user import find_metrics
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.nets import (
-    FROM_NOTHING,
     applying,
     averaged,
     check_net,
     find_architecture,
     net_side,
+    without_loading,
 )
 from glomfeat.models.reducers.fit import parse_reducer
 from glomfeat.results.tables import taken_names
@@ -361,7 +361,7 @@ def _resolved(study, as_given, manifest, rest, say, notes=NOTHING, begun=None):
         store,
         plan_trials(arms, study.split.tested, study.repeats),
         budget,
-        {name: begun[name].said if begun[name] else FROM_NOTHING for name in nets},
+        {name: begun[name].said if begun[name] else without_loading(Arm(net=name).network) for name in nets},
         metrics,
         cohorts=read_cohorts(study, manifest, features, joining, say),
         reference=asked_reference,

@@ -764,5 +764,7 @@ def test_networks_of_ones_own(few_images, tmp_path, small):
     result = glomfeat.compare(few_images, nets=nets, **options)
     rows = result.table.set_index("arm")
     assert rows.loc[["net:layers", "net:function"], "status"].tolist() == ["done", "done"]
+    said = ["none, trained from the beginning", "as its own function makes them"]  # which may load weights
+    assert rows.loc[["net:layers", "net:function"], "weights"].tolist() == said
     assert {path.name for path in (tmp_path / "out" / "models").iterdir()} == {"net+layers"}
     assert glomfeat.load_bundle(tmp_path / "out" / "models" / "net+layers").about["net"]["layers"][-1] == "out"

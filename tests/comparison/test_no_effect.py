@@ -95,6 +95,7 @@ def test_options_that_have_an_effect_are_not_named(lines):
     [
         (["bundle sha256:0f", "bundle sha256:1a"], False, "networks start from --init"),
         (["bundle sha256:0f", "none, trained from the beginning"], False, "networks start from --init"),
+        (["none, trained from the beginning", "as its own function makes them"], False, NO_PRETRAINED),
         (["bundle sha256:0f", "imagenet sha256:1a"], False, None),
         (["bundle sha256:0f"], True, None),
     ],

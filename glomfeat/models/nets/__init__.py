@@ -21,6 +21,7 @@ from glomfeat.models.nets.recipes import POLICIES, Augment, Recipe, applying, co
 
 __all__ = [
     "ARCHITECTURES",
+    "FROM_FUNCTION",
     "FROM_NOTHING",
     "POLICIES",
     "Architecture",
@@ -46,11 +47,13 @@ __all__ = [
     "read_grid",
     "recipe_for",
     "split_mode",
+    "without_loading",
     "without_tuning",
     "written_grid",
 ]
 
 FROM_NOTHING = "none, trained from the beginning"  # instead of weights
+FROM_FUNCTION = "as its own function makes them"  # a network of the user's may bring weights
 STUDY = tuple(f"{model}:{what}" for model in ("resnet18", "vgg16", "vgg19") for what in (FROZEN, FINETUNE))
 
 
@@ -157,6 +160,17 @@ def is_own_net(name):
     (True, False, False)
     """
     return is_own(name) and split_mode(name) is None and not find_architecture(name)
+
+
+def without_loading(name):
+    """Say what a network starts from for which no weights are loaded.
+
+    Examples
+    --------
+    >>> without_loading("compact"), without_loading("mylab:net")
+    ('none, trained from the beginning', 'as its own function makes them')
+    """
+    return FROM_FUNCTION if is_own_net(name) else FROM_NOTHING
 
 
 def calling_net(name, **how):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from glomfeat.core.seeds import seed_for
+from glomfeat.models.nets import FROM_FUNCTION, is_own_net
 from glomfeat.models.nets.augment import stain_vectors
 from glomfeat.models.nets.batches import Rows, pixel_moments, placed
 from glomfeat.models.nets.build import check_batch, count
@@ -238,7 +239,7 @@ class NetClassifier(Steps):
             self.module_.normalise_by(weights.mean, weights.std)
             return weights.said
         self.module_.normalise_by(*pixel_moments(X, train))
-        return "random"
+        return f"weights {FROM_FUNCTION}" if is_own_net(self.module__name) else "random"
 
     def _fit_epochs(self, X, y, train, valid):
         self.curves_, self.valid_scores_ = [], None

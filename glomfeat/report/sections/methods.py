@@ -7,7 +7,7 @@ from glomfeat.data.images.stain import FOLD, METHODS, NONE
 from glomfeat.data.schemes import find_scheme
 from glomfeat.models.ensemble import calibration_for
 from glomfeat.models.heads.built_in import entry_of
-from glomfeat.models.nets import find_architecture
+from glomfeat.models.nets import FROM_FUNCTION, find_architecture
 from glomfeat.report.checklists import KINDS, answered
 from glomfeat.report.chosen import chooses_threshold, how_chosen
 from glomfeat.report.made import command, facts, folds, quarantine, seeds
@@ -179,7 +179,8 @@ def _models(loaded):
         said.append(_joined(identity["with"]))
     starts = trained_nets(loaded.run, dict(net.split(": ", 1) for net in identity["nets"]))
     if starts:
-        nets = _listed([f"{name} ({start.removeprefix('none, ')})" for name, start in starts.items()])
+        shown = {FROM_FUNCTION: f"weights {FROM_FUNCTION}"}
+        nets = _listed([f"{name} ({shown.get(of, of.removeprefix('none, '))})" for name, of in starts.items()])
         learns_all = "inner-valid" not in set(loaded.run.folds["fold"])
         how = how_trained(identity, starts, learns_all, has_new_heads(loaded.run))
         said.append(f"Networks trained on pixels were {nets}. {how}")
