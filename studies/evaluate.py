@@ -327,8 +327,9 @@ def _read(out, bundle):
 def _report(options, bundle, given, facts, labels, notes, predicted, out, console):
     """Write the report and the tables of percentages, and print what they say."""
     from glomfeat.bundle.against_labels import LabelsError, judge
-    from glomfeat.bundle.images_given import facts_of_folders
+    from glomfeat.bundle.images_given import facts_of_folders, refuse_copies
     from glomfeat.bundle.in_cases import cases_apart, in_cases
+    from glomfeat.bundle.inputs import compare_seen
     from glomfeat.report.evaluation import Evaluation, answer, banners
     from glomfeat.report.evaluation_page import ERROR, beside, write_evaluation
 
@@ -341,7 +342,10 @@ def _report(options, bundle, given, facts, labels, notes, predicted, out, consol
     if labels is not None:
         try:
             judged = judge(predicted, labels, groups, bundle.about, unit=given.unit, facts=facts)
+            if bundle.table is None:  # this reads every file once more
+                refuse_copies(given, judged, options.show_names)
         except LabelsError as error:
+            judged = None
             if options.labels or options.label_column:
                 raise
             notes.append(f"no figures: {error}")
@@ -353,8 +357,12 @@ def _report(options, bundle, given, facts, labels, notes, predicted, out, consol
         console.out(line)
     for line in judged.notes if judged else ():
         console.out(line)
-    seen = given.count_seen(bundle.seen) if judged else 0  # this reads every file once more
-    found = Evaluation(bundle.about, predicted, judged, cases, seen, given.unit, tuple(notes), options.show_names)
+    seen, alike, said = compare_seen(bundle, given, judged) if judged else (0, 0, "")
+    if said:
+        notes.append(said)
+        console.out(said)
+    about = bundle.about, predicted, judged, cases, seen, given.unit, tuple(notes), options.show_names, alike
+    found = Evaluation(*about)
     page, *tables = write_evaluation(found, out)
     for line in (*(f"{head} {text}" for _, head, text in banners(found)), *answer(found)):
         console.out(line)

@@ -34,6 +34,10 @@ class Ensemble(Bundle):
     def _read(self, data):
         return {preprocess: preprocess.read(data) for preprocess in self._squares}
 
+    def square(self, decoded):
+        """As `Bundle.square`."""
+        return decoded[self.preprocess]
+
     def _scores(self, decoded):
         squares = {preprocess: stacked([found[preprocess] for found in decoded]) for preprocess in self._squares}
         rows, scores, seen = {}, [], []

@@ -21,7 +21,7 @@ from glomfeat.data.labels.classes import class_numbers
 from glomfeat.data.labels.corrections import changes_beside
 from glomfeat.data.labels.find import heads_in, tables_of_labels
 from glomfeat.data.locate import NoClassesError, found_below, from_files
-from glomfeat.data.problems import Gap, ManifestError, count_of
+from glomfeat.data.problems import Gap, ManifestError, count_of, duplicate_problems
 from glomfeat.data.sources import files_of, is_image, places_of
 from glomfeat.data.tables.columns import USUAL
 from glomfeat.data.tables.joining import last_part
@@ -244,11 +244,34 @@ def _layout(names, classes):
     return "/".join([*kinds, IMAGE]) if kinds.count("class") == 1 else None
 
 
+def refuse_copies(files, judged, show_names):
+    """Refuse byte-identical images of several classes or cases, as a study does.
+
+    Parameters
+    ----------
+    files : Files
+    judged : glomfeat.bundle.against_labels.Judged
+    show_names : bool
+        Whether to name these images.
+
+    Raises
+    ------
+    LabelsError
+    """
+    manifest = judged.run.manifest
+    digests = {as_text(name): str(digest) for name, digest in zip(files.names, files.digests, strict=True) if digest}
+    table = manifest.table.assign(digest=[digests.get(name, "") for name in manifest.table["name"]])
+    _refuse(files.place, duplicate_problems(table, manifest.classes, judged.by_case), "", show_names)
+
+
 def _refuse_contradictions(place, problems, show_names):
     """Refuse labels for which a study would not be sure which one is right."""
     wrong = [(what, rows) for what, rows in problems if not isinstance(what, Gap)]
+    _refuse(place, wrong, ": correct this, or give --labels", show_names)
+
+
+def _refuse(place, wrong, remedy, show_names):
     if not wrong:
         return
     what = "; ".join(count_of(*one) + (f" ({listed(one[1], SHOWN)})" if show_names else "") for one in wrong)
-    which = "" if show_names else "; --show-names says which"
-    raise LabelsError(f"{place}: {what}: correct this, or give --labels{which}")
+    raise LabelsError(f"{place}: {what}{remedy}{'' if show_names else '; --show-names says which'}")

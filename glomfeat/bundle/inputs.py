@@ -14,7 +14,9 @@ from sklearn.utils import gen_batches
 from glomfeat.bundle.against_labels import labels_within
 from glomfeat.bundle.model import BATCH
 from glomfeat.bundle.of_table import asked_of, digests_of, open_table, read_matrix
+from glomfeat.bundle.seen import digest_of_decoded
 from glomfeat.core.memory import Need, format_bytes, held_bytes
+from glomfeat.core.progress import track
 from glomfeat.data.embeddings import digest_files, files_of, names_of
 from glomfeat.data.embeddings.files import stem_of
 from glomfeat.data.embeddings.parquet import largest_group
@@ -30,6 +32,7 @@ MOST_ROWS = 16_384
 # What reading a whole table takes: its text, and for each cell its position and numbers of eight, four and eight bytes;
 # for a workbook, whose degree of compression is unknown, a multiple of its file.
 CELL, WORKBOOK, SAMPLE_BYTES = 28, 40, 2**16
+NOTHING = 1  # in place of the digest of an image that shows nothing
 IN_WORK = 48  # bytes for each number of a row while it is scored
 
 
@@ -53,7 +56,19 @@ class Files:
 
     def decode(self, bundle, part, threads):
         """Read some files for a bundle: what it takes as input, or why they cannot be read."""
-        return bundle.decode_all(self.paths[part], threads)
+        found = bundle.decode_all(self.paths[part], threads)
+        self.pixels[part] = [_digest(bundle, one) for one in found]
+        return found
+
+    @cached_property
+    def digests(self):
+        """The first eight bytes of the SHA-256 of each file, uint64; zero if it cannot be read."""
+        return np.fromiter(map(_digest_of_file, self.paths), np.uint64, len(self.paths))
+
+    @cached_property
+    def pixels(self):
+        """Digests of the pixels of those files that `decode` has read, uint64; zero for the others."""
+        return np.zeros(len(self.names), np.uint64)
 
     def identity(self):
         """Plain data that is equal only for the same input; it includes the files' sizes and times."""
@@ -66,21 +81,20 @@ class Files:
                 digest.update(os.fsencode(f"{name}\n\n"))
         return {"folder": str(Path(self.place).resolve()), "files": len(self.names), "listing": digest.hexdigest()}
 
-    def count_seen(self, seen):
-        """Count the files that are byte for byte images that a model was trained on.
+    def count_seen(self, bundle):
+        """Count the files that are images that a model was trained on, byte for byte or pixel for pixel.
 
         Parameters
         ----------
-        seen : ndarray of uint64
-            The first eight bytes of the SHA-256 of each training image.
+        bundle : Bundle
         """
-        known, count = set(seen.tolist()), 0
-        for path in self.paths:
-            try:
-                count += int(sha256_of(path)[:16], 16) in known
-            except (OSError, ImageError):
-                continue
-        return count
+        known = np.isin(self.digests, bundle.seen.files)
+        if bundle.seen.pixels is not None:
+            left = np.flatnonzero(~known & (self.digests > 0) & (self.pixels == 0))  # an earlier run has decoded them
+            for row in track(left, "images compared with those that were learnt", len(left)):
+                self.decode(bundle, slice(row, row + 1), 1)
+            known |= np.isin(self.pixels, bundle.seen.pixels)
+        return int(known.sum())
 
 
 @dataclass(frozen=True)
@@ -126,13 +140,25 @@ class Rows:
         about = {"table": str(path.resolve()), "rows": len(self.order), "listing": digest_files(path, files_of(path))}
         return about | {"name_column": self.asked.name}
 
-    def count_seen(self, seen):
+    def count_seen(self, bundle):
         """Like that of `Files`, for rows with the same numbers as training rows."""
-        known = set(seen.tolist())
+        known = set(bundle.seen.files.tolist())
         parts = gen_batches(len(self.order), self.batch)
         return sum(
             digest in known for part in parts for digest in digests_of(read_matrix(self.opened, self.order[part]))
         )
+
+
+def _digest_of_file(path):
+    try:
+        return int(sha256_of(path)[:16], 16)
+    except (OSError, ImageError):
+        return 0
+
+
+def _digest(bundle, decoded):
+    """The digest of a decoded image's pixels; one that equals no other if it shows nothing or cannot be read."""
+    return NOTHING if isinstance(decoded, str) else digest_of_decoded(*bundle.square(decoded)) or NOTHING
 
 
 def open_rows(columns, path, asked, budget, notes):
@@ -239,3 +265,26 @@ def labels_of(rows, classes, notes):
         As from `glomfeat.bundle.against_labels.read_labels`; None if the table has no column of classes.
     """
     return labels_within(rows.told, rows.path, rows.names, rows.asked, classes, notes)
+
+
+def compare_seen(bundle, given, judged):
+    """Count what a model was trained on among what it is judged by.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    given : Files or Rows
+    judged : glomfeat.bundle.against_labels.Judged
+
+    Returns
+    -------
+    images, cases : int
+        How many images or rows it was trained on, and how many cases are named like cases that it was.
+    said : str
+        What a bundle of an older version cannot tell; empty if it can.
+    """
+    seen, images = bundle.seen, given.count_seen(bundle)
+    cases = seen.count_cases(judged.run.manifest.table["case"]) if judged.by_case else 0
+    resaved = "which images were saved again, nor " if bundle.table is None and seen.pixels is None else ""
+    older = f"it does not say {resaved}which cases are named like those that it was trained on"
+    return images, cases, "" if seen.cases else f"the bundle is of an older version: {older}"

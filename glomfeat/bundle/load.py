@@ -16,7 +16,7 @@ from glomfeat.bundle.model import Bundle, FeatureModel, NetModel
 from glomfeat.bundle.of_table import TableBundle, TableEnsemble
 from glomfeat.bundle.reference import from_arrays
 from glomfeat.bundle.save import REDUCER, WEIGHTS
-from glomfeat.bundle.seen import NET
+from glomfeat.bundle.seen import NET, Seen
 from glomfeat.bundle.selftest import check
 from glomfeat.core.arms import Arm
 from glomfeat.core.installed import need_networks
@@ -85,7 +85,7 @@ def _load(folder, weights, device, trust):
     try:
         arrays = load_file(folder / ARRAYS)
         names = [name for name in arrays if name.startswith("out_of_fold.")]
-        kept = {name.removeprefix("out_of_fold."): arrays[name] for name in names}, arrays["seen"]
+        kept = {name.removeprefix("out_of_fold."): arrays[name] for name in names}, Seen.from_arrays(arrays)
         calibration = _calibration(about["calibration"], len(about["classes"]))
         if about["kind"] == "ensemble":
             made = Ensemble if members[0].table is None else TableEnsemble

@@ -11,6 +11,7 @@ import pandas as pd
 
 from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.reference import Reference
+from glomfeat.bundle.seen import Seen
 from glomfeat.core.errors import InputError
 from glomfeat.core.global_generators import seeded
 from glomfeat.core.threads import limited_threads
@@ -168,8 +169,8 @@ class Bundle:
     out_of_fold : dict of str to ndarray
         The arm's scores in the study, for images that the scoring model had not learnt from: ``score``, ``label``,
         ``case`` (index into ``about["trained_on"]["cases"]``), ``repeat``.
-    seen : ndarray of uint64
-        As `glomfeat.bundle.seen.read_seen` returns them.
+    seen : glomfeat.bundle.seen.Seen
+        Digests of what it has learnt from.
     calibration : Calibration
         The map that scores pass through.
     """
@@ -179,7 +180,7 @@ class Bundle:
     model: Any
     reference: Reference
     out_of_fold: dict = field(default_factory=dict)
-    seen: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
+    seen: Seen = field(default_factory=Seen)
     calibration: Calibration = field(default_factory=Calibration)
 
     def __repr__(self):
@@ -313,6 +314,10 @@ class Bundle:
 
     def _read(self, data):
         return self.preprocess.read(data)
+
+    def square(self, decoded):
+        """The square and the size of a decoded image, as the model or the first member of an ensemble reads it."""
+        return decoded
 
     def decode_all(self, images, threads):
         """Decode several images in threads, like `decode`."""

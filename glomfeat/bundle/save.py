@@ -49,7 +49,7 @@ def save_bundle(bundle, folder, include_weights=False):
     """
     about, model = {**bundle.about}, bundle.model
     arrays = {f"out_of_fold.{name}": part for name, part in bundle.out_of_fold.items()}
-    arrays["seen"], parts = bundle.seen, {}
+    arrays, parts = arrays | bundle.seen.arrays(), {}
     if about["kind"] != "ensemble":
         arrays |= to_arrays(bundle.reference)
     if about["kind"] == "features":

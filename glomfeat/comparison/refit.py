@@ -15,6 +15,7 @@ from glomfeat.bundle.model import Bundle
 from glomfeat.bundle.of_table import TableBundle, TableEnsemble, digests_of
 from glomfeat.bundle.reference import make_reference
 from glomfeat.bundle.save import folder_of, save_bundle
+from glomfeat.bundle.seen import Seen, digests_of_cases, digests_of_pixels
 from glomfeat.bundle.selftest import make_checks
 from glomfeat.comparison.bundle_notes import about_features, about_net, refuse_code, weights_about
 from glomfeat.comparison.fit_on_all import NO_SPLIT, choose_by, feature_of, fit_on_all
@@ -29,6 +30,7 @@ from glomfeat.data.cases import pseudonyms
 from glomfeat.data.embeddings.named import AT_ONCE
 from glomfeat.features.extract import extract
 from glomfeat.features.make import make_feature
+from glomfeat.features.pixels import pixel_digest
 from glomfeat.features.seen import plain
 from glomfeat.features.table import Table
 from glomfeat.models.ensemble import calibration_for, choose_mean
@@ -135,7 +137,7 @@ def _refit_ensemble(prepared, extracted, arm, chosen_by, say, to_save):
     study, labels = prepared.study, extracted.manifest.labels
     kind = calibration_for(study.calibration)
     table = _one_table(prepared, extracted, arm)
-    about, *kept = _common(prepared, extracted, arm)
+    about, kept, seen = _common(prepared, extracted, arm)
     calibrated = replace(prepared, study=replace(study, calibration=kind))
     members, inner = [], []
     for member in arm.members:
@@ -153,7 +155,8 @@ def _refit_ensemble(prepared, extracted, arm, chosen_by, say, to_save):
     if table is not None:
         about["table"] = members[0].about["feature"]["table"]
     made = Ensemble if table is None else TableEnsemble
-    return made(to_json(about), members[0].preprocess, None, None, *kept, members=share_features(members))
+    seen = seen if table is not None else seen.with_pixels(members[0].seen.pixels)  # for it decodes as that one does
+    return made(to_json(about), members[0].preprocess, None, None, kept, seen, members=share_features(members))
 
 
 def _one_table(prepared, extracted, arm):
@@ -177,7 +180,7 @@ def _table_of(prepared, extracted, arm):
 def _refit(prepared, extracted, arm, chosen_by, say, to_save):
     """A bundle without its checks, and what `glomfeat.models.ensemble.choose_mean` needs from it."""
     study, manifest = prepared.study, extracted.manifest
-    common, *kept = _common(prepared, extracted, arm)
+    common, kept, seen = _common(prepared, extracted, arm)
     of_arm = about_net if arm.net else about_features
     if to_save:
         _refuse_unnamed(prepared, extracted, arm)
@@ -185,7 +188,8 @@ def _refit(prepared, extracted, arm, chosen_by, say, to_save):
     say(f"{arm}: fitted on all {len(manifest)} {'images' if table is None else 'rows'}")
     fitted, plain = fit_on_all(prepared, extracted, arm, chosen_by), None
     if table is None:
-        plain = _shortcut_rows(prepared, manifest, fitted.preprocess)
+        plain, pixels = _plain_rows(prepared, manifest, fitted.preprocess)
+        seen = seen.with_pixels(digests_of_pixels(pixels))
     else:
         shown = table.shown_texts(manifest.table["name"].tolist(), manifest.cases, study.show_names)
         columns = from_table(table, extracted.matrices[arm.feature], shown)
@@ -201,12 +205,12 @@ def _refit(prepared, extracted, arm, chosen_by, say, to_save):
         "chosen": {**chosen, "notes": found.notes, "seed": fitted.seed},
     }
     of = Bundle if table is None else TableBundle
-    made = of(to_json(about), fitted.preprocess, fitted.model, reference, *kept, found.calibration)
+    made = of(to_json(about), fitted.preprocess, fitted.model, reference, kept, seen, found.calibration)
     return made, fitted.inner
 
 
 def _common(prepared, extracted, arm):
-    """What a bundle says about every arm, the arm's scores in the study, and the digests of what it has learnt."""
+    """What a bundle says about every arm, the arm's scores in the study, and what it has learnt from."""
     study, manifest = prepared.study, extracted.manifest
     expected, predictions = read_outcome(study.out, str(arm))
     names = pseudonyms(manifest.table["case"])
@@ -214,8 +218,10 @@ def _common(prepared, extracted, arm):
     numbers = {name: k for k, name in enumerate(cases)}
     of_case = {case: numbers[name] for case, name in names.items()}
     table = _table_of(prepared, extracted, arm.members[0] if arm.members else arm)
-    seen = manifest.digests if table is None else _rows_seen(table, extracted.matrices[table.name])
-    before = np.setdiff1d(learnt_before(study.init, arm, prepared.view_of_net), seen)
+    own = manifest.digests if table is None else _rows_seen(table, extracted.matrices[table.name])
+    called = manifest.table["case"].astype(str) if manifest.by_case else ()
+    seen = Seen(own, cases={manifest.digest: digests_of_cases(called, manifest.digest)})
+    seen = seen.after(learnt_before(study.init, arm, prepared.view_of_net))
     about = {
         "format": FORMAT,
         "version": OF_IMAGES if table is None else VERSION,
@@ -223,7 +229,7 @@ def _common(prepared, extracted, arm):
         "classes": list(manifest.classes),
         "trained_on": {
             "images": len(manifest),
-            "images_before": len(before),
+            "images_before": len(seen.files) - len(own),
             "cases": cases,
             "by_class": np.bincount(manifest.labels, minlength=len(manifest.classes)),
             "split": manifest.split,
@@ -235,7 +241,7 @@ def _common(prepared, extracted, arm):
         "threads": study.threads,
         "versions": versions(),
     }
-    return about, _out_of_fold(predictions, of_case), np.concatenate([seen, before])
+    return about, _out_of_fold(predictions, of_case), seen
 
 
 def _rows_seen(table, stored):
@@ -284,11 +290,11 @@ def _refuse_unnamed(prepared, extracted, arm):
         refuse_code(prepared.called.get(arm.feature))
 
 
-def _shortcut_rows(prepared, manifest, preprocess):
-    """Size and plain colour of all images; the decoded pixels are stored already."""
-    feature, study = make_feature("shortcut"), prepared.study
-    found = extract(manifest, [feature], preprocess, prepared.store, study.jobs or 1, budget=prepared.free)
-    return np.asarray(found.matrices[feature.name][:])
+def _plain_rows(prepared, manifest, preprocess):
+    """Size and plain colour of all images, and digests of their pixels, which are decoded and stored already."""
+    features, study = [make_feature("shortcut"), pixel_digest()], prepared.study
+    found = extract(manifest, features, preprocess, prepared.store, study.jobs or 1, budget=prepared.free)
+    return [np.asarray(found.matrices[feature.name][:]) for feature in features]
 
 
 def _out_of_fold(predictions, of_case):

@@ -127,7 +127,7 @@ def _refuse_learnt(init, folder, manifest):
     """Refuse a bundle that has learnt from some of the images, because their scores would be too good."""
     seen = read_seen(folder)
     own = manifest.digests
-    learnt = int(np.isin(own, seen).sum())
+    learnt = int(np.isin(own, seen.files).sum())
     if learnt:
         raise StudyError(
             f"--init {init}: the bundle has learnt {learnt} of these {len(own)} images, and scores of cases that it "
@@ -136,7 +136,7 @@ def _refuse_learnt(init, folder, manifest):
 
 
 def learnt_before(init, arm, view_of_net):
-    """Digests of the images that an arm's networks had learnt before the study, from the bundles that they start from.
+    """What an arm's networks had learnt before the study, from the bundles that they start from.
 
     Parameters
     ----------
@@ -147,12 +147,10 @@ def learnt_before(init, arm, view_of_net):
 
     Returns
     -------
-    ndarray of uint64
-        As `glomfeat.bundle.seen.read_seen` returns them, each once.
+    list of glomfeat.bundle.seen.Seen
     """
     nets = [one for one in arm.members or [arm] if one.net] if init else []
-    found = [read_seen(_bundle(init, one.network, view_of_net(one.net))[0]) for one in nets]
-    return np.unique(np.concatenate([np.empty(0, np.uint64), *found]))
+    return [read_seen(_bundle(init, one.network, view_of_net(one.net))[0]) for one in nets]
 
 
 def _bundle(init, name, view):

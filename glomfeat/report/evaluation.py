@@ -11,6 +11,7 @@ from glomfeat.core.words import capital, joined
 from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.opening import relabelled
+from glomfeat.results.external import alike_in_words
 from glomfeat.results.words import between, count, figure, plain_class
 
 
@@ -28,8 +29,8 @@ class Evaluation:
         Comparison with the labels; None if there are none.
     cases : pandas.DataFrame or None
         From `glomfeat.bundle.in_cases.in_cases`.
-    seen : int
-        How many of them the model was trained on.
+    seen, alike : int
+        How many of them the model was trained on, and how many of their cases are named like cases that it was.
     unit : str
         ``files`` of images, or ``rows`` of a table.
     notes : tuple of str
@@ -46,6 +47,7 @@ class Evaluation:
     unit: str = "files"
     notes: tuple = ()
     show_names: bool = False
+    alike: int = 0
 
     @property
     def arm(self):
@@ -173,6 +175,10 @@ def banners(evaluation):
                 "the figures are too good.",
             )
         )
+    if evaluation.alike:
+        named = alike_in_words(evaluation.alike, judged.cases, its="the", of="that the model was trained on")
+        head, _, then = named.partition(": ")
+        said.append(("bad", f"{head}:", f"{then}."))
     if judged is not None and not judged.by_case:
         said.append(
             (
@@ -195,12 +201,12 @@ def banners(evaluation):
         )
     unlike = int(evaluation.told["status"].str.startswith(UNLIKE).sum())
     if unlike:
-        verb = "is" if unlike == 1 else "are"
+        verb, then = ("is", "Its score says") if unlike == 1 else ("are", "Their scores say")
         said.append(
             (
                 "",
                 capital(f"{count(unlike, of[:-1])} {verb} unlike the training data."),
-                "Their scores say little.",
+                f"{then} little.",
             )
         )
     return said

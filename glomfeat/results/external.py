@@ -145,7 +145,7 @@ def _of_cohort(run, internal, cohort):
     return found, compared, _predictions(there, cohort.name)
 
 
-def alike_in_words(alike, cases, which=""):
+def alike_in_words(alike, cases, which="", its="its", of="of DATA"):
     """Say how many cases of a cohort are named like cases of DATA.
 
     Examples
@@ -156,7 +156,7 @@ def alike_in_words(alike, cases, which=""):
     one = alike == 1
     same = "it is the same patient" if one else "they are the same patients"
     named = "is named like a case" if one else "are named like cases"
-    return f"{alike} of its {number_of(cases, 'case')} {named} of DATA{which}: if {same}, its figures are too good"
+    return f"{alike} of {its} {number_of(cases, 'case')} {named} {of}{which}: if {same}, {its} figures are too good"
 
 
 def _joined(*reasons):

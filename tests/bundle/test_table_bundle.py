@@ -142,6 +142,8 @@ def test_evaluate_gives_a_row_a_row_by_name_and_a_report(texture, tmp_path, caps
     assert f">AUROC</th><td>{roc_auc_score(truth, found['score']):.3f} " in report
     seen = "48 of the rows are rows that the model was trained on, in all numbers:"
     assert f"{seen}</strong> the figures are too good" in report
+    alike = "8 of the 8 cases are named like cases that the model was trained on: if they are the same patients, the"
+    assert f"{alike} figures are too good.\n" in said and alike.partition(":")[0] in report
     assert "What 48 rows with a label are called" in report and "without a prediction" not in report
     assert "from leaving out each of eight cases" in report
     assert run(texture.folders[k], path, "--out", tmp_path / "again.csv") == 0

@@ -184,10 +184,10 @@ def test_a_bundle_knows_the_images_that_were_learnt_before_it(chained, few_image
     digests = {folder: digests_in(folder) for folder in (few_images, phantom_folder)}
     bundles = {folder.name: load_bundle(folder, device="cpu") for folder in (chained / "models").iterdir()}
     alone, net = bundles.pop("shortcut.v1+none+logreg"), chained / "models" / f"net+{LAYERS}"
-    assert set(alone.seen.tolist()).isdisjoint(digests[few_images])
+    assert set(alone.seen.files.tolist()).isdisjoint(digests[few_images])
     assert len(bundles) == 2  # the network, and the ensemble with it
     for bundle in bundles.values():
-        assert set(bundle.seen.tolist()) >= {*digests[few_images], *digests[phantom_folder]}
+        assert set(bundle.seen.files.tolist()) >= {*digests[few_images], *digests[phantom_folder]}
     page, rate = (net / "card.md").read_text(), bundles[net.name].about["chosen"]["params"]["lr"]
     assert "started from a bundle that had learnt 24 other images: figures" in page
     assert rate in (1e-4, 3e-4) and f" Its learning rate ({rate}) was chosen among several by the cross-entropy" in page

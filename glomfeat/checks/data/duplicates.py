@@ -15,7 +15,7 @@ from glomfeat.checks.data.sections import likenesses, may_be_sections
 from glomfeat.core.memory import Need
 from glomfeat.core.progress import track
 from glomfeat.core.seeds import seed_for
-from glomfeat.features.handcrafted.shortcut import interior
+from glomfeat.features.pixels import digest_of_square
 
 COPY = 0.93  # of `agreement`; copies saved as JPEG, turned, cropped and recoloured reach 0.97
 ALIKE = 0.4
@@ -135,10 +135,8 @@ def _pixel_digests(rows, thumbs, pixels, sizes):
         for row, thumb in zip(rows, thumbs, strict=True)
     ]
     for place in sorted({place for pair in _exact(digests) for place in pair}):
-        image = pixels[rows[[place]]][0]
-        inner = interior(image, sizes[rows[place]])
-        plain = (inner == inner[0, 0]).all()
-        digests[place] += str(place) if plain else hashlib.sha256(image.tobytes()).hexdigest()
+        found = digest_of_square(pixels[rows[[place]]][0], sizes[rows[place]])
+        digests[place] += str(place) if found is None else found.hex()
     return digests
 
 
