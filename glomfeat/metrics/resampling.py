@@ -298,6 +298,18 @@ def open_limits(value, left_out, holders=None):
     return float(value - step), float(value + step)
 
 
+def open_p(difference, left_out, holders=None):
+    """Two-sided p-value of no difference that goes with `open_limits`: below 0.05 exactly where they exclude 0.
+
+    Examples
+    --------
+    >>> round(open_p(0.5, np.array([0.4, 0.5, 0.6])), 3), open_p(0.5, np.array([0.5, 0.5]))
+    (0.049, nan)
+    """
+    error, freedom, _ = counted(left_out, holders)
+    return float(2 * stdtr(freedom, -abs(difference) / error)) if error > 0 else float("nan")
+
+
 def apart_limits(value, limits, other, other_limits):
     """95 % limits of the difference of two figures from independent samples, from the limits of both.
 

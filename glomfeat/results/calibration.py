@@ -6,22 +6,30 @@ from scipy.special import expit
 
 from glomfeat.metrics.by_case import case_sums, ratio_by_case
 from glomfeat.metrics.own_cases import own_cases
-from glomfeat.metrics.recalibration import calibration_line, fit_logistic, fit_without_cases, logits
-from glomfeat.metrics.resampling import open_limits
+from glomfeat.metrics.recalibration import (
+    calibration_line,
+    fit_logistic,
+    fit_without_cases,
+    lines_without_cases,
+    logits,
+)
+from glomfeat.metrics.resampling import open_limits, open_p
 from glomfeat.metrics.scores import sureness
 from glomfeat.results.one_vs_rest import questions
 from glomfeat.results.parts import parts_by_unit
 from glomfeat.results.unfinished import note_unfinished
 
 COLUMNS = (
-    *("arm", "class", "slope", "slope_lo", "slope_hi", "intercept", "intercept_lo", "intercept_hi"),
-    *("mean_score", "share", "gap_lo", "gap_hi", "n_images", "n_cases", "note", "split"),
+    *("arm", "class", "slope", "slope_lo", "slope_hi", "slope_p", "intercept", "intercept_lo", "intercept_hi"),
+    *("mean_score", "share", "gap_lo", "gap_hi", "gap_p", "n_images", "n_cases", "note", "split"),
 )
 CURVE_COLUMNS = ("arm", "score", "frequency", "lo", "hi", "split")
 EDGE = 0.001  # in the curve, scores closer to 0 or 1 count as this far away, because a few of them would bend all of it
 KNOTS = (5, 35, 65, 95)
 POINTS = 50
 NO_LINE = "a threshold parts the classes, or all scores are one: no line fits"
+FEW_HOLDERS = "a class is held by fewer than two cases: no limits"
+ONE_DECIDES = "without one of the cases a threshold parts the classes, and no line fits: no limits"
 
 
 def calibration_table(run):
@@ -39,7 +47,8 @@ def calibration_table(run):
     -------
     pandas.DataFrame
         Columns `COLUMNS`. They include the mean score and the share of positives; ``gap_lo`` and ``gap_hi`` are limits
-        of the former less the latter. ``n_images`` is for one repeat.
+        of the former less the latter. ``slope_p`` is the p-value of a slope of 1, and ``gap_p`` of a gap of 0.
+        ``n_images`` is for one repeat.
         ``note`` says why there is no line, or why there are no limits, and names arms whose figures are from some of
         their trials only.
     """
@@ -47,7 +56,7 @@ def calibration_table(run):
     for question in questions(run):
         y, score, units = question.pooled()
         row = {"arm": question.arm, "class": question.label, "mean_score": score.mean(), "share": y.mean()}
-        row |= zip(("gap_lo", "gap_hi"), _limits_of_gap(y, score, units), strict=True)
+        row |= zip(("gap_lo", "gap_hi", "gap_p"), _gap(y, score, units), strict=True)
         row |= {"n_images": len(y) / question.repeats, "n_cases": question.n_cases, "note": ""}
         rows.append(row | _line(y, score, units, question.holders()) | {"split": run.manifest.split})
     return note_unfinished(pd.DataFrame(rows, columns=COLUMNS), run)
@@ -57,20 +66,20 @@ def _line(y, score, units, holders):
     slope, intercept = calibration_line(y, score)
     if not np.isfinite(slope):
         return {"note": NO_LINE}
-    X = np.column_stack([np.ones(len(y)), logits(score)])
-    left = fit_without_cases(X, y, np.array([intercept, slope]), units, units.max() + 1)[np.unique(units)]
-    found = {"slope": slope, "intercept": intercept}
-    for place, name in enumerate(("intercept", "slope")):
+    left = lines_without_cases(y, score, (slope, intercept), units, units.max() + 1)[np.unique(units)]
+    found = {"slope": slope, "intercept": intercept, "slope_p": open_p(slope - 1, left[:, 0], holders)}
+    for place, name in enumerate(("slope", "intercept")):
         found |= zip((f"{name}_lo", f"{name}_hi"), open_limits(found[name], left[:, place], holders), strict=True)
     if not np.isfinite(found["slope_lo"]):
-        found["note"] = "a class is held by fewer than two cases: no limits"
+        found["note"] = FEW_HOLDERS if holders < 2 else ONE_DECIDES
     return found
 
 
-def _limits_of_gap(y, score, units):
+def _gap(y, score, units):
     held, local = np.unique(units, return_inverse=True)
     sums = case_sums(np.column_stack([score - y, np.ones(len(y))]), local, len(held))
-    return open_limits(*ratio_by_case(*sums.T))
+    found = ratio_by_case(*sums.T)
+    return *open_limits(*found), open_p(*found)
 
 
 def calibration_curve_table(run):

@@ -9,7 +9,7 @@ from glomfeat.core.arms import Trial
 from glomfeat.core.words import number_of
 from glomfeat.data.cases import IMAGE_LEVEL, named_alike
 from glomfeat.metrics.own_cases import own_cases
-from glomfeat.metrics.recalibration import calibration_line, recalibrated
+from glomfeat.metrics.recalibration import calibration_line, lines_without_cases, recalibrated
 from glomfeat.metrics.resampling import apart_limits, open_limits, resampling_units
 from glomfeat.metrics.scores import brier
 from glomfeat.metrics.table import limit_columns, limits_of, metric_columns
@@ -191,7 +191,7 @@ def _calibration(there, arms):
             score = np.asarray(record["scores"], np.float64)
             line = calibration_line(y, score)
             if np.isfinite(line).all():
-                without = np.array([calibration_line(y[rest], score[rest]) for rest in _without_each(units)])
+                without = lines_without_cases(y, score, line, units, units.max() + 1)
                 limited = (
                     (value, *open_limits(value, left, holders)) for value, left in zip(line, without.T, strict=True)
                 )
@@ -199,10 +199,6 @@ def _calibration(there, arms):
                 row.append(brier(y, recalibrated(score, *line)))
         rows.append(row)
     return pd.DataFrame(rows, columns=list(LINE), index=arms.index, dtype=float)
-
-
-def _without_each(units):
-    return [units != unit for unit in range(units.max() + 1)]
 
 
 def _predictions(there, name):

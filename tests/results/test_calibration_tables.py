@@ -1,5 +1,7 @@
 """Slope, intercept and smooth curve: against an unpenalised regression, and against fits without each case."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers.runs import GOOD, WEAK, end, make_run, of_arm
@@ -8,11 +10,12 @@ from scipy.stats import t
 from sklearn.linear_model import LogisticRegression
 
 from glomfeat.core.arms import FLOOR
-from glomfeat.metrics.recalibration import calibration_line, fit_logistic, fit_without_cases
+from glomfeat.metrics.recalibration import calibration_line, fit_logistic, fit_without_cases, lines_without_cases
 from glomfeat.results.calibration import (
     COLUMNS,
     CURVE_COLUMNS,
     NO_LINE,
+    ONE_DECIDES,
     calibration_curve_table,
     calibration_table,
     spline,
@@ -84,6 +87,62 @@ def test_limits_are_a_jackknife_of_fits_without_each_case():
     np.testing.assert_allclose(np.sqrt(29 / 30 * ((quick - quick.mean(axis=0)) ** 2).sum(axis=0)), spread, rtol=0.02)
 
 
+def sharp(seed, cases=24, images=10):
+    """Scores that are the true probabilities, most of them near 0 or 1; a few errors decide on the line."""
+    rng, of = np.random.default_rng(seed), np.repeat(np.arange(cases), images)
+    x = np.where(rng.random(len(of)) < 0.4, 5, -5) + rng.normal(size=len(of)) + 0.5 * rng.normal(size=cases)[of]
+    return (rng.random(len(of)) < expit(x)).astype(int), expit(x), of
+
+
+def given(run, y, score):
+    """The run with other scores and labels; each trial tests its rows, as before."""
+    manifest = replace(run.manifest, table=run.manifest.table.assign(label=y))
+    for trial in run.trials:
+        run.records[trial.key]["scores"] = score[run.tested(trial)].tolist()
+    return replace(run, manifest=manifest)
+
+
+@pytest.mark.parametrize("seed", [0, 3, 4])
+def test_limits_of_a_line_are_those_of_fits_without_each_case_even_if_a_few_errors_decide(seed):
+    y, score, cases = sharp(seed)
+    row = calibration_table(given(make_run(n=240, cases=24), y, score)).iloc[0]
+    exact = np.array([regression(y[cases != case], score[cases != case]) for case in range(24)])
+    exact = np.array([[model.coef_.item(), model.intercept_.item()] for model in exact])
+    apart = exact - exact.mean(axis=0)
+    squares = (apart**2).sum(axis=0)
+    holders = min(len(np.unique(cases[y == label])) for label in (0, 1))
+    freedom = np.minimum(holders - 1, 3 * squares**2 / (apart**4).sum(axis=0))
+    error = np.sqrt(23 / 24 * squares)
+    for place, name in enumerate(("slope", "intercept")):
+        reach = t.ppf(0.975, freedom[place]) * error[place]
+        assert (row[f"{name}_hi"] - row[name], row[name] - row[f"{name}_lo"]) == pytest.approx((reach, reach), rel=1e-3)
+    assert row["slope_p"] == pytest.approx(2 * t.sf(abs(row["slope"] - 1) / error[0], freedom[0]), rel=1e-3)
+
+
+def test_a_line_that_only_one_case_makes_possible_has_no_limits():
+    y, score, cases = sharp(0)
+    score = np.where(y == 1, np.maximum(score, 0.6), np.minimum(score, 0.4))
+    score[np.flatnonzero(y == 1)[0]] = 0.6
+    score[np.flatnonzero((cases == 3) & (y == 0))[0]] = 0.7  # the one error
+    row = calibration_table(given(make_run(n=240, cases=24), y, score)).iloc[0]
+    assert np.isfinite(row["slope"]) and row["note"] == ONE_DECIDES
+    assert row[["slope_lo", "slope_hi", "slope_p", "intercept_lo", "intercept_hi"]].isna().all()
+    assert row["gap_lo"] < row["mean_score"] - row["share"] < row["gap_hi"]
+
+
+def test_lines_without_each_case_are_those_of_fits_by_themselves():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        n_cases, images = rng.integers(3, 14), rng.integers(2, 8)
+        cases = np.repeat(np.arange(n_cases), images)
+        score = expit(rng.choice([-3, 3, 6], len(cases)) + rng.normal(size=len(cases))).round(2)
+        y = (rng.random(len(cases)) < np.clip(score, 0.05, 0.95)).astype(int)
+        line = calibration_line(y, score)
+        if np.isfinite(line[0]):
+            each = np.array([calibration_line(y[cases != case], score[cases != case]) for case in range(n_cases)])
+            np.testing.assert_allclose(lines_without_cases(y, score, line, cases, n_cases), each, rtol=1e-5, atol=1e-6)
+
+
 def test_limits_widen_with_the_t_of_few_cases():
     table = calibration_table(clipped(make_run())).set_index("arm").loc[WEAK]
     half = (table["slope_hi"] - table["slope_lo"]) / 2
@@ -101,6 +160,14 @@ def test_classes_that_a_threshold_parts_have_no_line():
     row = calibration_table(run).set_index("arm").loc[GOOD]
     assert row["note"] == NO_LINE and np.isnan(row["slope_lo"])
     assert GOOD not in set(calibration_curve_table(run)["arm"])
+
+
+def test_a_line_is_found_although_newtons_method_would_leave_it():
+    x = np.array([-2.96, -2.84, 2.38, 2.52, 2.55, 2.61, 2.88, 2.89, 3.17, 3.46, 3.77])
+    y = np.array([1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1])
+    expected = regression(y, expit(x))
+    line = expected.coef_.item(), expected.intercept_.item()
+    assert calibration_line(y, expit(x)) == pytest.approx(line, abs=1e-4)
 
 
 def test_a_spline_is_smooth_and_straight_outside_of_its_knots():

@@ -1,8 +1,7 @@
 """The section on the use of scores and calls: probabilities, decisions, predictive values, abstaining."""
 
-import numpy as np
-
 from glomfeat.core.words import joined
+from glomfeat.metrics.many import ALPHA, holm
 from glomfeat.metrics.table import limits_of
 from glomfeat.results.predictive_values import ASKED, OF_DATA
 from glomfeat.results.words import between, figure, is_known, plain_class
@@ -107,13 +106,13 @@ def doubt_of_scores(content, arms):
     Returns
     -------
     str
-        A sentence after a blank; empty if slope, intercept and mean of all these arms may be those of probabilities.
+        A sentence after a blank; empty if slope and mean of the scores of all these arms may be those of probabilities.
     """
     lines = content.tables.calibration
-    # the intercept is vague where few scores are near 0.5, unlike the gap
-    sound = {"slope": 1, "intercept": 0, "gap": 0}
-    off = np.any([(lines[f"{of}_lo"] > at) | (lines[f"{of}_hi"] < at) for of, at in sound.items()], axis=0)
-    whose = [content.names[arm] for arm in arms if arm in set(lines["arm"][off])]
+    # the intercept tells what slope and gap tell, but is vague where few scores are near 0.5
+    p = lines.groupby("arm")[["slope_p", "gap_p"]].apply(lambda of: of.stack().dropna().tolist())
+    off = {arm for arm, of in p.items() if min(holm(of), default=1) < ALPHA}
+    whose = [content.names[arm] for arm in arms if arm in off]
     if not whose:
         return ""
     asked = content.loaded.identity.get("calibration", "none")
