@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from glomfeat.core.arms import FLOOR
+from glomfeat.core.arms import FLOOR, split_joined
 from glomfeat.core.notes import DECISIONS, FEW_ROWS, LOWERED, NOT_APPLIED
 from glomfeat.metrics.paired import resampled_t
 from glomfeat.results.words import figure
@@ -58,10 +58,15 @@ def best_may_be_chance(results):
     return bool((tied | (of_floor["auroc"] >= best)).any())
 
 
+def _sees_no_tissue(feature):
+    """Whether a feature is the shortcut and nothing else: columns joined to it may be what tells the classes apart."""
+    return feature.startswith("shortcut.") and not split_joined(feature)[1]
+
+
 def _shortcut(results):
     """What an arm that sees no tissue reaches, if no other arm is clearly better."""
     done = results.loc[(results["status"] == "done") & results["auroc"].notna(), ["feature", "auroc", "tied_with_best"]]
-    blind = done[done["feature"].str.startswith("shortcut.")]
+    blind = done[done["feature"].map(_sees_no_tissue).astype(bool)]
     if blind.empty or blind.iloc[0]["tied_with_best"] is not True:
         return []
     return [

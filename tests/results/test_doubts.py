@@ -70,6 +70,15 @@ def test_a_shortcut_that_is_as_good_stands_before_the_table(tied, said):
         assert (0 <= place < head) if said else place < 0 < head
 
 
+def test_a_shortcut_with_columns_is_not_taken_for_size_and_colour_alone():
+    arms = {"shortcut.v1+age": (0.89, True), "age": (0.87, True), "shortcut.v1@96-edge": (0.6, False)}
+    table = pd.concat([results(area, area, arm=f"{name}/none/logreg") for name, (area, _) in arms.items()])
+    table = table.assign(feature=list(arms), tied_with_best=np.array([tied for _, tied in arms.values()], object))
+    assert doubts(table.reset_index(drop=True)) == []
+    ((said, _),) = doubts(table.assign(tied_with_best=np.array([True] * 3, object)).reset_index(drop=True))
+    assert said == "Size, padding and mean colour alone reach an AUROC of 0.600."
+
+
 def test_the_floor_is_not_doubted():
     assert doubts(results(0.2, 0.9, 0.0, arm="none/none/dummy")) == []
 
