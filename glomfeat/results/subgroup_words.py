@@ -83,7 +83,7 @@ def subgroups_in_words(table, results, names=None, show_names=False):
     Returns
     -------
     list of str
-        One sentence, and one on what cannot be tested, if there is any.
+        One sentence, and others on what cannot be tested, if there is any.
     """
     mine = best_in(table, results)
     if mine.empty:
@@ -93,21 +93,27 @@ def subgroups_in_words(table, results, names=None, show_names=False):
     for value, row in zip(shown_values(mine, show_names), mine.to_dict("records"), strict=True):
         if said := [_apart(row, name) for name in COMPARED if row[f"{name}_p_holm"] < ALPHA]:
             apart.append(f"{row['column']} {value} ({'; '.join(said)})")
-    tested = mine[[f"{name}_p" for name in COMPARED]].notna().any(axis=1)
+    measured = [name for name in COMPARED if mine[name].notna().any()]
+    known = mine[[f"{name}_p" for name in measured]].notna()
+    tested = known.any(axis=1)
     if apart:
         found = f"Subgroups: of {where}, {arm} differs from the rest beyond chance in {'; '.join(apart)}."
     elif tested.any():
         low = mine["auroc_difference_lo"].min()  # NaN if no difference of AUROC has limits
         found = f"Subgroups: in none of {where} does {arm} differ from the rest beyond chance"
+        found += "" if known.all(axis=None) else " in what can be tested"
         if low <= -1:
             found += ", but one or more are so small that these cases allow any difference in AUROC."
         else:
             found += f", but these cases allow it to be worse in one by {-low:.3f} in AUROC." if low < 0 else "."
     else:
         found = f"Subgroups: whether {arm} differs between {where} cannot be told."
-    if tested.all():
-        return [found]
-    return [found, f"Of {count(int((~tested).sum()), 'group')} no difference can be tested: subgroups.csv says why."]
+    partly = tested & ~known.all(axis=1)
+    lacking = [name for name in measured if not known[f"{name}_p"][partly].all()]
+    of = dict.fromkeys(METRICS[name].title.split(" at ")[0] for name in lacking) or [""]
+    untested = (partly, f"differences of {joined(of, 'or')} cannot"), (~tested, "no difference can")
+    counts = ((count(int(which.sum()), "group"), what) for which, what in untested if which.any())
+    return [found, *(f"Of {groups} {what} be tested: subgroups.csv says why." for groups, what in counts)]
 
 
 def _apart(row, name):

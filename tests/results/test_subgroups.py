@@ -333,6 +333,22 @@ def test_a_difference_that_there_cannot_be_is_not_told(sited):
     assert "one or more are so small that these cases allow any difference" in subgroups_in_words(table, results)[0]
 
 
+def test_what_cannot_be_tested_is_not_said_not_to_differ(sited):
+    """All positives of one of two groups are of one case, so that its AUROC and sensitivity hang on that case."""
+    site = np.where(sited.manifest.cases < 6, "north", "south")
+    run = with_columns(sited, site=site)
+    keep = (run.manifest.labels == 0) | (site == "south") | (run.manifest.cases == 0)
+    table = run.manifest.table.assign(label=np.where(keep, run.manifest.labels, 0))
+    run = replace(run, manifest=replace(run.manifest, table=table))
+    found, results = table_of(run, "site"), results_table(run)
+    assert found["auroc_difference"].notna().all() and found["auroc_p"].isna().all()
+    assert found["specificity_t_p"].notna().all()
+    first, second = subgroups_in_words(found, results)
+    assert first.startswith("Subgroups: in none of the two groups of site does")
+    assert first.endswith("differ from the rest beyond chance in what can be tested.")
+    assert second == "Of two groups differences of AUROC or sensitivity cannot be tested: subgroups.csv says why."
+
+
 def test_values_of_one_case_each_are_numbers_unless_names_are_asked_for(sited):
     table = table_of(sited, "slide", "site")
     mine = best_in(table, results_table(sited))
