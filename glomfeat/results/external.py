@@ -350,7 +350,7 @@ def held_in_words(rows, internal, names=None):
     Examples
     --------
     >>> rows = pd.DataFrame({"cohort": "north", "arm": ["a", "b", "c"], "auroc": [0.8, 0.7, 0.6]})
-    >>> rows = rows.assign(internal_auroc=[0.9, 0.8, 0.7], tied_with_best=[True, True, False])
+    >>> rows = rows.assign(internal_auroc=[0.9, 0.8, 0.7], tied_with_best=[True, True, False], p_vs_best=[None, 0.3, 0])
     >>> held_in_words(rows, rows.assign(auroc=rows["internal_auroc"], status="done"))
     "north: the study's best arm, a, is the best there too (AUROC 0.800), but one other arm does not differ from it
     beyond chance; Kendall's tau of the ranks of 3 arms is 1.00"
@@ -367,16 +367,23 @@ def held_in_words(rows, internal, names=None):
     home, there = (names.get(arm, arm) for arm in (at_home[0], best["arm"]))
     if first.empty:
         return f"{unknown}: the study's best arm, {home}, has no AUROC there"
-    first = first.iloc[0]
-    as_good = known["tied_with_best"].astype(str) == "True"
+    first, told = first.iloc[0], known["p_vs_best"].notna()
+    as_good, behind = known["tied_with_best"].astype(str) == "True", known["auroc"] < best["auroc"]
+    whose = f"the study's best arm, {home},"
     if first["auroc"] == best["auroc"]:
         alone = (known["auroc"] == best["auroc"]).sum() == 1
-        said = f"{'is' if alone else 'is one of'} the best there too (AUROC {figure(first['auroc'])})"
-        if others := int((as_good & (known["auroc"] < best["auroc"])).sum()):
+        said = f"{whose} {'is' if alone else 'is one of'} the best there too (AUROC {figure(first['auroc'])})"
+        if others := int((as_good & behind & told).sum()):
             said += f", but {count(others, 'other arm does', 'other arms do')} not differ from it beyond chance"
+        if untold := int((behind & ~told).sum()):
+            differ = count(untold, "other arm differs", "other arms differ")
+            said += f"; whether {differ} from it beyond chance cannot be told"
     else:
+        areas = f"the best there, {there} (AUROC {figure(first['auroc'])} and {figure(best['auroc'])})"
         tied = "does not differ beyond chance from" if as_good[first.name] else "is behind"
-        said = f"{tied} the best there, {there} (AUROC {figure(first['auroc'])} and {figure(best['auroc'])})"
-    text = f"{cohort}: the study's best arm, {home}, {said}"
+        said = f"{whose} {tied} {areas}"
+        if not told[first.name]:
+            said = f"whether {whose} differs beyond chance from {areas} cannot be told"
+    text = f"{cohort}: {said}"
     tau = kendalltau(mine["internal_auroc"], mine["auroc"]).statistic if len(mine) > 2 else np.nan
     return f"{text}; Kendall's tau of the ranks of {len(mine)} arms is {figure(tau, 2)}" if np.isfinite(tau) else text

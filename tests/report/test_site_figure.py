@@ -38,6 +38,14 @@ def test_each_arm_has_a_mark_and_a_bar_at_each_value():
     assert picture.alt.startswith("AUROC at each value that was left out. A + SVM at Oslo: 0.900 (0.800 to 0.950); ")
 
 
+def test_a_figure_without_limits_lies_within_its_panel():
+    """One case holds all images of a class at a value: its specificity is drawn, and is the lowest."""
+    of_two = {"specificity_t": [0.0, 0.8, 0.9, 0.9], "specificity_t_lo": [float("nan"), 0.6, 0.7, 0.7]}
+    frame = table().assign(**of_two, specificity_t_hi=[float("nan"), 0.9, 0.95, 0.95])
+    panel = sites.draw(content_of(frame)).figure.axes[1]
+    assert panel.get_xlabel() == "specificity" and panel.get_xlim()[0] < 0
+
+
 def test_values_of_one_case_are_drawn_by_number():
     picture = sites.draw(content_of(table(cases=1)))
     assert [label.get_text() for label in picture.figure.axes[0].get_yticklabels()] == ["value 1", "value 2"]

@@ -189,7 +189,7 @@ def test_cohorts_are_called_in_the_file_as_they_were_given(tmp_path):
 
 def test_whether_a_ranking_held_is_one_sentence():
     rows = pd.DataFrame({"cohort": "n", "arm": list("abcd"), "internal_auroc": [0.9, 0.8, 0.7, 0.6]})
-    rows = rows.assign(auroc=[0.7, 0.8, 0.6, 0.5], tied_with_best=[False, True, False, False])
+    rows = rows.assign(auroc=[0.7, 0.8, 0.6, 0.5], tied_with_best=[False, True, False, False], p_vs_best=0.5)
     at_home = rows.assign(auroc=rows["internal_auroc"], status="done")
     text = held_in_words(rows, at_home, {"a": "A"})
     assert text == (
@@ -214,9 +214,32 @@ def test_whether_a_ranking_held_is_one_sentence():
     assert held_in_words(rows.assign(auroc=0.7), at_home) == equal, "where all are equal there is no tau"
 
 
+def test_arms_that_cannot_be_tested_elsewhere_are_not_said_not_to_differ():
+    """One case of the cohort holds all of its positives, so that no difference has limits or p."""
+    run, there = make_run(), cohort("north", n=96, cases=12)
+    label = np.where(there.manifest.cases == 0, 1, 0)
+    there = replace(there, manifest=replace(there.manifest, table=there.manifest.table.assign(label=label)))
+    rows = external_tables(run, results_table(run), [there]).results
+    assert rows["p_vs_best"].isna().all() and (rows["tied_with_best"] == True).all()  # noqa: E712
+    best, other = rows.sort_values("auroc", ascending=False)["arm"][lambda arms: arms != FLOOR]
+    areas = rows.set_index("arm")["auroc"].map("{:.3f}".format)
+    text = held_in_words(rows, ranked_as(rows, best, other))
+    cannot = "whether one other arm differs from it beyond chance cannot be told"
+    assert text == f"north: the study's best arm, {best}, is the best there too (AUROC {areas[best]}); {cannot}"
+    assert held_in_words(rows, ranked_as(rows, other, best)) == (
+        f"north: whether the study's best arm, {other}, differs beyond chance from the best there, {best} (AUROC "
+        f"{areas[other]} and {areas[best]}) cannot be told"
+    )
+
+
+def ranked_as(rows, *arms):
+    """The results of a study in which these arms are the best, in this order."""
+    return rows.set_index("arm").loc[[*arms]].reset_index().assign(auroc=[0.9, 0.8], status="done")
+
+
 def test_the_best_arm_of_the_study_is_a_finished_one_elsewhere_too():
     rows = pd.DataFrame({"cohort": "n", "arm": list("abcd"), "internal_auroc": [0.9, 0.8, 0.7, 0.6]})
-    rows = rows.assign(auroc=[0.9, 0.6, 0.7, 0.8], tied_with_best=[True, False, False, True])
+    rows = rows.assign(auroc=[0.9, 0.6, 0.7, 0.8], tied_with_best=[True, False, False, True], p_vs_best=0.5)
     at_home = rows.assign(auroc=rows["internal_auroc"], status=["partial", "done", "done", "done"])
     assert held_in_words(rows, at_home) == (
         "n: the study's best arm, b, is behind the best there, a (AUROC 0.600 and 0.900); Kendall's tau of the ranks "

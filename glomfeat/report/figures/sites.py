@@ -35,7 +35,8 @@ def draw(content):
                 at = at + APART * (position - (len(content.shown) - 1) / 2)
                 axis.hlines(at, own[f"{metric}_lo"], own[f"{metric}_hi"], color=colour, linewidth=1.6)
                 axis.plot(own[metric], at, marker, color=colour, markersize=6, label=content.names.get(arm, arm))
-            axis.set(xlabel=title, xlim=(min(0.48, rows[f"{metric}_lo"].min() - 0.02), 1.02))
+            lowest = rows[[metric, f"{metric}_lo"]].min(axis=None)  # a figure without limits may be the lowest
+            axis.set(xlabel=title, xlim=(min(0.48, lowest - 0.02), 1.02))
             axis.set(ylim=(len(values) - 0.5, -0.5))
             axis.set_yticks(range(len(values)), map(str, shown.values()))
             axis.tick_params(labelleft=True)
