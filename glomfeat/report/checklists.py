@@ -43,6 +43,18 @@ def _clusters(content):
     return f"{of_cases} by case; differences between sites are yours"
 
 
+def _weighs(content):
+    return bool(content.run.weights)
+
+
+def _curves(content):
+    return "" if content.curves.empty else "training curves"
+
+
+def _listed(*places):
+    return ", ".join(filter(None, places))
+
+
 def _explains(content):
     known = set() if content.importance is None else {*content.importance["arm"]} & {*content.results["arm"]}
     return bool(known) or any("maps" in found for found in content.loaded.inside.values())
@@ -68,8 +80,8 @@ CLAIM = (
     ("21", "sample size", PARTLY, "differences that may be missed (comparisons.csv); the intended size is yours"),
     ("22", "description of the models", PARTLY, "arms and networks by name; cite their papers"),
     ("23", "software", HERE, "versions"),
-    ("24", "initialisation", HERE, "weights with their SHA-256, seeds"),
-    ("25", "training", HERE, "methods paragraph, training curves, study.yaml"),
+    ("24", "initialisation", HERE, lambda content: _listed("weights with their SHA-256" * _weighs(content), "seeds")),
+    ("25", "training", HERE, lambda content: _listed("methods paragraph", _curves(content), "study.yaml")),
     (
         "26",
         "choice of the final model",
@@ -143,7 +155,12 @@ STARD = (
     ("12", "who annotated, with what experience, and how", YOURS, ""),
     ("13", "devices and software", PARTLY, "versions of software; scanners and stains are yours"),
     ("14", "acquisition and preprocessing", PARTLY, "preprocessing in the methods paragraph; acquisition is yours"),
-    ("15a", "the index test, so that it can be repeated", HERE, "methods paragraph, study.yaml, weights with SHA-256"),
+    (
+        "15a",
+        "the index test, so that it can be repeated",
+        HERE,
+        lambda content: _listed("methods paragraph", "study.yaml", "weights with SHA-256" * _weighs(content)),
+    ),
     ("15b", "how it was developed, with numbers of training and test", HERE, "methods paragraph, folds"),
     ("15c", "cut-offs, and whether they were set beforehand", HERE, "methods paragraph: as chosen or as given"),
     ("15d", "who is to use it, with what expertise", YOURS, ""),

@@ -57,7 +57,7 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, fin
 def _write(content, out, paper, say):
     save_table(content.cases, out / "cases.csv")
     save_table(content.agreement, out / "agreement.csv")
-    write_text(out / "methods.bib", references(content.loaded, content.results), if_other=True)
+    write_text(out / "methods.bib", references(content.loaded, content.results, content.best_of_many), if_other=True)
     pictures, charts = _draw(content), {}
     for section, picture in pictures:
         charts.setdefault(section, []).append(to_chart(picture))

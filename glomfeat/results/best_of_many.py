@@ -48,6 +48,11 @@ def best_of_many_table(run, resampled):
     return frame.astype({"arms": "Int64", "replicates": "Int64"})
 
 
+def is_corrected(table):
+    """Whether the best figure could be corrected, by a table from `best_of_many_table`."""
+    return bool(table["corrected"].notna().any())
+
+
 def best_of_many_in_words(table, unit="case"):
     """Say in a sentence what is left of the best figure; empty if no arm was chosen among others.
 

@@ -268,6 +268,24 @@ def test_checklists_point_to_what_the_page_holds(content, of_two, tmp_path):
         assert [who for who, _ in said(at, "CLAIM, 2024 update", "11", "31")] == [whose, explained]
 
 
+def test_checklists_name_weights_and_training_curves_only_where_there_are_any(content):
+    run = replace(content.run, weights={"resnet18.imagenet": "sha256 1a2b"})
+    trained = replace(content, loaded=replace(content.loaded, run=run), curves=pd.DataFrame({"epoch": [1]}))
+    for at, of in (
+        (content, ("seeds", "methods paragraph, study.yaml", "methods paragraph, study.yaml")),
+        (
+            trained,
+            (
+                "weights with their SHA-256, seeds",
+                "methods paragraph, training curves, study.yaml",
+                "methods paragraph, study.yaml, weights with SHA-256",
+            ),
+        ),
+    ):
+        where = {(title[:5], row[0]): row[3] for title, table in answered(at).items() for row in table}
+        assert (where["CLAIM", "24"], where["CLAIM", "25"], where["STARD", "15a"]) == of
+
+
 def test_the_curves_of_a_class_are_those_of_its_own_score(content):
     parts = curves.scored(content.run, GOOD, 0)
     y, score, _ = of_arm(content.run, GOOD)[0]

@@ -1,15 +1,20 @@
 """References of the methods: all that is cited, nothing else, in a file that BibTeX reads."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers.reports import write_folder
+from helpers.runs import make_run
 
 from glomfeat.data.images.stain import METHODS
 from glomfeat.models.heads.built_in import HEADS
 from glomfeat.report import chosen, trained
+from glomfeat.report.content import read_content
+from glomfeat.report.page import section_html
 from glomfeat.report.references import OF_PROGRAMS, WORKS, cited, to_bibtex
-from glomfeat.report.sections import methods
+from glomfeat.report.sections import comparisons, methods
 
 METHODS_PAGES = [Path(module.__file__) for module in (methods, chosen, trained)]
 CITED = re.compile(r"[A-Z]\w+ (?:& [A-Z]\w+ |et al\. )?(?:19|20)\d\d")
@@ -38,6 +43,16 @@ def test_what_the_sentences_cite_is_known_and_no_more():
         len(names) > 12
         and [name for name in names if not all(part in known for part in re.findall(r"\w+", name))] == []
     )
+
+
+def test_a_best_figure_that_could_not_be_corrected_is_not_said_to_be(tmp_path):
+    content = read_content(write_folder(tmp_path / "out", make_run()))
+    few = replace(content, best_of_many=content.best_of_many.assign(corrected=float("nan")))
+    for at, corrected in ((content, True), (few, False)):
+        found = methods.fill(at)
+        assert ("The best figure was corrected by a bootstrap over cases" in found["paragraphs"][3]) == corrected
+        assert ("tsamardinos2018" in read_bibtex(found["references"])) == corrected
+        assert ("The corrected AUROC of the best arm comes from" in section_html(comparisons, at)) == corrected
 
 
 def test_entries_are_those_of_what_is_said():

@@ -156,9 +156,24 @@ def test_the_page_says_which_arm_keeps_most(tmp_path, monkeypatch):
         before = row["auroc"] - row["auroc_change"]
         assert f"falls from {before:.3f} to {row['auroc']:.3f} at the worst ({row['in_words']})" in page
     most, least = sorted(worst, key=lambda arm: -worst[arm]["auroc_change"])
-    first, second = page.index("the most robust of these 2 arms"), page.index("The least robust: ")
+    first, second = page.index("the smallest change of these 2 arms"), page.index("The largest: ")
     names = {GOOD: "good + logistic regression", WEAK: "weak + logistic regression"}
     assert names[most] in page[first - 300 : first] and names[least] in page[second : second + 100]
+
+
+def test_an_arm_at_chance_keeps_nothing():
+    """It cannot fall far, so its change says nothing beside those of others; a line names it."""
+    run = make_run()
+    table, results = robustness_table(run, ["blur"], changed_of(run)), Finished(**run.given()).results
+    at_chance = results.assign(auroc_lo=results["auroc_lo"].mask(results["arm"] == WEAK, 0.45))
+    content = SimpleNamespace(robustness=table, results=at_chance, names={WEAK: "weak", GOOD: "good"}, chosen=False)
+    content.loaded = SimpleNamespace(run=run, identity={"threshold": "0.25"})
+    found = section.fill(content)
+    (said,) = found["sentences"]
+    assert (
+        said.startswith("Under blur, the AUROC of good falls from ") and "weak" not in said and "smallest" not in said
+    )
+    assert found["untold"] == ["weak"] and {row["arm"] for row in found["rows"]} == {GOOD, WEAK}
 
 
 def test_what_is_not_in_the_table_is_named():

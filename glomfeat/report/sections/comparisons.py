@@ -4,7 +4,7 @@ import math
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.report.chosen import the_threshold
-from glomfeat.results.best_of_many import chosen_in_words
+from glomfeat.results.best_of_many import chosen_in_words, is_corrected
 from glomfeat.results.pairs import DECISIONS, pairs_of
 from glomfeat.results.words import figure, p_value, signed
 
@@ -29,6 +29,7 @@ def fill(content):
     against, names = {row["arm"]: row for row in against.to_dict("records")}, content.names
     unit, at = content.run.manifest.unit, the_threshold(content.loaded, "its own threshold")
     return {
+        "corrected": is_corrected(content.best_of_many),
         "said": chosen_in_words(content.best_of_many, names, unit),
         "base": names[base],
         "is_reference": reference is not None and base == reference.arm,

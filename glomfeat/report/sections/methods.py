@@ -13,6 +13,7 @@ from glomfeat.report.chosen import chooses_threshold, how_chosen
 from glomfeat.report.made import command, facts, folds, quarantine, seeds
 from glomfeat.report.references import PROGRAMS, cited, to_bibtex
 from glomfeat.report.trained import has_new_heads, how_trained, trained_nets
+from glomfeat.results.best_of_many import is_corrected
 from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each, why_uncalled
 from glomfeat.results.external import read_external
 from glomfeat.results.journal import versions_in_words
@@ -47,8 +48,8 @@ def fill(content):
     """Collect what repeats a run, and what a paper says about it."""
     loaded = content.loaded
     return {
-        "paragraphs": paragraph(loaded, content.results),
-        "references": references(loaded, content.results),
+        "paragraphs": paragraph(loaded, content.results, content.best_of_many),
+        "references": references(loaded, content.results, content.best_of_many),
         "command": command(loaded),
         "folds": folds(loaded.run, content.show_names),
         "quarantine": quarantine(loaded.quarantine),
@@ -60,7 +61,7 @@ def fill(content):
     }
 
 
-def paragraph(loaded, results=None):
+def paragraph(loaded, results=None, best_of_many=None):
     """Write what a methods section says, with this run's numbers.
 
     Parameters
@@ -68,23 +69,26 @@ def paragraph(loaded, results=None):
     loaded : glomfeat.results.load.Loaded
     results : pandas.DataFrame, optional
         From `glomfeat.results.tables.results_table`. If given, the text says how limits of the procedure were found.
+    best_of_many : pandas.DataFrame, optional
+        From `glomfeat.results.best_of_many.best_of_many_table`. If given, the text says how the best figure was
+        corrected, if it was.
 
     Returns
     -------
     list of str
         Paragraphs of plain text.
     """
-    statistics = f"{_statistics(loaded)}{'' if results is None else _of_procedure(loaded, results)}"
+    statistics = f"{_statistics(loaded, best_of_many)}{'' if results is None else _of_procedure(loaded, results)}"
     return [_data(loaded), _models(loaded), _protocol(loaded), statistics, _software(loaded)]
 
 
-def references(loaded, results=None):
+def references(loaded, results=None, best_of_many=None):
     """Write what these paragraphs cite as a BibTeX file.
 
     Parameters
     ----------
     loaded : glomfeat.results.load.Loaded
-    results : pandas.DataFrame, optional
+    results, best_of_many : pandas.DataFrame, optional
         As for `paragraph`.
 
     Returns
@@ -92,7 +96,7 @@ def references(loaded, results=None):
     str
     """
     versions = {"glomfeat": loaded.environment.get("glomfeat", loaded.identity["glomfeat"])}
-    return to_bibtex(cited(paragraph(loaded, results), versions | loaded.environment.get("packages", {})))
+    return to_bibtex(cited(paragraph(loaded, results, best_of_many), versions | loaded.environment.get("packages", {})))
 
 
 def _data(loaded):
@@ -235,7 +239,7 @@ def _protocol(loaded):
     return f"{split}{together}. {how_chosen(loaded)}"
 
 
-def _statistics(loaded):
+def _statistics(loaded, best_of_many):
     unit = loaded.run.manifest.unit
     counted = f"{unit}s that hold images" if unit == "case" else "images"
     said = (
@@ -248,9 +252,10 @@ def _statistics(loaded):
         said += (
             " Each arm was compared with the best one by the difference in AUROC, with a jackknife over "
             f"{unit}s as well, and p-values were adjusted for the choice of the best among all arms (step-down max-T "
-            "over all pairs of the arms left: Westfall & Young 1993; Hansen, Lunde & Nason 2011). The best figure was "
-            f"corrected by a bootstrap over {unit}s (Tsamardinos et al. 2018)."
+            "over all pairs of the arms left: Westfall & Young 1993; Hansen, Lunde & Nason 2011)."
         )
+    if best_of_many is not None and is_corrected(best_of_many):
+        said += f" The best figure was corrected by a bootstrap over {unit}s (Tsamardinos et al. 2018)."
     if reference := Reference.of(loaded.journal):
         said += f" The reference was {reference.in_words}."
         if reference.margin is not None:

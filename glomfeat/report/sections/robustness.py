@@ -7,6 +7,7 @@ from glomfeat.results.robustness import arms_to_show, worst_rows
 from glomfeat.results.words import is_known
 
 NAME, TITLE, ORDER, TEMPLATE = "robustness", "Other stains and scanners", 25, "sections/robustness.html"
+CHANCE = 0.5
 SAME = 1e-6  # AUROC of unchanged images that differ by less are the same figure
 CALLED = {
     "stain": "another balance of the stains",
@@ -31,12 +32,15 @@ def fill(content):
     arms, known = arms_to_show(table, order), set(table["arm"])
     done = content.results.loc[content.results["status"] == "done", "arm"]
     rows = worst_rows(table, arms, kinds)
-    own = content.results.set_index("arm")["auroc"]
+    own, low = (content.results.set_index("arm")[name] for name in ("auroc", "auroc_lo"))
+    told = [row for row in rows if low[row["arm"]] > CHANCE]
+    untold = dict.fromkeys(row["arm"] for row in rows if not low[row["arm"]] > CHANCE)
     before = (table["auroc"] - table["auroc_change"]).groupby(table["arm"]).mean()
     apart = (before - own.reindex(before.index)).abs() > SAME
     normalises = content.loaded.identity.get("stain", NONE) not in (NONE, [NONE])
     return {
-        "sentences": [said for kind in kinds if (said := sentence(kind, rows, content.names))],
+        "sentences": [said for kind in kinds if (said := sentence(kind, told, content.names))],
+        "untold": [content.names.get(arm, arm) for arm in untold],
         "rows": rows,
         "names": content.names,
         "called": CALLED,
@@ -64,7 +68,7 @@ def sentence(kind, rows, names):
     if len(mine) == 1:
         return f"Under {CALLED[kind]}, {_told(mine[0], names)}."
     most, least = (_told(row, names) for row in (mine[0], mine[-1]))
-    return f"Under {CALLED[kind]}, {most}: the most robust of these {len(mine)} arms. The least robust: {least}."
+    return f"Under {CALLED[kind]}, {most}: the smallest change of these {len(mine)} arms. The largest: {least}."
 
 
 def _told(row, names):
