@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.arms import FLOOR
+from glomfeat.metrics.by_case import case_sums
 from glomfeat.metrics.placements import correlations_in_cases, design_effect, normal_scores
 from glomfeat.metrics.planning import Spread, detectable, fewest_cases, width
-from glomfeat.metrics.resampling import jackknife
+from glomfeat.metrics.resampling import UNITS, jackknife
 from glomfeat.results.moved import moved_by, scored_trials
 from glomfeat.results.parts import count_holders, finished_arms, regroup, tested_units, trial_parts
 from glomfeat.results.resampled import resample
@@ -47,25 +48,44 @@ def next_study_table(run, resampled=None):
         of comparisons.csv. It is empty if no case changes the figure, or if one case holds all images of a class. With
         ``cases_needed`` cases of the same sizes ``target`` is reached, if the squared standard error is inversely and
         the degrees of freedom are directly proportional to the number of cases, of which as large a share holds each
-        class. It is empty if that is not known, or if ten million do not suffice.
+        class. It is empty if that is not known, or if ten million do not suffice. With more than 500 cases,
+        ``cases_needed`` and ``design_effect`` count cases, and ``reached`` the groups that stand for them in limits.
     """
     units, rows = tested_units(run), []
     done = {name: trials for name, trials in finished_arms(run).items() if name != FLOOR}
     moved = {name: moved_by(run, trials, units) for name, trials in done.items()}
     ranked = sorted((name for name in moved if np.isfinite(moved[name].area)), key=lambda name: -moved[name].area)
+    by_case = {name: _without_cases(run, moved[name]) for name in ranked}
     critical = (resampled or resample(run)).critical if len(ranked) > 1 else np.nan
     for name in ranked:
-        own, best, facts = moved[name], moved[ranked[0]], _facts(run, done[name], name, moved[name])
-        parts = regroup(trial_parts(run, done[name]), units)
-        counted = count_holders(parts, len(run.manifest.classes)), facts["cases"]
-        asked = [(LIMITS, "", partial(width, own.area, _spread(own.left_out, *counted)), w) for w in WIDTHS]
+        own, best, facts = moved[name], moved[ranked[0]], _facts(run, done[name], name, moved[name], by_case[name])
+        parts, classes, n_cases = trial_parts(run, done[name]), len(run.manifest.classes), facts["cases"]
+        sides = (
+            (own.left_out, best.left_out, count_holders(regroup(parts, units), classes)),
+            (by_case[name], by_case[ranked[0]], count_holders(parts, classes)),
+        )
+        wide = [partial(width, own.area, _spread(mine, held, n_cases)) for mine, _, held in sides]
+        asked = [(LIMITS, "", wide, target) for target in WIDTHS]
         if own is not best:
-            shows = partial(detectable, _spread(own.left_out - best.left_out, *counted), below=critical)
+            apart = [_spread(mine - other, held, n_cases) for mine, other, held in sides]
+            shows = [partial(detectable, spread, below=critical) for spread in apart]
             asked += [(DIFFERENCE, ranked[0], shows, target) for target in DIFFERENCES]
         for asks, against, reached, target in asked:
-            rows.append({**facts, "asks": asks, "against": against, **_needed(reached, target, facts)})
+            rows.append({**facts, "asks": asks, "against": against, **_needed(*reached, target, facts)})
     whole = dict.fromkeys(("images", "cases", "cases_needed", "images_needed"), "Int64")
     return pd.DataFrame(rows, columns=COLUMNS).astype(whole)
+
+
+def _without_cases(run, moved):
+    """The AUROC without each case; with more cases than are left out one by one, from what their images add to it.
+
+    Random groups would do for limits, but there are always as many of them: divided by the number of cases, their
+    degrees of freedom would be the fewer, the more cases a study has.
+    """
+    if run.manifest.cases.max() < UNITS:
+        return moved.left_out
+    held, place = np.unique(run.manifest.cases[moved.tested], return_inverse=True)
+    return moved.area - case_sums(moved.influence[moved.tested], place, len(held))
 
 
 def _spread(left_out, holders, cases):
@@ -74,9 +94,9 @@ def _spread(left_out, holders, cases):
     return Spread(cases * error**2, freedom / cases, holders / cases)
 
 
-def _facts(run, trials, name, moved):
+def _facts(run, trials, name, moved, without):
     cases, images = run.manifest.cases[moved.tested], int(moved.tested.sum())
-    effect = design_effect(jackknife(moved.left_out)[0], moved.influence[moved.tested])
+    effect = design_effect(jackknife(without)[0], moved.influence[moved.tested])
     return {
         "arm": name,
         "auroc": moved.area,
@@ -116,9 +136,9 @@ def _why_none(icc, across, classes):
     return alone if np.isnan(across) else ""
 
 
-def _needed(reached, target, facts):
-    """What is reached, and how many cases and images reach a target."""
-    now, least = reached(facts["cases"]), fewest_cases(reached, target)
+def _needed(reached, planned, target, facts):
+    """What is reached, and how many cases and images are planned for a target."""
+    now, least = reached(facts["cases"]), fewest_cases(planned, target)
     images = None if least is None else round(least * facts["images"] / facts["cases"])
     return {"reached": now, "target": target, "cases_needed": least, "images_needed": images}
 

@@ -10,6 +10,7 @@ from scipy import stats
 from scipy.special import expit, logit
 
 from glomfeat.core.arms import FLOOR
+from glomfeat.data.splits import fold_rows
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import leave_out_weights
 from glomfeat.results.comparisons import comparisons_table
@@ -42,6 +43,35 @@ def test_half_the_width_takes_about_four_times_the_cases():
     rows = table_of(make_run()).query("arm == @WEAK and asks == 'difference'").set_index("target")["cases_needed"]
     assert rows[0.01] / rows[0.02] == pytest.approx(4, rel=0.05) and rows[0.05] < rows[0.02]
     assert (rows * 8 == table_of(make_run()).query("asks == 'difference'").set_index("target")["images_needed"]).all()
+
+
+def test_a_larger_pilot_does_not_ask_for_a_larger_study():
+    """By hand: variance and freedom from what each image adds to the AUROC, as each is a case."""
+    run = make_run(n=3000, cases=3000)
+    found = table_of(replace(run, trials=[trial for trial in run.trials if str(trial.arm) == WEAK])).iloc[0]
+    y, added, areas = run.manifest.labels, np.zeros(3000), []
+    for key, record in run.records.items():
+        if key[0] == WEAK:
+            rows = fold_rows(run.folds, *key[1:])[1]
+            score, truth = np.array(record["scores"]), y[rows]
+            above = (score[truth == 1][:, None] > score[truth == 0]) + 0.5 * (
+                score[truth == 1][:, None] == score[truth == 0]
+            )
+            for label, axis in ((1, 1), (0, 0)):
+                of = above.mean(axis=axis)
+                added[rows[truth == label]] += (of - of.mean()) / (len(of) - 1)
+            areas.append(above.mean())
+    area, added = np.mean(areas), added / len(areas)
+    squares = (added**2).sum()
+    error, freedom = np.sqrt(squares * 2999 / 3000), min(2999, 3 * squares**2 / (added**4).sum())
+    holders, cases = min(np.bincount(y)), found["cases_needed"]
+
+    def wide(n):
+        step = stats.t.ppf(0.975, min(freedom * n / 3000, holders * n / 3000 - 1)) * error * np.sqrt(3000 / n)
+        ends = expit(logit(area) + np.array([-1, 1]) * step / (area * (1 - area)))
+        return ends[1] - ends[0]
+
+    assert wide(cases) <= 0.1 < wide(cases - 1) and found["effective_images"] == pytest.approx(3000)
 
 
 def test_copies_of_an_image_are_worth_one():
