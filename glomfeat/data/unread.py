@@ -4,24 +4,18 @@ from collections import Counter
 
 from glomfeat.data.archives import SUFFIXES as ARCHIVES
 from glomfeat.data.containers import SUFFIXES as CONTAINERS
+from glomfeat.data.endings import PACKED, PICTURES, SLIDES
 from glomfeat.data.files import OUTPUT, WRITTEN
 from glomfeat.data.images.decode import READ, SUFFIXES
 from glomfeat.data.problems import Gap, ManifestError
 from glomfeat.data.tables.read import listed
 
-SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".qptiff", ".vsi", ".czi")
-PACKED = (".gz", ".bz2", ".xz", ".7z", ".rar")
-_PICTURES = """
-    .heic .heif .avif .jxl .jxr .psd .psb .xcf .ai .eps .svg .ppm .pgm .pnm .pbm .pam .tga .ico .exr .hdr .dds .fits
-    .raw .dng .cr2 .cr3 .nef .arw .orf .lif .nd2 .oib .oif .lsm .zvi .ims .nii .nrrd .mha .mhd .mp4 .avi .mov .mpg .mkv
-    .npy .npz .mat .pt .pth .pkl
-"""
 _DOCUMENTS = """
     .csv .tsv .txt .md .rst .json .jsonl .geojson .xml .yaml .yml .ini .toml .cfg .log .db .html .htm .css .js .pdf .doc
     .docx .odt .xls .xlsx .ods .ppt .pptx .bib .tex .cff .url .lnk .lock .py .ipynb .r .m .sh .bat .cls .md5 .sha256
     .parquet .h5 .hdf5 .qpproj .qpdata
 """
-PICTURES, DOCUMENTS = frozenset([*SLIDES, *PACKED, *_PICTURES.split()]), frozenset(_DOCUMENTS.split())
+DOCUMENTS = frozenset(_DOCUMENTS.split())
 HOLDERS = frozenset(CONTAINERS) & DOCUMENTS  # of these, only those that hold images come here
 PLAIN = ("readme", "license", "licence", "copying", "changelog", "makefile", "dockerfile", "md5sums", "sha256sums")
 OUR_PICTURES = ("figures", "pairs.png")  # at the top of what studies and audits write

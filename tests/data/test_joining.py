@@ -214,3 +214,29 @@ def test_rows_are_those_that_paths_give(wanted, known):
     places, _ = find_rows(wanted, known)
     assert (places is None) == (len(found) < len(wanted))
     assert places is None or dict(zip(wanted, places.tolist(), strict=True)) == found
+
+
+@pytest.mark.parametrize("write", [str, "/data/{}".format])
+def test_sides_and_visits_behind_a_dot_are_no_suffixes(write):
+    features = [write(name) for name in ("P1.L", "P1.R", "P2.L", "P3.L", "P3.R")]
+    assert find_rows(["P1.L", "P2.R", "P3.R"], features) == (None, ["P2.R"])
+    assert find_names_among(["P1.L", "P2.R", "P3.R"], features) == ({"P1.L": 0, "P3.R": 4}, [])
+    assert find_rows(["P1.T1", "P2.T1"], [write("P1.T0"), write("P2.T0")]) == (None, ["P1.T1", "P2.T1"])
+    assert find_rows(["P2.L", "P1.R"], [write("P1.L"), write("P2.R")]) == (None, ["P1.R", "P2.L"])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "known"),
+    [
+        (["P1.L", "P1.R"], ["P1.L.svs", "P1.R.svs"]),
+        (["P1.R", "P2.R"], ["P1.R.png", "P2.R.png"]),
+        (["P1.L.png", "P1.R.png"], ["P1.L", "P1.R"]),
+        (["P1.roi", "P2.roi"], ["P1", "P2"]),
+        (["P1", "P2"], ["P1.roi", "P2.roi"]),
+        (["P1.roi", "P2.roi"], ["P1.PNG", "P2.PNG"]),
+        (["P1.svs", "P2.mrxs"], ["P1.png", "P2.h5"]),
+    ],
+)
+def test_suffixes_of_files_and_those_that_all_names_of_a_list_have_are_passed_over(wanted, known):
+    assert find_rows(wanted, known)[0].tolist() == [0, 1]
+    assert find_names_among(wanted, known) == ({wanted[0]: 0, wanted[1]: 1}, [])

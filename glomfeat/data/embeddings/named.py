@@ -8,7 +8,7 @@ import numpy as np
 
 from glomfeat.core.words import number_of
 from glomfeat.data.tables.columns import matching
-from glomfeat.data.tables.joining import as_parts, find_names_among, last_part, without_suffix
+from glomfeat.data.tables.joining import as_parts, find_names_among, last_part, suffixes_off
 from glomfeat.data.tables.read import NAME_COLUMNS, TableError, listed
 
 AT_ONCE = 1024
@@ -144,14 +144,15 @@ def _found_plainly(wanted, place):
     if not all(map(str.isascii, place)) or len({*map(tuple, ends)}) < len(place):
         return None
     whole, lasts = {end[-1]: row for row, end in enumerate(ends)}, [as_parts(name)[-1] for name in wanted]
+    ours, theirs = suffixes_off(lasts, [*whole])
     if all(len(end) == 1 for end in ends):
-        short = {without_suffix(last): row for last, row in whole.items()}
+        short = {theirs(last): row for last, row in whole.items()}
         if len(short) < len(place):
             return None
-        forms = (whole, str), (whole, without_suffix), (short, without_suffix)
+        forms = (whole, str), (whole, ours), (short, str), (short, ours)
         found = [next((rows[form(last)] for rows, form in forms if form(last) in rows), None) for last in lasts]
     elif whole.keys().isdisjoint(lasts):
-        found = [place.get(without_suffix(name)) for name in wanted]
+        found = [place.get(ours(name)) for name in wanted]
     else:
         return None
     return found if None not in found and len({*found}) == len({*wanted}) else None

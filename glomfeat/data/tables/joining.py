@@ -4,9 +4,12 @@ import re
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise, zip_longest
+
+from glomfeat.data.endings import OF_FILES
 
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
 BETWEEN = re.compile(r"\\(?!x([89a-f][0-9a-f]|0d))")  # not what `glomfeat.data.sources.escaped` writes, such as \xe9
@@ -52,8 +55,46 @@ def without_suffix(name):
     return SUFFIX.sub("", name)
 
 
+def suffixes_off(wanted, known):
+    """How to take suffixes off the names of two lists: those of files, and one that all names of a list have.
+
+    What follows a dot may tell two kidneys or visits apart, so ``P1.L`` is not ``P1.R``, nor ``P1.T0`` ``P1.T1``.
+
+    Parameters
+    ----------
+    wanted, known : sequence of str
+
+    Returns
+    -------
+    of_wanted, of_known : callable
+        ``of_wanted(name)`` returns the name of the first list without its suffix.
+
+    Examples
+    --------
+    >>> of_wanted, of_known = suffixes_off(["P1.L", "P2.R"], ["P1.svs", "P2.L.svs"])
+    >>> of_wanted("P1.L"), of_known("P2.L.svs")
+    ('P1.L', 'P2.L')
+    """
+    shared = [_shared(names) for names in (wanted, known)]
+    return tuple(without_suffix if one and shared.count("") == 1 else _without_ending for one in shared)
+
+
+def _shared(names):
+    """What follows the last dot of all names of a list, if no file ends so."""
+    last = SUFFIX.search(next(iter(names), ""))
+    end = last[0] if last and last[0].lower() not in OF_FILES else ""
+    return end if end and all(name.endswith(end) for name in names) else ""
+
+
+def _without_ending(name):
+    """A name of a file without its suffix."""
+    return name[: last.start()] if (last := SUFFIX.search(name)) and last[0].lower() in OF_FILES else name
+
+
 def find_names_among(wanted, known, again=False):
     r"""Find each name among others: as it is, else by the end of its path, with or without suffix, if that is unique.
+
+    What a suffix is, `suffixes_off` says.
 
     Folders that only one of two names has say nothing. Folders that differ are no hindrance as long as no file name
     occurs twice: the data may have been moved. Where file names repeat, as ``1.png`` of every patient does, folders are
@@ -84,13 +125,16 @@ def find_names_among(wanted, known, again=False):
     ({}, ['a'])
     >>> find_names_among(["P1/1.png", "P3/1.png"], ["P1/1.png", "P2/1.png"])
     ({'P1/1.png': 0}, [])
+    >>> find_names_among(["P1.R", "P2.L"], ["P1.L", "P2.L"])
+    ({'P2.L': 1}, [])
     """
     rows = {name: row for row, name in enumerate(known)}
     wanted = list(dict.fromkeys(wanted))
     places = {name: rows[name] for name in wanted if name in rows}
-    left, unclear, both = [name for name in wanted if name not in places], [], _Both(wanted, known)
+    ours, theirs = suffixes_off(wanted, known)
+    left, unclear, both = [name for name in wanted if name not in places], [], _Both(wanted, known, ours, theirs)
     # the names of some lists have no suffix, and what follows a dot in them is part of the name
-    for form, of_known in ((str, str), (without_suffix, str), (without_suffix, without_suffix)):
+    for form, of_known in ((str, str), (ours, str), (str, theirs), (ours, theirs)):
         if not left:
             break
         ends, used = _Ends.of(known, of_known), {*places.values()}
@@ -193,11 +237,14 @@ class _Both:
 
     wanted: list
     known: list
+    of_wanted: Callable
+    of_known: Callable
 
     @cached_property
     def ends(self):
         """The different names of each list, backwards, without suffixes and sorted."""
-        return [sorted({_backwards(name, without_suffix) for name in names}) for names in (self.wanted, self.known)]
+        both = ((self.wanted, self.of_wanted), (self.known, self.of_known))
+        return [sorted({_backwards(name, form) for name in names}) for names, form in both]
 
     @cached_property
     def alike(self):
@@ -228,4 +275,4 @@ def _best(name, form, ends, both):
         return rows
     if both.contradict(agree):
         return next(filter(None, (ends.equal(path[:k]) for k in range(agree, 0, -1))), [])
-    return rows if both.is_single(_backwards(name, without_suffix)[:agree]) else rows[:1] * 2
+    return rows if both.is_single(_backwards(name, both.of_wanted)[:agree]) else rows[:1] * 2
