@@ -121,6 +121,11 @@ class Table(Defaults):
         return "mean" if (self._shapes[:, 0] > 1).any() else ""
 
     @property
+    def rows_in_files(self):
+        """For a folder, how many rows each file holds, int64."""
+        return self._shapes[:, 0]
+
+    @property
     def stem(self):
         """The name of the folder, or of the file without its ending."""
         return stem_of(self._path)

@@ -11,6 +11,7 @@ from glomfeat.core.words import number_of
 from glomfeat.data.tables.joining import lines_on_folders
 from glomfeat.data.tables.precision import coarse_in_words
 from glomfeat.data.tables.read import TABLES, listed
+from glomfeat.features.copies import KEEP_ONE, copied_rows
 from glomfeat.features.table import Table
 
 TELLS = 0.97  # AUROC, both over images and over the mean of each class in each case
@@ -188,6 +189,10 @@ def lines_on_tables(features, manifest, show_names=False):
             lines += _lines_on_others(len(opened.names) - len(np.unique(places)), len(opened.names), table.name)
         if opened.coarse:
             lines.append(f"warning: {coarse_in_words(opened.coarse, table.name)}, or --drop the column")
+        lines += [
+            f"warning: {table.name}: {one}: {KEEP_ONE}"
+            for one in copied_rows(table, opened, places, manifest).lines(manifest, show_names)
+        ]
         found, looked = telling_columns(table, manifest, opened, show_names, places)
         for one in found[:10]:
             lines.append(f"warning: column {one.column!r} of {table.name} {one.why}: if nobody measured it, --drop it")

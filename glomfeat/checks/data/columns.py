@@ -1,4 +1,4 @@
-"""The columns of a feature table: which describe, which are left out, which lack values, and which know too much."""
+"""A feature table: which columns describe, are left out, lack values or know too much, and which rows are copies."""
 
 from dataclasses import replace
 
@@ -7,6 +7,7 @@ from glomfeat.core.words import number_of
 from glomfeat.data.tables.levels import without_texts
 from glomfeat.data.tables.read import listed
 from glomfeat.features.base import FeatureError
+from glomfeat.features.copies import KEEP_ONE, copied_rows
 from glomfeat.features.table import Table
 from glomfeat.features.telling import telling_columns
 
@@ -30,12 +31,15 @@ def check_columns(manifest, asked, show_names=False):
         table = replace(table, asked=replace(asked, missing=missing))
         try:
             opened = table.open()
-            told, _ = telling_columns(table, manifest, opened, show_names)
+            places = table.places(opened, manifest.table["name"].tolist())
+            told, _ = telling_columns(table, manifest, opened, show_names, places)
+            copies = copied_rows(table, opened, places, manifest)
         except FeatureError as error:
             broken = broken or [_broken(error)]
             continue
         lacking = table.lines_on_gaps()
-        return [*broken, _used(opened), *([_missing(lacking)] if lacking else []), *([_telling(told)] if told else [])]
+        found = [*broken, _used(opened), *([_missing(lacking)] if lacking else []), *([_telling(told)] if told else [])]
+        return [*found, *_copies(copies, manifest, show_names)]
     return broken
 
 
@@ -79,3 +83,19 @@ def _telling(told):
         tuple({"column": one.column, "auroc": one.auroc, "growth": one.growth} for one in told),
         (("columns", len(told)),),
     )
+
+
+def _copies(copies, manifest, show_names):
+    rows = (copies.across_cases | copies.across_classes).nonzero()[0]
+    text, (cases, classes) = "; ".join(copies.lines(manifest, show_names)), (copies.across_cases, copies.across_classes)
+    finding = Finding(
+        "duplicates.rows",
+        "severe",
+        text,
+        "rows whose numbers are all equal, and rarer than chance explains",
+        "if separated, one is learnt by heart and the other is tested; across cases, no split by case helps",
+        KEEP_ONE,
+        tuple({"name": manifest.table["name"].iloc[row], "copy": int(copies.group[row])} for row in rows),
+        (("rows", len(rows)), ("across_cases", int(cases.sum())), ("across_classes", int(classes.sum()))),
+    )
+    return [finding] if text else []
