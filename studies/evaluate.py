@@ -174,7 +174,8 @@ def _images(options, bundle, data, out, say):
     from glomfeat.core.locks import mark_of
     from glomfeat.data.locate import is_forced, path_of
     from glomfeat.data.sources import find_archives
-    from glomfeat.data.tables.read import SHEETS, row_names
+    from glomfeat.data.tables.own import OURS, set_apart
+    from glomfeat.data.tables.read import SHEETS, find_names, row_names
     from glomfeat.report.evaluation_page import beside
 
     path, classes, notes = path_of(data), bundle.about["classes"], []
@@ -187,7 +188,8 @@ def _images(options, bundle, data, out, say):
     if path.is_file() and path.suffix.lower() in SHEETS:
         files, frame = files_listed(path, asked)
         given = frame, path, files.names, asked, classes, notes
-        facts = frame.assign(name=row_names(frame, path.name, asked.name))
+        others = {*OURS} - {*find_names(frame, path.name, asked.name)}
+        facts = set_apart(frame, others).assign(name=row_names(frame, path.name, asked.name))
         return files, facts, _telling(lambda: labels_within(*given), notes, options, say)
     if not path.is_dir() and not find_archives(path):
         raise InputError(

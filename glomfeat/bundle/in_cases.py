@@ -4,6 +4,7 @@ import pandas as pd
 
 from glomfeat.core.words import number_of
 from glomfeat.data.cases import BY_FOLDER, find_cases, pseudonyms, why_by_image
+from glomfeat.data.tables.own import as_named, header_of
 from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column, listed
 
 LEAST = 0.5  # share of the images with a prediction: a pattern that fits only a few names does not count
@@ -37,9 +38,10 @@ def told_of(names, tables, groups):
     for table in tables:
         if table is None:
             continue
-        kinds = {find_column(table, kind) for kind in (CASE_COLUMNS, SLIDE_COLUMNS, ("image",), (groups,))}
+        named = as_named(table)
+        kinds = {find_column(named, kind) for kind in (CASE_COLUMNS, SLIDE_COLUMNS, ("image",), (groups,))}
         rows = table.drop_duplicates("name").set_index("name")
-        for column in (column for column in rows.columns if column in kinds | {BY_FOLDER}):
+        for column in (column for column in rows.columns if header_of(column) in kinds or column == BY_FOLDER):
             values = frame["name"].map(rows[column].astype(object))
             if column in frame:
                 first = frame[column]
@@ -135,7 +137,7 @@ def cases_apart(names, facts, labels, groups, unit="files", show_names=False):
         return ""
     told = [told_of(names, tables, groups) for tables in ((facts,), (labels,), (facts, labels))]
     kinds = CASE_COLUMNS if groups == "auto" else (groups,)
-    if any(find_column(frame, kinds) is None for frame in told[:2]):
+    if any(find_column(as_named(frame), kinds) is None for frame in told[:2]):
         return ""
     ours, theirs, used = (find_cases(frame, groups).cases["case"].astype(object) for frame in told)
     both = (ours.notna() & theirs.notna()).to_numpy()

@@ -26,7 +26,8 @@ from glomfeat.data.images.decode import ImageError
 from glomfeat.data.locate import path_of
 from glomfeat.data.tables.columns import Asked, Sorted
 from glomfeat.data.tables.delimited import SEPARATORS
-from glomfeat.data.tables.read import SHEETS, row_names
+from glomfeat.data.tables.own import OURS, set_apart
+from glomfeat.data.tables.read import SHEETS, find_names, row_names
 
 MOST_ROWS = 16_384
 # What reading a whole table takes: its text, and for each cell its position and numbers of eight, four and eight bytes;
@@ -244,8 +245,11 @@ def facts_of(rows):
     pandas.DataFrame
         ``name``, and what `glomfeat.data.embeddings.names_of` gives.
     """
-    called = row_names(rows.told, Path(rows.path).name, rows.asked.name)
-    return rows.told if called is None else rows.told.assign(name=called.astype(str))
+    asked = Path(rows.path).name, rows.asked.name
+    called = row_names(rows.told, *asked)
+    if called is None:
+        return rows.told
+    return set_apart(rows.told, {*OURS} - {*find_names(rows.told, *asked)}).assign(name=called.astype(str))
 
 
 def labels_of(rows, classes, notes):

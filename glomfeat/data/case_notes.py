@@ -21,6 +21,7 @@ from glomfeat.data.folders.facts import lines_on_folders
 from glomfeat.data.folders.names import are_patients, words_of
 from glomfeat.data.tables.columns import SPLITS, label_column
 from glomfeat.data.tables.joining import last_part, without_suffix
+from glomfeat.data.tables.own import header_of
 from glomfeat.data.tables.read import OF_PERSONS, SITE_COLUMNS, find_column, known_kind, listed, plain, read_values
 
 WITHOUT_GROUPS = "without --groups none"
@@ -68,7 +69,7 @@ def notes_on_cases(frame, table, classes, groups, found, show_names):
         return [], []
     told = [smallest_and_largest(table["case"], show_names)]
     told += lines_on_folders(frame, show_names) if found.by == "folder" else []
-    told += other_columns(frame, table["case"], found)
+    told += an_image_each(table, found.column) + other_columns(frame, table["case"], found)
     told += without_digits(table["case"]) if found.by in ("pattern", "name") else []
     told += left_out(table["name"], table["case"], groups, show_names, classes) if found.by == "pattern" else []
     told += doubts_on_cases(frame, table, show_names)
@@ -163,6 +164,21 @@ def smallest_and_largest(cases, show_names):
     if counts.min() == counts.max():
         return f"images per case: {counts.min()}"
     return f"images per case: {counts.min()} ({shown[small]}) to {counts.max()} ({shown[large]})"
+
+
+def an_image_each(table, column):
+    """Warn if the column of cases says nothing but the names of images.
+
+    Examples
+    --------
+    >>> an_image_each(pd.DataFrame({"name": ["a.png", "b.png"], "case": ["a", "b"]}), "image")
+    ["warning: column 'image' names images, and makes each a case of its own: check that no two are of one patient"]
+    """
+    pairs = zip(table["name"], table["case"].astype(str), strict=True)
+    if not column or not all(without_suffix(last_part(one)) == without_suffix(last_part(case)) for one, case in pairs):
+        return []
+    check = "check that no two are of one patient"
+    return [f"warning: column {column!r} names images, and makes each a case of its own: {check}"]
 
 
 def other_columns(frame, cases, found):
@@ -317,12 +333,10 @@ def unused_columns(frame, asked, case):
     >>> unused_columns(frame, Asked(), "p")
     ['columns that are not used: age']
     """
-    own = {*OURS, label_column(frame, "", ""), case}
-    own |= {*frame.attrs.get("by folder", ())} - {"split"} | {*asked.named}
+    used = {label_column(frame, "", ""), case, *asked.named, *({*frame.attrs.get("by folder", ())} - {"split"})}
     named = {plain(asked.name), plain(asked.label)} - {""}
-    left = [
-        c for c in frame.columns if c not in own and plain(c) not in named and known_kind(c) not in ("name", "slide")
-    ]
+    headers = [header for c in frame.columns if c not in OURS and (header := header_of(c)) not in used]
+    left = [c for c in headers if plain(c) not in named and known_kind(c) not in ("name", "slide")]
     splits, lines = [c for c in left if plain(c) in SPLITS and frame[c].notna().any()], []
     for column in splits:
         counts = frame[column].value_counts()

@@ -13,6 +13,7 @@ from glomfeat.core.words import as_seen, printable
 from glomfeat.data.folders.names import are_years
 from glomfeat.data.tables.columns import IDS_OF_PERSONS, fact_of
 from glomfeat.data.tables.joining import last_part
+from glomfeat.data.tables.own import BELOW, BY_FOLDER, OURS, as_named, header_of
 from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column, known_kind, listed
 
 CASE_PATTERNS = {
@@ -28,10 +29,7 @@ LOOKS = re.compile(
     rf"(?i)patient|subject|donor|participant|person|biops|specimen|accession|\bmrn\b|block|group|kidney|proband|{OF_IDS}"
 )
 REMEDY = "write one such as '^(?P<case>[^_]+)_', or the name of a column"
-BELOW = "subfolder"  # the column of folders below the classes' folders that mean nothing known
 JOINED = "+"  # between the names of cases that are joined
-BY_FOLDER = "case by folder"  # the column made from the folders, if they give cases better than anything else
-OURS = ("name", "raw", "path", "folder", "in", BELOW, BY_FOLDER)  # columns that no table of the user's gives
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{2,3}$")  # shorter and longer endings may be a part of a case's name
 MOST_COLUMNS = 6  # that are suggested where no case is found
 NOT_FOUND = "not found"
@@ -206,17 +204,18 @@ def find_cases(frame, groups):
     names = frame["name"].astype(str)
     if groups == "none":
         return Found(_own(names, names), "none", "not used (--groups none)", [])
+    table = frame if groups == "auto" else as_named(frame)
     if groups == "auto":
         column = BY_FOLDER if BY_FOLDER in frame.columns else find_column(frame, CASE_COLUMNS)
         if column is None:
             return _auto_of(names, frame)
         groups = column
-    if groups == BELOW and BELOW not in frame and BY_FOLDER in frame:
+    if groups == BELOW and BELOW not in table and BY_FOLDER in table:
         groups = BY_FOLDER
-    if groups not in frame.columns and (column := find_column(frame, (groups,))) is not None:
+    if groups not in table.columns and (column := find_column(table, (groups,))) is not None:
         groups = column
-    if groups in frame.columns:
-        case = _stripped(frame[groups])
+    if groups in table.columns:
+        case = _stripped(table[groups])
         slide_column = find_column(frame, SLIDE_COLUMNS)
         slide = case if slide_column is None else _stripped(frame[slide_column]).fillna(case)
         without = names[case.isna()].tolist()
@@ -230,7 +229,7 @@ def find_cases(frame, groups):
         what = f"--groups {groups!r} is not a regular expression from its letter {(error.pos or 0) + 1} on: {REMEDY}"
         return Found(_own(names, names), "none", NOT_FOUND, [(what, [])])
     if not named:
-        columns = ", ".join(repr(column) for column in frame.columns if column != "raw")
+        columns = ", ".join(map(repr, table.columns))
         what = f"--groups {groups!r} is neither a column (there are {columns}) nor does it have a group (?P<case>...)"
         return Found(_own(names, names), "none", NOT_FOUND, [(what, [])])
     cases = match_pattern(names, groups)
@@ -301,13 +300,14 @@ def _auto_of(names, frame):
             return replace(found, cases=cases, how=f"{found.how} in column {column}")
     what, rows = problems[0]
     more = f"; --groups {str(column)!r} takes each of its {stems.nunique()} values as a case"
+    more = more if stems.nunique() < len(stems) else ""
     return Found(found.cases.assign(case=None, slide=None), "name", NOT_FOUND, [(what + more, rows)])
 
 
 def _further_columns(frame):
     """The columns of the user's that may hold cases, each with how many values it has, in words; at most a few."""
     rest = [c for c in frame.columns if c not in OURS and not (known_kind(c) or fact_of(c))]
-    counts = {c: frame[c].dropna().astype(str).nunique() for c in rest if not is_float_dtype(frame[c])}
+    counts = {header_of(c): frame[c].dropna().astype(str).nunique() for c in rest if not is_float_dtype(frame[c])}
     could = [f"{column} ({count} values)" for column, count in counts.items() if 2 < count < len(frame)]
     return listed(could, MOST_COLUMNS)
 

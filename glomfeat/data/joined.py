@@ -9,12 +9,12 @@ import pandas as pd
 from glomfeat.core.cache import digest_of
 from glomfeat.core.errors import UserError
 from glomfeat.core.words import number_of
-from glomfeat.data.cases import OURS
 from glomfeat.data.labels.classes import spelling
 from glomfeat.data.lone_values import are_mostly_lone
-from glomfeat.data.subgroups import OF_USER, find_kept, kept_columns
+from glomfeat.data.subgroups import find_kept, kept_columns
 from glomfeat.data.tables.columns import label_column
 from glomfeat.data.tables.decimals import SHAPE
+from glomfeat.data.tables.own import OF_USER, OURS, as_named, header_of
 from glomfeat.data.tables.read import find_column, known_kind, listed, named_by_user, plain, read_values
 from glomfeat.data.tables.unclear import refuse_unclear
 from glomfeat.data.twins import twins_in_words
@@ -125,7 +125,7 @@ def keep_joined(table, frame, asked, where, known=()):
     Returns
     -------
     pandas.DataFrame
-        With columns that are named `glomfeat.data.subgroups.OF_USER` and the user's name.
+        With columns that are named `glomfeat.data.tables.own.OF_USER` and the user's name.
 
     Raises
     ------
@@ -133,8 +133,10 @@ def keep_joined(table, frame, asked, where, known=()):
         There is no such column, it is what names, classes or groups the images, or it is not clear whether its numbers
         are thousands.
     """
+    ours = {*OURS} - {header_of(column) for column in frame.columns if column not in OURS}
+    classes, frame = frame.get("raw"), as_named(frame)
     for one in asked:
-        if set(frame.columns) <= {*OURS}:
+        if set(frame.columns) <= ours:
             raise JoinedError(
                 f"{OPTION} {one!r}: {where} has no table with columns: give one that has it, with --labels"
             )
@@ -142,7 +144,8 @@ def keep_joined(table, frame, asked, where, known=()):
         if one not in frame.columns and len(parts) > 1 and all(find_column(frame, (part,)) for part in parts):
             raise JoinedError(f"{OPTION} {one}: write blanks between names, not commas: {OPTION} {' '.join(parts)}")
         column = named_by_user(frame, one, OPTION, where, OURS)
-        if said := _is_known(table, frame, column, where, known):
+        said = TOLD["name"] if column in ours else _is_known(table, frame, classes, column, where, known)
+        if said:
             raise JoinedError(
                 f"{OPTION} {one}: the column {str(column)!r} holds {said}, and a model that reads it knows what it is "
                 "asked, or on what it is tested: leave it out"
@@ -152,14 +155,14 @@ def keep_joined(table, frame, asked, where, known=()):
     return table
 
 
-def _is_known(table, frame, column, where, known):
+def _is_known(table, frame, classes, column, where, known):
     """What a column that names, classes or groups the images holds, in words; empty for any other column."""
     kind, texts = known_kind(column), read_values(frame[column].to_numpy(object))
     if kind == "label" and column != label_column(frame, str(where)):
         kind = ""
-    if kind or column in OURS:
-        return TOLD[kind or "name"]
-    if (texts.map(spelling) == frame["raw"].map(spelling).to_numpy()).all():
+    if kind:
+        return TOLD[kind]
+    if (texts.map(spelling) == classes.map(spelling).to_numpy()).all():
         return TOLD["label"]
     for name in ("case", "slide", "name"):
         if (texts.to_numpy() == table[name].astype(str).to_numpy()).all():

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from glomfeat.data.case_notes import notes_on_cases, unused_columns
-from glomfeat.data.cases import BY_CASE, IMAGE_LEVEL, OURS, TORN, find_cases
+from glomfeat.data.cases import BY_CASE, IMAGE_LEVEL, TORN, find_cases
 from glomfeat.data.files import FolderError, sha256_of
 from glomfeat.data.folders.layout import LayoutError
 from glomfeat.data.given import lines_on_folds
@@ -25,6 +25,7 @@ from glomfeat.data.schemes import Given, find_scheme
 from glomfeat.data.subgroups import keep_columns, kept_columns
 from glomfeat.data.table_rows import from_table
 from glomfeat.data.tables.columns import USUAL, Asked
+from glomfeat.data.tables.own import OURS, as_named
 from glomfeat.data.tables.read import named_by_user, plain
 
 AT_ONCE = 1024
@@ -328,8 +329,9 @@ def inspect_manifest(
     if "split" in frame and not tabular:
         table["split"] = frame["split"]
     if scheme and scheme.column:
-        column = named_by_user(frame, scheme.column, f"--scheme {scheme.written}", source, OURS)
-        table["given"] = frame[column].to_numpy(object)
+        named = as_named(frame)
+        column = named_by_user(named, scheme.column, f"--scheme {scheme.written}", source, OURS)
+        table["given"] = named[column].to_numpy(object)
         notes += lines_on_folds(table["given"], column) if isinstance(scheme, Given) else []
     table = keep_columns(table, frame, subgroups, source)
     known_by = asked.name, asked.label, groups, getattr(scheme, "column", "")
@@ -347,7 +349,7 @@ def inspect_manifest(
     of = str(source) if tabular else ""
     more = {"examples": tuple(examples), "unread": tuple(unread), "split_by": getattr(scheme, "column", "")}
     manifest = Manifest(table, classes, found.by_case, source=of, asked=asked, **more)
-    return Inspected(replace(manifest, said=(manifest.counted, *facts)), problems, frame, source)
+    return Inspected(replace(manifest, said=(manifest.counted, *facts)), problems, as_named(frame), source)
 
 
 def _labelled_rows(frame, source, problems):

@@ -8,14 +8,13 @@ import pandas as pd
 
 from glomfeat.core.errors import UserError
 from glomfeat.core.words import number_of
-from glomfeat.data.cases import OURS
 from glomfeat.data.lone_values import are_mostly_lone
+from glomfeat.data.tables.own import OF_USER, OURS, as_named
 from glomfeat.data.tables.read import find_column, named_by_user, read_values
 from glomfeat.data.tables.read import listed as shown
 from glomfeat.data.tables.unclear import refuse_unclear
 from glomfeat.data.twins import twins_in_words
 
-OF_USER = "of user: "  # put before the user's column names in a manifest's table, so that they never clash with its own
 OWN = ("case", "slide", "split")  # columns of every manifest that group as well; texts, even if they look like numbers
 MISSING = "(missing)"
 MOST = 50
@@ -118,10 +117,10 @@ def keep_columns(table, frame, asked, where):
     TableError, SubgroupError
         There is no such column, one is asked for twice, or it is not clear whether one that is cut holds thousands.
     """
-    found = {}
+    found, frame = {}, as_named(frame)
     for one in asked:
         name, edges = split_asked(one, [*frame.columns, *OWN])
-        own = name in OWN and name in table and name not in frame
+        own = name in OWN and name in table and find_column(frame, (name,)) is None
         others = [one for one in OWN if one in table and (one == "case" or not table[one].equals(table["case"]))]
         column = name if own else named_by_user(frame, name, "--subgroups", where, OURS, others)
         if column in found:
@@ -173,9 +172,10 @@ def make_groups(table, asked):
     >>> groups.names, groups.codes.tolist()
     (('below 10', '10 to below 20', '20 or more', '(missing)'), [0, 0, 1, 1, 2, 3])
     """
-    known = {name: name for name in OWN if name in table} | kept_columns(table)
-    column, edges = split_asked(asked, known)
-    found = find_kept(known, column)
+    kept, own = kept_columns(table), {name: name for name in OWN if name in table}
+    column, edges = split_asked(asked, own | kept)
+    known = kept if (found := find_kept(kept, column)) is not None else own
+    found = find_kept(own, column) if found is None else found
     if found is None:
         raise SubgroupError(
             f"--subgroups {column!r}: the data do not hold this column any more, for they were read without it; give "

@@ -13,6 +13,7 @@ from glomfeat.data.problems import ManifestError
 from glomfeat.data.tables.columns import fact_of, label_column, sort_columns, words_of_options
 from glomfeat.data.tables.joining import lines_on_folders
 from glomfeat.data.tables.numbers import spoilt_in_words
+from glomfeat.data.tables.own import OURS, header_of, set_apart
 from glomfeat.data.tables.read import (
     CASE_COLUMNS,
     NAME_COLUMNS,
@@ -20,6 +21,7 @@ from glomfeat.data.tables.read import (
     TABLES,
     as_spelt,
     find_column,
+    find_names,
     listed,
     plain,
     read_values,
@@ -108,7 +110,10 @@ def _join_rows(path, labels, asked, problems, notes):
 def _with_facts(frame, told, path, labels, asked, notes):
     """Add what only the features' own table says of its rows: cases, slides, sites, splits and what options name."""
     where = path.name
-    options, own, kinds = words_of_options(asked), {*map(plain, frame.columns)}, {*map(fact_of, frame.columns)}
+    options, kinds = words_of_options(asked), {*map(fact_of, frame.columns)}
+    own = {plain(header_of(column)) for column in frame.columns if column not in OURS}
+    names = *find_names(told, where, as_spelt(told, asked.name)), *frame.attrs["named by"]
+    own |= {*map(plain, OURS)} & {*map(plain, names)}  # the name of an image stands for these
     more = [
         column
         for column in told.columns
@@ -119,7 +124,8 @@ def _with_facts(frame, told, path, labels, asked, notes):
         notes += lines_on_emptied(path, told[more], asked)
     _say_own_classes(frame, told, where, labels, asked, notes)
     _warn_of_cases(frame, told, where, labels, asked, notes)
-    found = frame.assign(**{str(column): told[column] for column in more})
+    apart = set_apart(told[more])
+    found = frame.assign(**{str(column): apart[column] for column in apart})
     take_unclear(found, told, more)
     return found
 

@@ -8,7 +8,7 @@ import pandas as pd
 from glomfeat.checks.data.findings import Finding
 from glomfeat.checks.data.probe import MOST_GROUPS, OF_SITES, dealt_by_case, held_out, mean_auroc
 from glomfeat.core.words import number_of
-from glomfeat.data.cases import OURS
+from glomfeat.data.tables.own import OURS
 from glomfeat.data.tables.read import listed, named_by_user, plain, read_values
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.paired import paired_difference

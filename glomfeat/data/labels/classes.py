@@ -17,6 +17,7 @@ from glomfeat.data.labels.two_tables import read_two
 from glomfeat.data.problems import SHOWN, ManifestError
 from glomfeat.data.tables.columns import USUAL, label_column, used_columns, words_of_options
 from glomfeat.data.tables.delimited import look_at, read_text
+from glomfeat.data.tables.own import OURS, header_of, set_apart
 from glomfeat.data.tables.read import (
     LABEL_COLUMNS,
     NAME_COLUMNS,
@@ -71,7 +72,8 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
     Returns
     -------
     pandas.DataFrame
-        The table with ``name`` and ``raw``, the label as text; ``attrs["named by"]`` holds the columns of the names,
+        The table with ``name`` and ``raw``, the label as text; other columns of it that are called like one of ours
+        are `glomfeat.data.tables.own.set_apart`; ``attrs["named by"]`` holds the columns of the names,
         ``attrs["left out"]`` the files of patients whose class a second table does not give, ``attrs["unclear"]`` the
         columns that may hold thousands.
 
@@ -115,7 +117,7 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
     raw = [*map(clean_label, frame[label])]
     if not asked.label and known_kind(label) != "label":  # only the class: no option names it, no header says so
         frame = frame.drop(columns=label)
-    frame = frame.assign(name=names, raw=raw)
+    frame = set_apart(frame, {*OURS} - {*called}).assign(name=names, raw=raw)
     notes += _lines_on_doubted(frame["raw"], where)
     frame.attrs = {"named by": called, "left out": left_out, HELD: frame.attrs.get(HELD, {})}
     return frame
@@ -225,12 +227,14 @@ def one_row_each(frame, problems, asked, notes, where, same=None):
         return frame
     rows, of = frame[twice], same[twice]
     found = len(problems)
-    for column in ("raw", *used_columns(frame, asked)):
+    for column in ("raw", *used_columns(frame, asked, OURS)):
         texts = rows["raw"].map(spelling) if column == "raw" else read_values(rows[column].to_numpy(object))
         differ = texts.set_axis(rows.index).groupby(of).transform("nunique") > 1
         what = "rows of images under two labels"
         if column != "raw":
-            what = f"images with several rows in {where} that differ in column {column!r}: keep one row of each"
+            what = (
+                f"images with several rows in {where} that differ in column {header_of(column)!r}: keep one row of each"
+            )
         if differ.any():
             problems.append((what, sorted(set(rows["name"][differ]))))
     again = int(same.duplicated().sum())

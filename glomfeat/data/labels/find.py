@@ -17,6 +17,7 @@ from glomfeat.data.labels.two_tables import MOST_CLASSES, clinical_table
 from glomfeat.data.problems import Gap, ManifestError
 from glomfeat.data.tables.columns import label_column
 from glomfeat.data.tables.joining import find_names_among, lines_on_folders
+from glomfeat.data.tables.own import header_of
 from glomfeat.data.tables.read import (
     SHEETS,
     TableError,
@@ -84,9 +85,11 @@ def join_labels(files, labels, relative, problems, asked, notes, table=None):
     if not several.all():
         problems.append((Gap(f"labels of {where} without a file"), gone[~several].tolist()))
     own = {plain(column) for column in frame.columns} - {"name"}
-    kept = [column for column in files.columns if column in ("name", "path", "folder") or plain(column) not in own]
+    kept = [
+        column for column in files.columns if column in ("name", "path", "folder", "in") or plain(column) not in own
+    ]
     merged = files[kept].merge(frame.drop(columns=["path", "folder"], errors="ignore"), on="name", how="left")
-    take_unclear(merged, frame, frame.columns)
+    take_unclear(merged, frame, [*map(header_of, frame.columns)])
     bare = merged["name"][merged["raw"].isna() & ~merged["name"].isin(left_out)].tolist()
     if bare:
         problems.append((Gap(f"files without a {'label' if table is None else 'row'} in {where}"), bare))
@@ -96,7 +99,7 @@ def join_labels(files, labels, relative, problems, asked, notes, table=None):
 def _refuse_other_names(frame, where, relative):
     """Refuse a table that names no image if another of its columns does."""
     for column in frame.columns.difference(["name", "raw", *frame.attrs["named by"]], sort=False):
-        texts = {*read_values(frame[column].array)} - {""}
+        texts, column = {*read_values(frame[column].array)} - {""}, header_of(column)
         if 2 * len(find_names_among(texts, relative)[0]) > len(texts):
             called = " and ".join(map(repr, frame.attrs["named by"]))
             raise ManifestError(

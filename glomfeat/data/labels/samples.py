@@ -13,6 +13,7 @@ from glomfeat.data.images.decode import ImageError
 from glomfeat.data.labels.classes import labelled
 from glomfeat.data.tables.columns import USUAL, label_column
 from glomfeat.data.tables.joining import last_parts
+from glomfeat.data.tables.own import set_apart
 from glomfeat.data.tables.read import CASE_COLUMNS, as_spelt, find_column, plain
 
 BESIDE = OF_FACTS, OF_CLASS = ".json", ".cls"
@@ -69,10 +70,11 @@ def sample_labels(source, names, paths, asked=USUAL, notes=None, parts=None):
         asked = replace(asked, label="")
     where = Path(source).name
     label_column(facts, where, asked.label)  # refuses what it does not find
-    facts = facts.assign(name=last_parts([names[row] for row in rows]), path=[paths[row] for row in rows])
+    paths = [paths[row] for row in rows]
+    facts = set_apart(facts, ["name"]).assign(name=last_parts([names[row] for row in rows]))
     if parts and find_column(facts, ("split",)) is None:
-        facts["split"] = facts["path"].map(parts)
-    found = labelled(where, replace(asked, name="name"), notes, facts)
+        facts["split"] = [*map(parts.get, paths)]
+    found = labelled(where, replace(asked, name="name"), notes, facts).assign(path=paths)
     return found.drop(columns=CLASS) if of_files else found
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from glomfeat.data.tables.delimited import refuse_repeated
 from glomfeat.data.tables.levels import MOST_LEVELS, level_names, why_no_levels, without_texts
+from glomfeat.data.tables.own import header_of
 from glomfeat.data.tables.read import (
     FOLD_COLUMNS,
     LABEL_COLUMNS,
@@ -254,8 +255,8 @@ def words_of_options(asked):
     return {*map(plain, asked.named), *(plain(column) for column, _ in asked.uses)} - {""}
 
 
-def used_columns(frame, asked):
-    """The columns that say which case, slide or site a row is of, and those that options name.
+def used_columns(frame, asked, ours=()):
+    """The columns that say which case, slide or site a row is of, and those that options name, but for some of ours.
 
     Examples
     --------
@@ -263,7 +264,11 @@ def used_columns(frame, asked):
     ['Patient No.', 'age']
     """
     options = words_of_options(asked)
-    return [c for c in frame.columns if fact_of(c) in ("case", "slide", "site") or plain(c) in options]
+    return [
+        column
+        for column in frame.columns
+        if fact_of(column) in ("case", "slide", "site") or (column not in ours and plain(header_of(column)) in options)
+    ]
 
 
 def matching(columns, patterns, option):
