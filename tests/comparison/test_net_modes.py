@@ -15,6 +15,7 @@ from helpers.running import run_study
 from glomfeat.bundle import card
 from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.load import load_bundle
+from glomfeat.bundle.seen import Seen
 from glomfeat.bundle.selftest import check
 from glomfeat.comparison import bundle_notes, forecast, starts
 from glomfeat.comparison.options import Study
@@ -160,8 +161,10 @@ def digests_in(folder):
 def test_arms_with_networks_have_learnt_what_the_bundle_had_that_they_start_from(finished, few_images, arm, learnt):
     study = Study(**TINY | {"init": str(finished[0] / "out")})
     views = {LAYERS: Preprocess(128), VIT: Preprocess(32)}
-    before = learnt_before(study.init, Arm.parse(arm), views.get)
-    assert before.dtype == np.uint64 and {*before.tolist()} == (digests_in(few_images) if learnt else set())
+    before = Seen().after(learnt_before(study.init, Arm.parse(arm), views.get))
+    assert {*before.files.tolist()} == (digests_in(few_images) if learnt else set())
+    known = before.pixels is not None, before.cases is not None
+    assert known == (learnt, learnt) and before.files.dtype == np.uint64
     assert not len(learnt_before(None, Arm.parse(arm), views.get))
 
 
