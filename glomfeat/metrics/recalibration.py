@@ -13,6 +13,7 @@ from glomfeat.metrics.scores import BLOCK
 EDGE = 2.0**-52  # scores closer to 0 or 1 than this have no finite logit
 STEPS, CLOSE = 100, 1e-10
 AT_ONCE, NEAR = 10, 1e-4  # steps of lines without each case, and the change of a logit that ends them
+FAR = 100  # a change of a logit after which steps lead nowhere
 
 
 def calibration_line(y: Sequence[int] | np.ndarray, score: Sequence[float] | np.ndarray) -> tuple[float, float]:
@@ -168,18 +169,22 @@ def lines_without_cases(
     truth, x = np.asarray(y, np.float64), logits(score)
     middle, spread = x.mean(), x.std()
     X = np.column_stack([np.ones_like(x), (x - middle) / spread])
-    reach, left = np.abs(X).max(axis=0), np.arange(n_cases)
+    reach, left, apart = np.abs(X).max(axis=0), np.arange(n_cases), []
     betas = np.tile([line[1] + line[0] * middle, line[0] * spread], (n_cases, 1))
     for _ in range(AT_ONCE):
         step = _steps(X, truth, betas, cases, left)
-        betas[left] += step
+        change = np.abs(step) @ reach
+        sane = change < FAR
+        apart += left[~sane].tolist()
+        left, change = left[sane], change[sane]
+        betas[left] += step[sane]
         # what a step leaves is about its square, so that one more would change no digit that counts
-        left = left[~(np.abs(step) @ reach < NEAR)]
+        left = left[change >= NEAR]
         if not len(left):
             break
     slopes = betas[:, 1] / spread
     lines = np.column_stack([slopes, betas[:, 0] - slopes * middle])
-    for case in left:
+    for case in (*left, *apart):
         rest = cases != case
         lines[case] = calibration_line(truth[rest], score[rest])
     return lines

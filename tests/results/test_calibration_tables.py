@@ -162,6 +162,18 @@ def test_classes_that_a_threshold_parts_have_no_line():
     assert GOOD not in set(calibration_curve_table(run)["arm"])
 
 
+def test_lines_without_each_of_few_cases_are_those_of_fits_by_themselves_also_where_steps_lead_nowhere():
+    for seed in range(80):
+        rng = np.random.default_rng(seed)
+        n_cases, images = rng.integers(5, 30), rng.integers(1, 6)
+        cases, far = np.repeat(np.arange(n_cases), images), rng.normal(0, rng.uniform(0.5, 9), n_cases * images)
+        score, y = expit(far), (rng.random(len(far)) < expit(far * rng.uniform(0.1, 2))).astype(int)
+        line = calibration_line(y, score)
+        if np.isfinite(line).all():
+            each = [calibration_line(y[cases != case], score[cases != case]) for case in range(n_cases)]
+            np.testing.assert_allclose(lines_without_cases(y, score, line, cases, n_cases), each, rtol=1e-6, atol=1e-6)
+
+
 def test_a_line_is_found_although_newtons_method_would_leave_it():
     x = np.array([-2.96, -2.84, 2.38, 2.52, 2.55, 2.61, 2.88, 2.89, 3.17, 3.46, 3.77])
     y = np.array([1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1])
