@@ -163,10 +163,11 @@ def test_classes_that_a_threshold_parts_have_no_line():
 
 
 def test_lines_without_each_of_few_cases_are_those_of_fits_by_themselves_also_where_steps_lead_nowhere():
-    for seed in range(80):
+    for seed in (*range(60), 407):
         rng = np.random.default_rng(seed)
-        n_cases, images = rng.integers(5, 30), rng.integers(1, 6)
-        cases, far = np.repeat(np.arange(n_cases), images), rng.normal(0, rng.uniform(0.5, 9), n_cases * images)
+        n_cases = rng.integers(4, 10)
+        cases = np.repeat(np.arange(n_cases), rng.integers(1, 9, n_cases))
+        far = rng.normal(0, rng.uniform(0.5, 9), len(cases))
         score, y = expit(far), (rng.random(len(far)) < expit(far * rng.uniform(0.1, 2))).astype(int)
         line = calibration_line(y, score)
         if np.isfinite(line).all():
