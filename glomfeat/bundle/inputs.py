@@ -289,6 +289,10 @@ def compare_seen(bundle, given, judged):
     """
     seen, images = bundle.seen, given.count_seen(bundle)
     cases = seen.count_cases(judged.run.manifest.table["case"]) if judged.by_case else 0
-    resaved = "which images were saved again, nor " if bundle.table is None and seen.pixels is None else ""
-    older = f"it does not say {resaved}which cases are named like those that it was trained on"
-    return images, cases, "" if seen.cases else f"the bundle is of an older version: {older}"
+    unknown = bundle.table is None and (seen.pixels is None or seen.older)
+    resaved = "which images were saved again, nor " if unknown else ""
+    said = f"it does not say {resaved}which cases are named like those that it was trained on"
+    if seen.cases and not seen.older:
+        return images, cases, ""
+    which = "network started from a bundle" if seen.cases else "bundle is"
+    return images, cases, f"the {which} of an older version: {said}"

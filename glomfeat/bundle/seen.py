@@ -11,7 +11,7 @@ from glomfeat.data.cases import written_loosely
 from glomfeat.features.pixels import digest_of_square
 
 NET = "net.safetensors"
-FILES, PIXELS, CASES = "seen", "seen.pixels", "seen.cases."
+FILES, PIXELS, CASES, OLDER = "seen", "seen.pixels", "seen.cases.", "seen.older"
 ROUNDS = 1000  # whoever tries out all numbers that a patient may have needs hours, and not seconds
 
 
@@ -29,21 +29,26 @@ class Seen:
         Digests of images as the model reads them, from `digests_of_pixels`; None if they are not known.
     cases : dict of str to ndarray of uint64, or None
         From `digests_of_cases`, by their salt; None in bundles of older versions, which do not know them.
+    older : bool
+        Whether a bundle that the network started from is of an older version, so that some pixels and cases are not
+        known.
     """
 
     files: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
     pixels: np.ndarray | None = None
     cases: dict | None = None
+    older: bool = False
 
     @classmethod
     def from_arrays(cls, arrays):
         """Rebuild it from what `arrays` gives."""
         cases = {name.removeprefix(CASES): found for name, found in arrays.items() if name.startswith(CASES)}
-        return cls(arrays[FILES], arrays.get(PIXELS), cases or None)
+        return cls(arrays[FILES], arrays.get(PIXELS), cases or None, OLDER in arrays)
 
     def arrays(self):
         """The same as named arrays."""
         found = {FILES: self.files} | {f"{CASES}{salt}": digests for salt, digests in (self.cases or {}).items()}
+        found |= {OLDER: np.ones(1, np.uint8)} if self.older else {}
         return found if self.pixels is None else found | {PIXELS: self.pixels}
 
     def after(self, others):
@@ -51,7 +56,8 @@ class Seen:
         new = [np.setdiff1d(other.files, self.files) for other in others]
         files = np.concatenate([self.files, *([np.unique(np.concatenate(new))] if new else [])])
         cases = {salt: digests for one in (*others, self) for salt, digests in (one.cases or {}).items()}
-        found = replace(self, files=files, cases=cases or None)
+        older = self.older or any(one.older or one.cases is None for one in others)
+        found = replace(self, files=files, cases=cases or None, older=older)
         for other in others:
             found = found if other.pixels is None else found.with_pixels(other.pixels)
         return found

@@ -116,7 +116,9 @@ def test_what_was_learnt_before_is_kept_with_its_own_salt(tmp_path):
     two = Seen(np.array([2, 3], np.uint64), None, {"b": digests_of_cases(["P2"], "b")})
     both = two.after([one, Seen(np.array([1], np.uint64))])
     assert both.files.tolist() == [2, 3, 1] and both.pixels.tolist() == [7]
-    assert both.count_cases(["P1", "P2", "P3"]) == 2
+    assert both.count_cases(["P1", "P2", "P3"]) == 2 and both.older
+    assert Seen.from_arrays(both.arrays()).older and Seen().after([both]).older
+    assert not two.after([one]).older and not Seen.from_arrays(one.arrays()).older
 
 
 def test_a_bundle_of_an_older_version_is_read_and_says_what_it_cannot_tell(models, resaved, tmp_path, capsys):
@@ -127,6 +129,11 @@ def test_a_bundle_of_an_older_version_is_read_and_says_what_it_cannot_tell(model
     assert f"\n{OLDER}\n" in capsys.readouterr().out and OLDER in (tmp_path / "e.html").read_text()
     assert run(older, models.images, "--recursive", "--out", tmp_path / "own.csv") == 0
     assert TRAINED in capsys.readouterr().out
+    began = tmp_path / "began"
+    save_bundle(replace(made, seen=made.seen.after([read_seen(older)])), began)
+    assert run(began, resaved, "--out", tmp_path / "began.csv") == 0
+    said = capsys.readouterr().out
+    assert TRAINED in said and OLDER.replace("bundle is", "network started from a bundle") in said
 
 
 @pytest.mark.parametrize(("across", "copy"), [("cases", "P8_PAS_1of1_8.png"), ("classes", "P0_PAS_1of1_8.png")])
