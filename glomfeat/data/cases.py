@@ -282,11 +282,14 @@ def _auto_of(names, frame):
     found = _auto(names)
     problems = found.problems
     column = find_column(frame, (*SLIDE_COLUMNS, "image"))
-    told = [c for c in frame.columns if LOOKS.search(str(c)) or c == BELOW]
-    could = [f"--groups {str(c)!r} gives {frame[c].nunique()}" for c in told]
+    counts = {c: frame[c].nunique() for c in frame.columns if LOOKS.search(str(c)) or c == BELOW}
+    others = _further_columns(frame)
+    # what has a value for each row may tell rows apart, and not patients
+    told = [c for c, count in counts.items() if count < len(frame)] or ([] if others else [*counts])
+    could = [f"--groups {str(c)!r} gives {counts[c]}" for c in told]
     if problems and could and len(problems[0][1]) == len(names):
         problems = [(f"{problems[0][0]}; {', '.join(could[:3])} cases", problems[0][1])]
-    elif problems and (others := _further_columns(frame)):
+    elif problems and others:
         problems = [(f"{problems[0][0]}; columns that may hold it: {others}", problems[0][1])]
     if not problems:
         return replace(found, cases=_with_slides(found.cases, frame))

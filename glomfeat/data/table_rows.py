@@ -122,7 +122,7 @@ def _with_facts(frame, told, path, labels, asked, notes):
     if more:
         notes.append(f"{where} gives {listed(more)}, which {labels} does not have")
         notes += lines_on_emptied(path, told[more], asked)
-    _say_own_classes(frame, told, where, labels, asked, notes)
+    _say_own_classes(frame, told.drop(columns=more), where, labels, asked, notes)
     _warn_of_cases(frame, told, where, labels, asked, notes)
     apart = set_apart(told[more])
     found = frame.assign(**{str(column): apart[column] for column in apart})

@@ -1,8 +1,11 @@
 """A column of the user's is what options name, whatever columns of the same header glomfeat has of its own."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.images import put
 
 from glomfeat.bundle.in_cases import told_of
 from glomfeat.checks.data.sites import find_sites
@@ -12,7 +15,6 @@ from glomfeat.data.subgroups import make_groups
 from glomfeat.data.tables.columns import Asked
 from glomfeat.data.tables.own import OURS, set_apart
 from glomfeat.data.tables.read import TableError
-from tests.helpers.images import put
 
 IMAGES = 24
 LABELS = [["GS", "nonGS"][k // 2 % 2] for k in range(IMAGES)]
@@ -131,12 +133,28 @@ def test_a_column_that_names_images_is_not_proposed_for_cases_and_taken_with_a_w
     with pytest.raises(ManifestError, match="columns that may hold it: name") as error:
         read_manifest(data, asked=Asked(name="image"))
     assert "takes each of its" not in str(error.value)
-    said = [
-        line for line in read_manifest(data, groups="image", asked=Asked(name="image")).said if "names images" in line
-    ]
-    assert said == [
-        "warning: column 'image' names images, and makes each a case of its own: check that no two are of one patient"
-    ]
-    assert not any(
-        "names images" in line for line in read_manifest(data, groups="name", asked=Asked(name="image")).said
+
+    def warned(groups):
+        return [
+            line for line in read_manifest(data, groups=groups, asked=Asked(name="image")).said if "its own" in line
+        ]
+
+    own = "makes each image a case of its own: check that no two are of one patient"
+    assert warned("image") == [f"warning: column 'image' {own}"] and warned("name") == []
+
+
+def test_a_number_of_each_row_is_not_proposed_for_cases_and_taken_with_a_warning(tmp_path):
+    rows, values = np.arange(24), np.random.default_rng(0).normal(size=(24, 2))
+    table = pd.DataFrame(
+        {"id": [f"img{k}" for k in rows], "rid": 900 + 7 * rows, "hosp_no": rows // 4, "label": rows % 2}
     )
+    table[["f0", "f1"]] = values
+    table.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(ManifestError, match=re.escape("columns that may hold it: hosp_no (6 values)")) as error:
+        read_manifest(tmp_path / "t.csv")
+    assert "rid" not in str(error.value)
+    own = "warning: column 'rid' makes each image a case of its own: check that no two are of one patient"
+    assert own in read_manifest(tmp_path / "t.csv", groups="rid").said
+    table.drop(columns="hosp_no").to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(ManifestError, match="--groups 'rid' gives 24 cases"):
+        read_manifest(tmp_path / "t.csv")

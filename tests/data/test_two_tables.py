@@ -105,3 +105,15 @@ def test_further_rows_of_patients_that_agree_in_what_is_used_are_left_out_with_a
 def test_patients_without_files_may_have_rows_that_differ(tmp_path):
     tables(tmp_path, {"patient": ["P0", "P1", "P2", "P3", "P9", "P9"], "label": list("ababab"), "site": list("uvuvuv")})
     assert read_manifest(tmp_path).classes == ("a", "b")
+
+
+def test_what_only_a_later_row_of_a_patient_tells_is_known_of_all_its_files(tmp_path):
+    """As in an export of several visits whose later rows leave the rest empty."""
+    visits = of_patients(visit=[1] * 4, site=["a", "", "b", "b"], outcome=["0", "1", "0", ""])
+    later = of_patients(visit=[2] * 4, site=["", "a", "", ""], outcome=["", "", "", "1"])
+    patients = {name: [*visits[name], *later[name]] for name in visits}
+    tables(tmp_path, patients)
+    found = read_manifest(tmp_path, asked=Asked(label="outcome"), subgroups=("site",))
+    assert found.labels.tolist() == [0, 0, 1, 1, 0, 0, 1, 1]
+    assert found.table["of user: site"].tolist() == list("aaaabbbb")
+    assert "patients.csv: 4 rows repeat a patient: they are left out" in found.said

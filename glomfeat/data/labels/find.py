@@ -85,10 +85,9 @@ def join_labels(files, labels, relative, problems, asked, notes, table=None):
     if not several.all():
         problems.append((Gap(f"labels of {where} without a file"), gone[~several].tolist()))
     own = {plain(column) for column in frame.columns} - {"name"}
-    kept = [
-        column for column in files.columns if column in ("name", "path", "folder", "in") or plain(column) not in own
-    ]
-    merged = files[kept].merge(frame.drop(columns=["path", "folder"], errors="ignore"), on="name", how="left")
+    ours = ["path", "folder", "in"]  # in the table only as the column of the names
+    kept = [column for column in files.columns if column in ("name", *ours) or plain(column) not in own]
+    merged = files[kept].merge(frame.drop(columns=ours, errors="ignore"), on="name", how="left")
     take_unclear(merged, frame, [*map(header_of, frame.columns)])
     bare = merged["name"][merged["raw"].isna() & ~merged["name"].isin(left_out)].tolist()
     if bare:

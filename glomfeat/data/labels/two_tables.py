@@ -56,11 +56,11 @@ def read_two(path, frame, asked, notes):
     keys = _keys(files, patients)
     key, called = (read_values(table[column].array) for table, column in zip((files, patients), keys, strict=True))
     patients = patients.assign(**{keys[1]: called.array})[(called != "").to_numpy(bool)]
-    known = patients.drop_duplicates(keys[1])
     files = files.drop(columns=label, errors="ignore").assign(**{keys[0]: key.array})
-    more = known[[column for column in known.columns if column not in (*files.columns, keys[1])]]
-    with_files = patients[patients[keys[1]].isin(key)]
-    _refuse_several(with_files, keys[1], [label, *used_columns(more, asked)], of_patients.name)
+    others = patients.columns.difference([*files.columns, keys[1]], sort=False)
+    used = [label, *used_columns(patients[others], asked)]
+    known = _one_row_each(patients, keys[1], dict.fromkeys(used), key, of_patients.name)
+    more = known[others]
     _refuse_spellings(key, called, of_files.name, of_patients.name)
     merged = files.join(more.set_index(known[keys[1]]), on=keys[0])
     take_unclear(merged, patients, more.columns)
@@ -94,12 +94,20 @@ def _keys(files, patients):
     return max(product(ours, theirs), key=fit)
 
 
-def _refuse_several(patients, key, columns, where):
-    """Refuse patients whose rows differ in a column that is used: nobody knows which row is that of a file."""
+def _one_row_each(patients, key, columns, with_files, where):
+    """The first row of each patient, with what only later ones tell in columns that are used.
+
+    Patients with files are refused if their rows differ there: nobody knows which row is that of a file.
+    """
+    known = patients.drop_duplicates(key).set_index(key, drop=False)
     for column in columns:
         texts = read_values(patients[column].array).set_axis(patients.index)
-        if (texts.groupby(patients[key]).nunique() > 1).any():
+        told = patients[texts != ""]
+        if (texts[told.index].groupby(told[key]).nunique()[lambda count: count > 1].index.isin(with_files)).any():
             raise ManifestError(f"{where}: patients have several rows with different {column!r}: keep one of each")
+        first = told.drop_duplicates(key).set_index(key)[column]
+        known[column] = known[column].where(~known.index.isin(first.index), first.reindex(known.index))
+    return known.reset_index(drop=True)
 
 
 def _refuse_spellings(key, called, files, patients):
