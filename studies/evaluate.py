@@ -332,7 +332,7 @@ def _report(options, bundle, given, facts, labels, notes, predicted, out, consol
     from glomfeat.bundle.images_given import facts_of_folders, refuse_copies
     from glomfeat.bundle.in_cases import cases_apart, in_cases
     from glomfeat.bundle.inputs import compare_seen
-    from glomfeat.report.evaluation import Evaluation, answer, banners
+    from glomfeat.report.evaluation import NO_FIGURES, Evaluation, answer, banners
     from glomfeat.report.evaluation_page import ERROR, beside, write_evaluation
 
     groups, judged, notes = options.groups or bundle.about["trained_on"]["groups"], None, list(notes)
@@ -350,7 +350,7 @@ def _report(options, bundle, given, facts, labels, notes, predicted, out, consol
             judged = None
             if options.labels or options.label_column:
                 raise
-            notes.append(f"no figures: {error}")
+            notes.append(f"{NO_FIGURES}{error}")
             console.out(notes[-1])
     cases, said = in_cases(predicted, facts, labels, groups, given.unit)
     shown = given.unit, options.show_names

@@ -28,7 +28,7 @@ WORKBOOKS = "tests/results/test_workbook.py", "tests/comparison/test_compare.py"
 PICTURES = "tests/report/test_report.py", "tests/report/test_paper.py", "tests/comparison/test_track.py"
 # Where shuffles are counted, or compared with those of other processes.
 SHUFFLES = (
-    *("tests/comparison/test_importance.py", "tests/core/test_backends.py"),
+    *("tests/comparison/test_importance.py", "tests/core/test_backends.py", "tests/commands/test_campaign.py"),
     *("tests/models/test_ensemble.py", "tests/results/test_leak.py", "glomfeat/comparison/explain/importance.py"),
 )
 

@@ -285,13 +285,15 @@ def compare_seen(bundle, given, judged):
     images, cases : int
         How many images or rows it was trained on, and how many cases are named like cases that it was.
     said : str
-        What a bundle of an older version cannot tell; empty if it can.
+        What the bundle cannot tell, because it is of an older version or knows no cases; empty if it can.
     """
     seen, images = bundle.seen, given.count_seen(bundle)
     cases = seen.count_cases(judged.run.manifest.table["case"]) if judged.by_case else 0
     unknown = bundle.table is None and (seen.pixels is None or seen.older)
     resaved = "which images were saved again, nor " if unknown else ""
     said = f"it does not say {resaved}which cases are named like those that it was trained on"
+    if judged.by_case and seen.cases and not any(map(len, seen.cases.values())):
+        return images, cases, "the model was trained without cases: whether these are among those cannot be told"
     if seen.cases and not seen.older:
         return images, cases, ""
     which = "network started from a bundle" if seen.cases else "bundle is"

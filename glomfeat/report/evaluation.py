@@ -14,6 +14,8 @@ from glomfeat.report.opening import relabelled
 from glomfeat.results.external import alike_in_words
 from glomfeat.results.words import between, count, figure, plain_class
 
+NO_FIGURES = "no figures: "  # begins a note that says why labels are not used
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -103,9 +105,10 @@ def answer(evaluation):
         told = evaluation.told
         called = int((told["prediction"] == len(classes) - 1).sum())
         share = f" ({100 * called / len(told):.1f} %)" if len(told) else ""
+        refused = next((note for note in evaluation.notes if note.startswith(NO_FIGURES)), "")
         return [
             f"{evaluation.name} calls {called:,} of {len(told):,} {evaluation.of} {plain_class(classes[-1])}{share}. "
-            "No labels say whether these calls are right."
+            + (f"{capital(refused)}." if refused else "No labels say whether these calls are right.")
         ]
     where = f" of {count(judged.cases, 'case')}" if judged.by_case else ""
     return [_ranked(evaluation, f"{judged.images:,} {evaluation.of}{where}"), _decided(evaluation)]

@@ -136,6 +136,16 @@ def test_a_bundle_of_an_older_version_is_read_and_says_what_it_cannot_tell(model
     assert TRAINED in said and OLDER.replace("bundle is", "network started from a bundle") in said
 
 
+def test_a_bundle_that_learnt_without_cases_says_that_it_cannot_tell_them(models, tmp_path, capsys):
+    made, place = models.made["svm"], new_images(tmp_path / "new", models, [f"P{k}_PAS_1of1_{k}.png" for k in range(6)])
+    none = {models.extracted.manifest.digest: np.empty(0, np.uint64)}
+    save_bundle(replace(made, seen=replace(made.seen, cases=none)), tmp_path / "none")
+    said = "the model was trained without cases: whether these are among those cannot be told"
+    for groups, expected in (("auto", True), ("none", False)):
+        assert run(tmp_path / "none", place, "--groups", groups, "--out", tmp_path / f"{groups}.csv") == 0
+        assert (said in " ".join(capsys.readouterr().out.split())) is expected
+
+
 @pytest.mark.parametrize(("across", "copy"), [("cases", "P8_PAS_1of1_8.png"), ("classes", "P0_PAS_1of1_8.png")])
 def test_copies_across_cases_or_classes_are_refused_as_in_a_study(models, tmp_path, across, copy, capsys):
     place = new_images(tmp_path / "new", models, [f"P{k}_PAS_1of1_{k}.png" for k in range(6)])
@@ -144,7 +154,9 @@ def test_copies_across_cases_or_classes_are_refused_as_in_a_study(models, tmp_pa
     shutil.copy(first, place / classes[across == "classes"] / copy)
     said = f"{place}: 1 set of byte-identical images across {across}: keep one of each"
     assert run(models.folders["svm"], place, "--out", tmp_path / "e.csv") == 0
-    assert f"\nno figures: {said}; --show-names says which\n" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"\nno figures: {said}; --show-names says which\n" in shown and "No labels say" not in shown
+    assert f"No figures: {said}; --show-names says which." in " ".join(shown.replace(f"no figures: {said}", "").split())
     page = (tmp_path / "e.html").read_text()
     assert f"no figures: {said}" in page and "Against the labels" not in page and first.name not in page
     table = pd.DataFrame({"path": sorted(place.rglob("*.png"))})
