@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.16.0"
+__version__ = "0.17.0"
 __all__ = [
     "Backbone",
     "Handcrafted",
