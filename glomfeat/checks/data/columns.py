@@ -86,16 +86,19 @@ def _telling(told):
 
 
 def _copies(copies, manifest, show_names):
-    rows = (copies.across_cases | copies.across_classes).nonzero()[0]
-    text, (cases, classes) = "; ".join(copies.lines(manifest, show_names)), (copies.across_cases, copies.across_classes)
-    finding = Finding(
-        "duplicates.rows",
-        "severe",
-        text,
-        "rows whose numbers are all equal, and rarer than chance explains",
-        "if separated, one is learnt by heart and the other is tested; across cases, no split by case helps",
-        KEEP_ONE,
-        tuple({"name": manifest.table["name"].iloc[row], "copy": int(copies.group[row])} for row in rows),
-        (("rows", len(rows)), ("across_cases", int(cases.sum())), ("across_classes", int(classes.sum()))),
-    )
-    return [finding] if text else []
+    return [
+        Finding(
+            "duplicates.rows",
+            "severe" if copies.twice else "warning",
+            text,
+            "rows whose numbers are all equal, unless many rows hold them or few columns tell rows apart",
+            "if separated, one is learnt by heart and the other is tested; no split by case helps",
+            KEEP_ONE,
+            tuple(
+                {"name": manifest.table["name"].iloc[row], "copy": int(copies.group[row])}
+                for row in copies.rows.nonzero()[0]
+            ),
+            (("rows", int(copies.rows.sum())), ("cases", copies.twice)),
+        )
+        for text in copies.lines(manifest, show_names)
+    ]
