@@ -170,12 +170,12 @@ def _images(options, bundle, data, out, say):
     """The images that DATA holds or names, the table that names them, and a function that finds their classes."""
     from glomfeat.bundle.against_labels import labels_within
     from glomfeat.bundle.images_given import files_in, files_listed, labels_beside
+    from glomfeat.bundle.inputs import with_names
     from glomfeat.bundle.of_table import holds_rows
     from glomfeat.core.locks import mark_of
     from glomfeat.data.locate import is_forced, path_of
     from glomfeat.data.sources import find_archives
-    from glomfeat.data.tables.own import OURS, set_apart
-    from glomfeat.data.tables.read import SHEETS, find_names, row_names
+    from glomfeat.data.tables.read import SHEETS
     from glomfeat.report.evaluation_page import beside
 
     path, classes, notes = path_of(data), bundle.about["classes"], []
@@ -188,9 +188,7 @@ def _images(options, bundle, data, out, say):
     if path.is_file() and path.suffix.lower() in SHEETS:
         files, frame = files_listed(path, asked)
         given = frame, path, files.names, asked, classes, notes
-        others = {*OURS} - {*find_names(frame, path.name, asked.name)}
-        facts = set_apart(frame, others).assign(name=row_names(frame, path.name, asked.name))
-        return files, facts, _telling(lambda: labels_within(*given), notes, options, say)
+        return files, with_names(frame, path, asked), _telling(lambda: labels_within(*given), notes, options, say)
     if not path.is_dir() and not find_archives(path):
         raise InputError(
             f"{data} holds no images that are read: give a folder, a zip or tar, or a CSV that names images"
@@ -210,7 +208,7 @@ def _images(options, bundle, data, out, say):
 
 def _rows(options, bundle, data, out, say):
     """The rows of the table that is DATA, facts about them, and a function that finds their classes."""
-    from glomfeat.bundle.inputs import facts_of, labels_of, open_rows
+    from glomfeat.bundle.inputs import labels_of, open_rows, with_names
     from glomfeat.core.memory import budget_bytes
     from glomfeat.data.locate import path_of
 
@@ -221,7 +219,7 @@ def _rows(options, bundle, data, out, say):
     for note in notes:
         say(note)
     notes.clear()
-    facts = facts_of(rows)
+    facts = with_names(rows.told, rows.path, rows.asked)
     return rows, facts, _telling(lambda: labels_of(rows, bundle.about["classes"], notes), notes, options, say)
 
 
@@ -363,8 +361,8 @@ def _report(options, bundle, given, facts, labels, notes, predicted, out, consol
     if said:
         notes.append(said)
         console.out(said)
-    about = bundle.about, predicted, judged, cases, seen, given.unit, tuple(notes), options.show_names, alike
-    found = Evaluation(*about)
+    told = {"unit": given.unit, "notes": tuple(notes), "show_names": options.show_names}
+    found = Evaluation(bundle.about, predicted, judged, cases, seen, alike=alike, **told)
     page, *tables = write_evaluation(found, out)
     for line in (*(f"{head} {text}" for _, head, text in banners(found)), *answer(found)):
         console.out(line)

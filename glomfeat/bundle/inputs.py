@@ -233,23 +233,26 @@ def _cells(path):
     return int(found * path.stat().st_size / max(1, len(start)))
 
 
-def facts_of(rows):
-    """What a table says about its own rows other than numbers, such as the case.
+def with_names(table, path, asked):
+    """A user's table with the names of its rows in ``name``, and columns of its own called like ours set apart.
 
     Parameters
     ----------
-    rows : Rows
+    table : pandas.DataFrame
+    path : path-like
+        Where it lies, for messages.
+    asked : glomfeat.data.tables.columns.Asked
 
     Returns
     -------
     pandas.DataFrame
-        ``name``, and what `glomfeat.data.embeddings.names_of` gives.
+        The table as it is if it does not name its rows.
     """
-    asked = Path(rows.path).name, rows.asked.name
-    called = row_names(rows.told, *asked)
+    where = Path(path).name, asked.name
+    called = row_names(table, *where)
     if called is None:
-        return rows.told
-    return set_apart(rows.told, {*OURS} - {*find_names(rows.told, *asked)}).assign(name=called.astype(str))
+        return table
+    return set_apart(table, {*OURS} - {*find_names(table, *where)}).assign(name=called.astype(str))
 
 
 def labels_of(rows, classes, notes):
@@ -289,12 +292,11 @@ def compare_seen(bundle, given, judged):
     """
     seen, images = bundle.seen, given.count_seen(bundle)
     cases = seen.count_cases(judged.run.manifest.table["case"]) if judged.by_case else 0
-    unknown = bundle.table is None and (seen.pixels is None or seen.older)
-    resaved = "which images were saved again, nor " if unknown else ""
-    said = f"it does not say {resaved}which cases are named like those that it was trained on"
     if judged.by_case and seen.cases and not any(map(len, seen.cases.values())):
         return images, cases, "the model was trained without cases: whether these are among those cannot be told"
     if seen.cases and not seen.older:
         return images, cases, ""
     which = "network started from a bundle" if seen.cases else "bundle is"
+    resaved = "which images were saved again, nor " if bundle.table is None else ""
+    said = f"it does not say {resaved}which cases are named like those that it was trained on"
     return images, cases, f"the {which} of an older version: {said}"

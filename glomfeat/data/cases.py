@@ -281,18 +281,18 @@ def _auto_of(names, frame):
     """Find cases by names, else by the slides that a table gives, else ask the user."""
     found = _auto(names)
     problems = found.problems
+    if not problems:
+        return replace(found, cases=_with_slides(found.cases, frame))
     column = find_column(frame, (*SLIDE_COLUMNS, "image"))
     counts = {c: frame[c].nunique() for c in frame.columns if LOOKS.search(str(c)) or c == BELOW}
     others = _further_columns(frame)
     # what has a value for each row may tell rows apart, and not patients
     told = [c for c, count in counts.items() if count < len(frame)] or ([] if others else [*counts])
     could = [f"--groups {str(c)!r} gives {counts[c]}" for c in told]
-    if problems and could and len(problems[0][1]) == len(names):
+    if could and len(problems[0][1]) == len(names):
         problems = [(f"{problems[0][0]}; {', '.join(could[:3])} cases", problems[0][1])]
-    elif problems and others:
+    elif others:
         problems = [(f"{problems[0][0]}; columns that may hold it: {others}", problems[0][1])]
-    if not problems:
-        return replace(found, cases=_with_slides(found.cases, frame))
     if column is None or frame[column].isna().any() or len(problems[0][1]) < len(names):
         return replace(found, problems=problems)
     stems = frame[column].astype(str).str.strip().str.replace(r"\.\w+$", "", regex=True)
@@ -302,8 +302,8 @@ def _auto_of(names, frame):
             cases = found.cases.assign(slide=stems.to_numpy())
             return replace(found, cases=cases, how=f"{found.how} in column {column}")
     what, rows = problems[0]
-    more = f"; --groups {str(column)!r} takes each of its {stems.nunique()} values as a case"
-    more = more if stems.nunique() < len(stems) else ""
+    count = stems.nunique()
+    more = f"; --groups {str(column)!r} takes each of its {count} values as a case" if count < len(stems) else ""
     return Found(found.cases.assign(case=None, slide=None), "name", NOT_FOUND, [(what + more, rows)])
 
 

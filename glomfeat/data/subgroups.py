@@ -174,8 +174,8 @@ def make_groups(table, asked):
     """
     kept, own = kept_columns(table), {name: name for name in OWN if name in table}
     column, edges = split_asked(asked, own | kept)
-    known = kept if (found := find_kept(kept, column)) is not None else own
-    found = find_kept(own, column) if found is None else found
+    known = own if find_kept(kept, column) is None else kept
+    found = find_kept(known, column)
     if found is None:
         raise SubgroupError(
             f"--subgroups {column!r}: the data do not hold this column any more, for they were read without it; give "

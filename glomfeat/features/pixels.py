@@ -53,4 +53,4 @@ def digest_of_square(image, size):
     inner = interior(image, size)
     if (inner == inner[0, 0]).all():
         return None
-    return hashlib.sha256(np.ascontiguousarray(image).tobytes() + np.asarray(size, np.int64).tobytes()).digest()
+    return hashlib.sha256(image.tobytes() + np.asarray(size, np.int64).tobytes()).digest()

@@ -103,7 +103,8 @@ def _one_row_each(patients, key, columns, with_files, where):
     for column in columns:
         texts = read_values(patients[column].array).set_axis(patients.index)
         told = patients[texts != ""]
-        if (texts[told.index].groupby(told[key]).nunique()[lambda count: count > 1].index.isin(with_files)).any():
+        several = texts[told.index].groupby(told[key]).nunique() > 1
+        if several[several.index.isin(with_files)].any():
             raise ManifestError(f"{where}: patients have several rows with different {column!r}: keep one of each")
         first = told.drop_duplicates(key).set_index(key)[column]
         known[column] = known[column].where(~known.index.isin(first.index), first.reindex(known.index))
